@@ -1,0 +1,65 @@
+"""Every error this package raises for what a caller, a file or a machine can do wrong.
+
+    CodecError
+    ├── ConfigError        a value is out of range                          (also ValueError)
+    ├── AudioError         audio that cannot be read, written or coded      (also ValueError)
+    ├── ArtifactError      a model folder that is missing, damaged or foreign
+    ├── OutputError        an output that exists already or cannot be written
+    └── BitstreamError     a .nac file that cannot be decoded
+        ├── BadMagic             not a .nac file
+        ├── UnsupportedVersion   a .nac file of a newer format
+        ├── Truncated            the file ends too early
+        ├── ChecksumMismatch     bytes were changed after writing
+        ├── InvalidField         a field holds a value that the format forbids
+        └── ModelMismatch        the file was made by another model
+
+A message says what was got, what was expected and what to do; the command line prints it on one line and exits with 1.
+"""
+
+
+class CodecError(Exception):
+    """Root of all errors of this package."""
+
+
+class ConfigError(CodecError, ValueError):
+    """A value is out of range or unknown."""
+
+
+class AudioError(CodecError, ValueError):
+    """Audio that cannot be read, written or coded."""
+
+
+class ArtifactError(CodecError):
+    """A model folder that is missing, damaged or foreign."""
+
+
+class OutputError(CodecError):
+    """An output that exists already or cannot be written."""
+
+
+class BitstreamError(CodecError):
+    """A .nac file that cannot be decoded."""
+
+
+class BadMagic(BitstreamError):
+    """The bytes are not a .nac file."""
+
+
+class UnsupportedVersion(BitstreamError):
+    """The file has a format version that this release does not read."""
+
+
+class Truncated(BitstreamError):
+    """The file ends before its end record."""
+
+
+class ChecksumMismatch(BitstreamError):
+    """Bytes of the file were changed after writing."""
+
+
+class InvalidField(BitstreamError):
+    """A field holds a value that the format forbids."""
+
+
+class ModelMismatch(BitstreamError):
+    """The file was made by another model than the one that is loaded."""
