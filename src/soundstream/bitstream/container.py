@@ -1,0 +1,145 @@
+"""A `.nac` file: header, packets, end record; written without seeking and read one packet at a time.
+
+header | packet 0 | packet 1 | ... | A5 45 | num_samples u64 | frames u64 | CRC-32
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from soundstream.bitstream.fields import check_range, read_from_file
+from soundstream.bitstream.header import MAX_SAMPLES, Header, read_fully
+from soundstream.bitstream.packet import CRC, HEAD, MARKER, SEQUENCES, Packet, with_crc, without_crc
+from soundstream.errors import ConfigError, InvalidField, Truncated
+
+END_MARKER = b"\xa5E"
+_END = struct.Struct("<2sQQ")
+
+
+class Writer:
+    """Writes a file to a buffered binary stream, the header at once; it never seeks, so a pipe will do."""
+
+    def __init__(self, stream: BinaryIO, header: Header) -> None:
+        self.header = header
+        self._stream = stream
+        self._packets = 0
+        self._frames = 0
+        stream.write(header.to_bytes())
+
+    def write(self, packet: Packet) -> None:
+        """Append a packet.
+
+        Raises:
+            ConfigError: its sequence number is not the next, or it exceeds what the header allows.
+        """
+        _check_packet(self.header, self._packets, packet)
+        self._stream.write(packet.to_bytes())
+        self._packets += 1
+        self._frames += packet.frames
+
+    def finish(self, num_samples: int) -> None:
+        """Write the end record; nothing may follow. The stream stays open.
+
+        Args:
+            num_samples: exact samples of the original per channel, at header.sample_rate.
+        Raises:
+            ConfigError: the header promised another number, or the frames written do not cover it.
+        """
+        _check_end(self.header, self._frames, num_samples)
+        self._stream.write(with_crc(_END.pack(END_MARKER, num_samples, self._frames)))
+
+
+class Reader:
+    """Reads a file from a binary stream, the header at once and then packet after packet, in constant memory.
+
+    Raises:
+        BadMagic, UnsupportedVersion, Truncated, ChecksumMismatch, InvalidField: the header cannot be read.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.header = Header.read(stream)
+        self.num_samples = self.header.num_samples
+        """Samples of the original per channel; None until known, certain once `complete`."""
+        self.packets = 0
+        """Packets read so far."""
+        self.frames = 0
+        """Frames in them."""
+        self.complete = False
+        """Whether the end record was read and agrees with the packets."""
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio in the packets read so far."""
+        return self.frames / self.header.frame_rate
+
+    def __iter__(self) -> Iterator[Packet]:
+        """Yield the packets that are left.
+
+        Raises:
+            Truncated: the file ends before its end record; what came before was yielded.
+            ChecksumMismatch: a byte was changed.
+            InvalidField: a field has a forbidden value, a packet is missing, or bytes follow the end.
+        """
+        while not self.complete:
+            marker = self._read(len(MARKER))
+            if marker == MARKER:
+                yield self._read_packet()
+            elif marker == END_MARKER:
+                self._read_end()
+            else:
+                raise InvalidField(
+                    f"the file is damaged: after {self._so_far()} comes {marker.hex(' ')}, no packet nor end"
+                )
+
+    def _read_packet(self) -> Packet:
+        head = MARKER + self._read(HEAD.size - len(MARKER))
+        _, _, frames, num_quantizers, payload_length = HEAD.unpack(head)
+        limit = self.header.payload_limit(frames, num_quantizers)
+        with read_from_file():
+            check_range("payload length", payload_length, 0, limit)
+        packet = Packet.from_bytes(head + self._read(payload_length + CRC.size))
+        with read_from_file():
+            _check_packet(self.header, self.packets, packet)
+        self.packets += 1
+        self.frames += packet.frames
+        return packet
+
+    def _read_end(self) -> None:
+        data = END_MARKER + self._read(_END.size + CRC.size - len(END_MARKER))
+        _, num_samples, frames = _END.unpack(without_crc(data, "the end record"))
+        if frames != self.frames:
+            raise InvalidField(f"the end record counts {frames} frames; the packets hold {self.frames}")
+        with read_from_file():
+            _check_end(self.header, frames, num_samples)
+        if self._stream.read(1):
+            raise InvalidField("bytes follow the end record; a .nac file ends there")
+        self.num_samples, self.complete = num_samples, True
+
+    def _read(self, length: int) -> bytes:
+        data = read_fully(self._stream, length)
+        if len(data) < length:
+            raise Truncated(f"the file ends after {self._so_far()}, before its end record; get a whole copy")
+        return data
+
+    def _so_far(self) -> str:
+        return f"{self.packets} packet{'' if self.packets == 1 else 's'} ({self.duration_s:.1f} s)"
+
+
+def _check_packet(header: Header, packets: int, packet: Packet) -> None:
+    expected = packets % SEQUENCES
+    if packet.sequence != expected:
+        raise ConfigError(f"packet {packet.sequence} follows; expected packet {expected}")
+    check_range("num_quantizers of a packet", packet.num_quantizers, 1, header.num_quantizers)
+    limit = header.payload_limit(packet.frames, packet.num_quantizers)
+    check_range("payload length", len(packet.payload), 0, limit)
+
+
+def _check_end(header: Header, frames: int, num_samples: int) -> None:
+    check_range("num_samples", num_samples, 0, MAX_SAMPLES)
+    if header.num_samples not in (None, num_samples):
+        raise ConfigError(f"num_samples is {num_samples} at the end; the header says {header.num_samples}")
+    if num_samples * header.codec_sample_rate > frames * header.hop_length * header.sample_rate:
+        raise ConfigError(f"num_samples is {num_samples}; the file's {frames} frames hold fewer")

@@ -1,0 +1,211 @@
+"""The header of a `.nac` file: what a decoder must know before the first packet."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from soundstream.bitstream.fields import check_range, read_from_file
+from soundstream.bitstream.packet import CRC, with_crc, without_crc
+from soundstream.errors import BadMagic, ConfigError, InvalidField, Truncated, UnsupportedVersion
+
+MAGIC = b"\x89NAC"
+VERSION = 1
+UNKNOWN_SAMPLES = (1 << 64) - 1
+MAX_SAMPLES = (1 << 63) - 1
+_START = struct.Struct("<4sBH")
+_FIELDS = struct.Struct("<H8sIIHBBBBQB")
+_SHORTEST = _START.size + _FIELDS.size + CRC.size
+_LONGEST = 0xFFFF
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a decoder must know before the first packet.
+
+    Raises:
+        ConfigError: a value is out of range, or the tags do not fit.
+    """
+
+    model_id: bytes
+    """First eight bytes of the hash over the model that made the codes."""
+    sample_rate: int
+    """Hz of the original, 8,000 to 192,000; the decoder restores it."""
+    channels: int
+    """Channels of the original, 1 to 8."""
+    codec_sample_rate: int
+    """Hz at which the networks run, 8,000 to 192,000."""
+    hop_length: int
+    """Samples per frame at codec_sample_rate, 1 to 65,535."""
+    codebook_bits: int
+    """Bits of one plain code, 1 to 16."""
+    num_quantizers: int
+    """Most codebooks that a packet uses, 1 to 128."""
+    entropy_mode: int = 0
+    """How payloads are coded: 0 is plain codes; no other mode is defined yet."""
+    num_samples: int | None = None
+    """Samples of the original per channel, at sample_rate; None while unknown, as with a pipe."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Free text by name; at most 255 tags, names of 1 to 255 bytes, values of at most 65,535."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            check_range(name, getattr(self, name), low, high)
+        if len(self.model_id) != 8:
+            raise ConfigError(f"model_id has {len(self.model_id)} bytes; expected 8")
+        if self.num_samples is not None:
+            check_range("num_samples", self.num_samples, 0, MAX_SAMPLES)
+        object.__setattr__(self, "tags", dict(self.tags))
+        check_range("number of tags", len(self.tags), 0, 255)
+        check_range("header length", _SHORTEST + len(_tags_to_bytes(self.tags)), _SHORTEST, _LONGEST)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.codec_sample_rate / self.hop_length
+
+    @property
+    def bitrate(self) -> int:
+        """Nominal bit/s of one channel at num_quantizers plain codes a frame."""
+        return round(self.frame_rate * self.num_quantizers * self.codebook_bits)
+
+    def payload_limit(self, frames: int, num_quantizers: int) -> int:
+        """Most bytes that a payload may have: twice the plain codes, and 16."""
+        plain_bits = frames * self.channels * num_quantizers * self.codebook_bits
+        return min(2 * -(-plain_bits // 8) + 16, 0xFFFF)
+
+    def to_bytes(self) -> bytes:
+        """The header as it stands in a file, checksum included."""
+        tags = _tags_to_bytes(self.tags)
+        start = _START.pack(MAGIC, VERSION, _SHORTEST + len(tags))
+        return with_crc(start + self._fields() + tags)
+
+    def _fields(self) -> bytes:
+        return _FIELDS.pack(
+            0,
+            self.model_id,
+            self.sample_rate,
+            self.codec_sample_rate,
+            self.hop_length,
+            self.channels,
+            self.codebook_bits,
+            self.num_quantizers,
+            self.entropy_mode,
+            UNKNOWN_SAMPLES if self.num_samples is None else self.num_samples,
+            len(self.tags),
+        )
+
+    @classmethod
+    def read(cls, stream: BinaryIO) -> Header:
+        """Read the header at the start of a file, and nothing after it.
+
+        Raises:
+            BadMagic: the first bytes are not those of a .nac file.
+            UnsupportedVersion: the format is another version.
+            Truncated: the file ends inside its header.
+            ChecksumMismatch: a byte was changed.
+            InvalidField: a field holds a value that the format forbids.
+        """
+        start = read_fully(stream, _START.size)
+        length = _header_length(start)
+        data = start + read_fully(stream, length - _START.size)
+        if len(data) < length:
+            raise Truncated(
+                f"the file ends in its header, after {len(data)} of {length} bytes; get a whole copy"
+            )
+        return cls._from_body(without_crc(data, "the header")[_START.size :])
+
+    @classmethod
+    def _from_body(cls, body: bytes) -> Header:
+        flags, model_id, sample_rate, codec_sample_rate, hop_length, *rest = _FIELDS.unpack_from(body)
+        channels, codebook_bits, num_quantizers, entropy_mode, samples, tag_count = rest
+        if flags:
+            raise InvalidField(f"the header's flags are {flags:#06x}; version {VERSION} defines none")
+        tags = _tags_from_bytes(body[_FIELDS.size :], tag_count)
+        with read_from_file():
+            return cls(
+                model_id=model_id,
+                sample_rate=sample_rate,
+                channels=channels,
+                codec_sample_rate=codec_sample_rate,
+                hop_length=hop_length,
+                codebook_bits=codebook_bits,
+                num_quantizers=num_quantizers,
+                entropy_mode=entropy_mode,
+                num_samples=None if samples == UNKNOWN_SAMPLES else samples,
+                tags=tags,
+            )
+
+
+_RANGES = (
+    ("sample_rate", 8_000, 192_000),
+    ("channels", 1, 8),
+    ("codec_sample_rate", 8_000, 192_000),
+    ("hop_length", 1, 65_535),
+    ("codebook_bits", 1, 16),
+    ("num_quantizers", 1, 128),
+    ("entropy_mode", 0, 0),
+)
+
+
+def read_fully(stream: BinaryIO, length: int) -> bytes:
+    """Read `length` bytes, however few a pipe gives at a time; fewer only at the end of the stream."""
+    parts: list[bytes] = []
+    while length and (part := stream.read(length)):
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _header_length(start: bytes) -> int:
+    if start[: len(MAGIC)] != MAGIC:
+        found = start[: len(MAGIC)].hex(" ") or "nothing"
+        raise BadMagic(f"not a .nac file: it starts with {found}; expected {MAGIC.hex(' ')}")
+    if len(start) > len(MAGIC) and start[len(MAGIC)] != VERSION:
+        raise UnsupportedVersion(
+            f"the file has format version {start[len(MAGIC)]}; this release reads version {VERSION}"
+        )
+    if len(start) < _START.size:
+        raise Truncated(f"the file ends in its header, after {len(start)} bytes; get a whole copy")
+    length = int(_START.unpack(start)[2])
+    if length < _SHORTEST:
+        raise InvalidField(f"the header length is {length}; expected at least {_SHORTEST}")
+    return length
+
+
+def _tags_to_bytes(tags: Mapping[str, str]) -> bytes:
+    return b"".join(_text(name, 1, 255) + _text(value, 0, 0xFFFF) for name, value in tags.items())
+
+
+def _text(text: str, shortest: int, longest: int) -> bytes:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"the tag text {text!r} is not valid Unicode") from error
+    check_range(f"byte length of the tag text {text[:20]!r}", len(data), shortest, longest)
+    return len(data).to_bytes(1 if longest == 255 else 2, "little") + data
+
+
+def _tags_from_bytes(data: bytes, count: int) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for _ in range(count):
+        name, data = _take_text(data, 1)
+        value, data = _take_text(data, 2)
+        if not name or name in tags:
+            raise InvalidField(f"the tag name {name!r} is empty or stands twice in the header")
+        tags[name] = value
+    if data:
+        raise InvalidField(f"{len(data)} bytes follow the last tag; expected the header's checksum")
+    return tags
+
+
+def _take_text(data: bytes, width: int) -> tuple[str, bytes]:
+    end = width + int.from_bytes(data[:width], "little")
+    if end > len(data):
+        raise InvalidField("a tag is longer than the header")
+    try:
+        return data[width:end].decode(), data[end:]
+    except UnicodeDecodeError as error:
+        raise InvalidField("a tag is not valid UTF-8") from error

@@ -1,0 +1,84 @@
+"""Causal convolutions with explicit state.
+
+    convolution, kernel 3, dilation 2          strided, kernel 4, stride 2         transposed, kernel 4, stride 2
+    left . . . . | x0 x1 x2 ...                left . . | x0 x1 x2 x3 ...          left . | x0  x1  ...
+         └───┴─────┘ y0                             └─┴───┴──┘ y0                       └────┴─┘ y0 y1
+    left = (kernel-1)*dilation - (stride-1) samples                                left = one sample
+
+All padding lies in the past. A strided layer takes whole multiples of its stride.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from soundstream.nn.streaming import State, StreamingModule
+
+GAIN = 1.2
+"""Standard deviation of a fresh weight is GAIN / sqrt(fan_in): it keeps the variance of a signal through ELU layers."""
+
+
+class CausalConv(StreamingModule):
+    """Convolution over time that sees only the past.
+
+    `[batch, in_channels, 1, time]` becomes `[batch, out_channels, 1, time / stride]`. Weights start as a normal
+    distribution that preserves variance, times `scale`; PyTorch's own start makes the signal decay from layer to layer.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.stride, self.dilation = stride, dilation
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, kernel))
+        self.weight.data *= scale * GAIN / math.sqrt(in_channels * kernel)
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    @property
+    def left_samples(self) -> int:
+        """Past samples that the next output needs."""
+        return (self.weight.shape[-1] - 1) * self.dilation - (self.stride - 1)
+
+    def init_state(self, batch: int) -> State:
+        if not self.left_samples:
+            return {}
+        return {"left": self.weight.new_zeros(batch, self.weight.shape[1], 1, self.left_samples)}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        if state:
+            x = torch.cat([state["left"].to(x.dtype), x], dim=-1)
+        y = functional.conv2d(x, self.weight, self.bias, stride=(1, self.stride), dilation=(1, self.dilation))
+        return y, {name: x[..., -self.left_samples :] for name in state}
+
+
+class CausalUpsample(StreamingModule):
+    """Transposed convolution with kernel 2 x stride, as a plain convolution of kernel 2 and a reshape.
+
+    `[batch, in_channels, 1, time]` becomes `[batch, out_channels, 1, time * stride]`. Output channel
+    `c * stride + s` of the convolution is sample `s` of channel `c`. Its state is one input sample.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv = CausalConv(in_channels, out_channels * stride, kernel=2)
+
+    def init_state(self, batch: int) -> State:
+        return self.conv.init_state(batch)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        y, state = self.conv.step(x, state)
+        batch, channels, _, time = y.shape
+        y = y.reshape(batch, channels // self.stride, self.stride, time).transpose(2, 3)
+        return y.reshape(batch, channels // self.stride, 1, time * self.stride), state
+
+
+class Elu(StreamingModule):
+    """Exponential linear unit."""
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return functional.elu(x), state

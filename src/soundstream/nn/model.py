@@ -1,0 +1,78 @@
+"""The codec as one trainable module."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from soundstream.config import CodecConfig
+from soundstream.nn import seanet
+from soundstream.nn.film import FiLM
+from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
+
+
+class Output(NamedTuple):
+    """What the codec makes of a batch of audio."""
+
+    audio: Float[Tensor, "batch 1 samples"]
+    latents: Float[Tensor, "batch latent_dim frames"]
+    """Before quantization."""
+    codes: Int[Tensor, "batch num_quantizers frames"] | None
+    """None while the quantizer is bypassed."""
+    commitment: Float[Tensor, ""]
+
+
+class SoundStream(nn.Module):
+    """Encoder, latent normalizer, FiLM, residual vector quantizer and decoder.
+
+    Source: SoundStream (Zeghidour et al., 2021), Fig. 2.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = seanet.encoder(config)
+        self.normalizer = LatentNormalizer(config.latent_dim)
+        self.film = FiLM(config.latent_dim, config.condition_dim)
+        self.quantizer = ResidualVectorQuantizer(config.num_quantizers, config.codebook_size, config.latent_dim)
+        self.decoder = seanet.decoder(config)
+
+    def forward(
+        self,
+        audio: Float[Tensor, "batch 1 samples"],
+        num_quantizers: Int[Tensor, " batch"] | None,
+        condition: Float[Tensor, "batch condition frames"] | None = None,
+    ) -> Output:
+        """Code and decode; `num_quantizers` of None bypasses the quantizer (the warm-up of a training run)."""
+        latents = self.encode(audio, condition)
+        if num_quantizers is None:
+            return Output(self.decode(latents), latents, None, latents.new_zeros(()))
+        quantized = self.quantizer(latents, num_quantizers)
+        return Output(self.decode(quantized.latents), latents, quantized.codes, quantized.commitment)
+
+    def encode(
+        self, audio: Float[Tensor, "batch 1 samples"], condition: Float[Tensor, "batch condition frames"] | None = None
+    ) -> Float[Tensor, "batch latent_dim frames"]:
+        """Latents before quantization; `condition` of None means plain coding, denoise off."""
+        x = self.normalizer(self.encoder(audio.unsqueeze(2)))
+        if condition is None:
+            condition = plain_condition(self.config, x.shape[0], x.shape[-1]).to(x)
+        return self.film(x, condition.unsqueeze(2)).squeeze(2)
+
+    def decode(self, latents: Float[Tensor, "batch latent_dim frames"]) -> Float[Tensor, "batch 1 samples"]:
+        """Audio from quantized latents."""
+        return self.decoder(latents.unsqueeze(2)).squeeze(2)
+
+    def num_parameters(self) -> int:
+        """Trained parameters; codebooks are not counted, as in the paper's Table I."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def plain_condition(config: CodecConfig, batch: int, frames: int) -> Float[Tensor, "batch condition frames"]:
+    """The FiLM condition for coding without denoising: the first of the one-hot values."""
+    condition = torch.zeros(batch, config.condition_dim, frames)
+    condition[:, 0] = 1
+    return condition

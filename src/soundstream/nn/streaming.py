@@ -1,0 +1,51 @@
+"""What every causal layer has in common: explicit state, and one code path for streams and whole clips."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+"""What a layer remembers between two calls: tensors by name, such as `block0.unit1.conv.left`."""
+
+
+class StreamingModule(nn.Module):
+    """A causal layer: `step` takes the next samples and the state, and returns output and new state.
+
+    `forward` is `step` from a zero state, which is what zero padding on the left means. Audio inside the
+    networks is `[batch, channels, 1, time]`: 2-D convolutions are the fast ones on CPUs and GPUs alike.
+    """
+
+    def init_state(self, batch: int) -> State:
+        """State before the first sample."""
+        return {}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Process the next samples: `(x, state) -> (y, state)`."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Process a whole clip."""
+        return self.step(x, self.init_state(x.shape[0]))[0]
+
+
+class Chain(StreamingModule):
+    """Named layers one after the other; their state names are joined with dots."""
+
+    def __init__(self, **layers: StreamingModule) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def layers(self) -> list[tuple[str, StreamingModule]]:
+        """Layers with their names, in the order of processing."""
+        return [(name, layer) for name, layer in self.named_children() if isinstance(layer, StreamingModule)]
+
+    def init_state(self, batch: int) -> State:
+        return {f"{n}.{key}": v for n, layer in self.layers() for key, v in layer.init_state(batch).items()}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        new_state: State = {}
+        for name, layer in self.layers():
+            x, part = layer.step(x, {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")})
+            new_state |= {f"{name}.{key}": value for key, value in part.items()}
+        return x, new_state

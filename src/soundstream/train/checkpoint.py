@@ -1,0 +1,81 @@
+"""Checkpoints: a folder of safetensors and one JSON, written beside and renamed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from soundstream.errors import ConfigError
+from soundstream.nn.model import SoundStream
+from soundstream.train.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training run at one step. Random draws derive from seed and step, so that no random state needs keeping."""
+
+    config: TrainConfig
+    step: int
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    """AdamW's moments as `exp_avg.NAME`, `exp_avg_sq.NAME` and `step.NAME`; empty in a checkpoint for export only."""
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; an older one in the same place is replaced only when the new one is complete."""
+    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    save_file(_contiguous(checkpoint.model), fresh / "model.safetensors")
+    save_file(_contiguous(checkpoint.optimizer), fresh / "optimizer.safetensors")
+    (fresh / "run.json").write_text(json.dumps({"step": checkpoint.step, "config": checkpoint.config.to_dict()}, indent=2))
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ConfigError: the folder holds no checkpoint.
+    """
+    if not (folder / "run.json").exists():
+        raise ConfigError(f"{folder} is not a checkpoint: it has no run.json")
+    run = json.loads((folder / "run.json").read_text())
+    tensors = [load_file(folder / f"{name}.safetensors") for name in ("model", "optimizer")]
+    return Checkpoint(TrainConfig.from_dict(run["config"]), run["step"], *tensors)
+
+
+def load_model(folder: Path) -> SoundStream:
+    """The model of a checkpoint, ready for inference."""
+    checkpoint = load(folder)
+    model = SoundStream(checkpoint.config.codec)
+    model.load_state_dict(checkpoint.model)
+    return model.eval()
+
+
+def optimizer_state(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state under the names of the parameters."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {f"{key}.{names[id(p)]}": v for p, state in optimizer.state.items() for key, v in state.items()}
+
+
+def restore_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
+    """Inverse of `optimizer_state`."""
+    for name, p in model.named_parameters():
+        found = {key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in state}
+        if found:
+            optimizer.state[p] = found
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
