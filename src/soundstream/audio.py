@@ -154,7 +154,7 @@ def open_reader(source: Source) -> Iterator[AudioReader]:
     Raises:
         AudioError: the file is missing, empty or no audio, or the codec does not take its rate or channels.
     """
-    name = "stdin" if source == "-" else str(getattr(source, "name", source))
+    name = _name_of(source)
     with _open_seekable(source, name) as file, _open_sound(file, name) as sound:
         check_format(sound.samplerate, sound.channels)
         yield AudioReader(sound, name)
@@ -169,6 +169,12 @@ def read(source: Source) -> tuple[np.ndarray, int]:
     with open_reader(source) as reader:
         empty = np.zeros((reader.channels, 0), np.float32)
         return np.concatenate([empty, *reader], axis=1), reader.sample_rate
+
+
+def _name_of(source: Source) -> str:
+    if isinstance(source, str | PathLike):
+        return "stdin" if source == "-" else str(source)
+    return str(getattr(source, "name", "the audio"))
 
 
 @contextmanager
@@ -212,7 +218,7 @@ def _reason(error: Exception) -> str:
 
 
 class _NotingFile:
-    """A file that notes a failed write; libsndfile passes over some in silence, so it is told that all is well."""
+    """A file that notes a failed write for `check`, since libsndfile may pass over it in silence."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
@@ -290,27 +296,30 @@ def open_writer(
         OutputError: the file exists already or cannot be written.
     """
     name = "stdout" if path == "-" else str(path)
+    file_format = _format_of(path)
     with _open_output(path, force) as file:
         output = _NotingFile(file, name)
-        with _new_sound(output, name, sample_rate, channels) as sound:
+        with _new_sound(output, name, sample_rate, channels, file_format) as sound:
             yield AudioWriter(sound, output, name)
         output.check()
 
 
-def _new_sound(file: _NotingFile, name: str, sample_rate: int, channels: int) -> soundfile.SoundFile:
-    file_format, subtype = _format_of(name)
+def _new_sound(
+    file: _NotingFile, name: str, sample_rate: int, channels: int, file_format: tuple[str, str]
+) -> soundfile.SoundFile:
+    container, subtype = file_format
     try:
-        return soundfile.SoundFile(file, "w", sample_rate, channels, subtype, format=file_format)
+        return soundfile.SoundFile(file, "w", sample_rate, channels, subtype, format=container)
     except soundfile.SoundFileError as error:
         raise AudioError(
             f"{name} cannot hold {channels} channels at {sample_rate} Hz ({_reason(error)}); write .wav"
         ) from error
 
 
-def _format_of(name: str) -> tuple[str, str]:
-    suffix = ".wav" if name == "stdout" else Path(name).suffix.lower()
+def _format_of(path: str | PathLike[str]) -> tuple[str, str]:
+    suffix = ".wav" if path == "-" else Path(path).suffix.lower()
     if suffix not in _FORMATS:
-        raise AudioError(f"cannot write {name}: expected a name that ends in {', '.join(_FORMATS)}")
+        raise AudioError(f"cannot write {path}: expected a name that ends in {', '.join(_FORMATS)}")
     return _FORMATS[suffix]
 
 

@@ -4,6 +4,7 @@ import itertools
 import struct
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -122,6 +123,12 @@ def test_exact_bytes():
     assert write() == TINY
     reader, packets = read(TINY)
     assert (reader.header, packets, reader.num_samples) == (HEADER, PACKETS, NUM_SAMPLES)
+
+
+def test_the_example_of_the_format_is_this_file():
+    text = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+    example = text.split("## Example")[1].split("```")[1]
+    assert bytes.fromhex(example) == TINY
 
 
 def test_a_pipe_may_give_one_byte_at_a_time():

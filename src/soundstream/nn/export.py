@@ -1,0 +1,184 @@
+"""Writes the artifact: encoder and decoder as ONNX graphs with explicit state, codebooks, config and model id.
+
+The graphs are built node by node from the layers' own weights: 2-D convolutions only, each state tensor an input under the
+name that `init_state` gives it and an output under that name with `.next` behind it.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+from functools import singledispatchmethod
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from soundstream.config import CodecConfig
+from soundstream.errors import ConfigError
+from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.film import FiLM
+from soundstream.nn.model import SoundStream
+from soundstream.nn.seanet import ResidualUnit
+from soundstream.nn.streaming import Chain, StreamingModule
+from soundstream.runtime.artifact import FILES, write_manifest
+
+OPSET = 17
+LAST = np.iinfo(np.int64).max
+
+
+def export(model: SoundStream, folder: Path) -> str:
+    """Write a trained model as an artifact and return its model id.
+
+    Weights and codebooks are stored as float16 and computed with as float32.
+
+    Raises:
+        ConfigError: the folder holds something else than an artifact.
+    """
+    if folder.exists() and any(path.name not in {*FILES, "manifest.json", "README.md"} for path in folder.iterdir()):
+        raise ConfigError(f"{folder} holds other files; give a new folder or that of an earlier artifact")
+    folder.mkdir(parents=True, exist_ok=True)
+    model = exportable(model)
+    codebooks = io.BytesIO()
+    np.save(codebooks, model.quantizer.codebooks.numpy().astype(np.float16))
+    contents = {
+        "config.json": model.config.to_json().encode(),
+        "encoder.onnx": encoder_graph(model).SerializeToString(),
+        "decoder.onnx": decoder_graph(model).SerializeToString(),
+        "codebooks.npy": codebooks.getvalue(),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return write_manifest(folder)
+
+
+def exportable(model: SoundStream) -> SoundStream:
+    """A copy as it is exported: the latent normalizer folded into the encoder's last layer, values rounded to float16."""
+    model = copy.deepcopy(model).eval().cpu().float()
+    last, normalizer = model.encoder.last, model.normalizer
+    assert isinstance(last, CausalConv)
+    with torch.no_grad():
+        last.weight /= normalizer.std
+        last.bias.copy_((last.bias - normalizer.mean) / normalizer.std)
+        normalizer.mean.zero_()
+        normalizer.std.fill_(1)
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())
+    return model
+
+
+def encoder_graph(model: SoundStream) -> onnx.ModelProto:
+    """`pcm [batch, 1, 1, samples]`, `condition [batch, condition_dim, 1, frames]` -> `latents [batch, latent_dim, 1, frames]`."""
+    config, graph = model.config, Graph("encoder")
+    graph.input("pcm", 1, "samples")
+    graph.input("condition", config.condition_dim, "frames")
+    x = graph.add(model.encoder, "", "pcm")
+    graph.film(model.film, x, "condition", "latents")
+    return graph.finish("latents", config.latent_dim, "frames", config)
+
+
+def decoder_graph(model: SoundStream) -> onnx.ModelProto:
+    """`latents [batch, latent_dim, 1, frames]` -> `pcm [batch, 1, 1, samples]`."""
+    graph = Graph("decoder")
+    graph.input("latents", model.config.latent_dim, "frames")
+    x = graph.add(model.decoder, "", "latents")
+    graph.node("Identity", [x], "pcm")
+    return graph.finish("pcm", 1, "samples", model.config)
+
+
+class Graph:
+    """An ONNX graph that grows layer by layer."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes: list[onnx.NodeProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.states: list[onnx.ValueInfoProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def input(self, name: str, channels: int, length: int | str) -> None:
+        """Declare an input `[batch, channels, 1, length]`."""
+        self.inputs.append(_value(name, channels, length))
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+        """Append a node with one output and return the output's name."""
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, name: str, value: Tensor | list[int]) -> str:
+        """A weight, stored as float16 and cast to float32 when the graph is loaded, or a list of whole numbers."""
+        if isinstance(value, list):
+            self.weights.append(numpy_helper.from_array(np.array(value, dtype=np.int64), name))
+            return name
+        self.weights.append(numpy_helper.from_array(value.detach().numpy().astype(np.float16), f"{name}.half"))
+        return self.node("Cast", [f"{name}.half"], name, to=TensorProto.FLOAT)
+
+    def film(self, film: FiLM, x: str, condition: str, output: str) -> None:
+        """gamma(condition) * x + beta(condition)."""
+        for name, weight in (("film.gamma", film.gamma), ("film.beta", film.beta)):
+            self.node("Conv", [condition, self.constant(f"{name}.weight", weight[..., None, None])], name)
+        self.node("Mul", [x, "film.gamma"], "film.scaled")
+        self.node("Add", ["film.scaled", "film.beta"], output)
+
+    @singledispatchmethod
+    def add(self, layer: StreamingModule, name: str, x: str) -> str:
+        """Append a layer that reads `x`; returns the name of its output."""
+        raise NotImplementedError(f"no ONNX form of {type(layer).__name__}")
+
+    @add.register
+    def _(self, layer: Chain, name: str, x: str) -> str:
+        for part, child in layer.layers():
+            x = self.add(child, f"{name}.{part}".lstrip("."), x)
+        return x
+
+    @add.register
+    def _(self, layer: ResidualUnit, name: str, x: str) -> str:
+        return self.node("Add", [x, self.add(layer.branch, name, x)], f"{name}.sum")
+
+    @add.register
+    def _(self, layer: Elu, name: str, x: str) -> str:
+        return self.node("Elu", [x], name)
+
+    @add.register
+    def _(self, layer: CausalConv, name: str, x: str) -> str:
+        if layer.left_samples:
+            x = self._join_left(f"{name}.left", layer.weight.shape[1], layer.left_samples, x)
+        weights = [self.constant(f"{name}.{key}", value) for key, value in layer.named_parameters()]
+        strides, dilations = (1, layer.stride), (1, layer.dilation)
+        return self.node("Conv", [x, *weights], name, strides=strides, dilations=dilations)
+
+    @add.register
+    def _(self, layer: CausalUpsample, name: str, x: str) -> str:
+        y = self.add(layer.conv, name, x)
+        channels = layer.conv.weight.shape[0] // layer.stride
+        split = self.constant(f"{name}.split", [0, channels, layer.stride, -1])
+        join = self.constant(f"{name}.join", [0, channels, 1, -1])
+        y = self.node("Reshape", [y, split], f"{name}.phases")
+        y = self.node("Transpose", [y], f"{name}.interleaved", perm=(0, 1, 3, 2))
+        return self.node("Reshape", [y, join], f"{name}.samples")
+
+    def _join_left(self, state: str, channels: int, length: int, x: str) -> str:
+        self.input(state, channels, length)
+        self.states.append(_value(f"{state}.next", channels, length))
+        joined = self.node("Concat", [state, x], f"{state}.joined", axis=3)
+        bounds = [self.constant(f"{state}.{key}", [v]) for key, v in (("start", -length), ("end", LAST), ("axis", 3))]
+        self.node("Slice", [joined, *bounds], f"{state}.next")
+        return joined
+
+    def finish(self, output: str, channels: int, length: str, config: CodecConfig) -> onnx.ModelProto:
+        """The checked model; its first output is `output`, the states follow."""
+        outputs = [_value(output, channels, length), *self.states]
+        graph = helper.make_graph(self.nodes, self.name, self.inputs, outputs, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+        helper.set_model_props(model, {"codec": json.dumps(config.to_dict())})
+        onnx.checker.check_model(model)
+        return model
+
+
+def _value(name: str, channels: int, length: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, 1, length])

@@ -1,0 +1,1 @@
+"""pcm to codes and back, with NumPy and ONNX Runtime."""

@@ -1,0 +1,100 @@
+"""An artifact: the folder that training writes and the runtime reads.
+
+    config.json      CodecConfig
+    encoder.onnx     pcm, condition and states in; latents and states out
+    decoder.onnx     latents and states in; pcm and states out
+    codebooks.npy    float16 [num_quantizers, codebook_size, latent_dim]
+    manifest.json    SHA-256 of each file above, and the model id made of them
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream.config import CodecConfig
+from soundstream.errors import ArtifactError, ConfigError
+
+FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
+FORMAT = 1
+MODEL_ID_BYTES = 8
+MODELS = Path(__file__).parent.parent / "models"
+"""Artifacts that the package ships, one folder a name."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified artifact."""
+
+    folder: Path
+    config: CodecConfig
+    model_id: bytes
+    """8 bytes that name these exact weights; every .nac file carries them."""
+    codebooks: NDArray[np.float32]
+    """`[num_quantizers, codebook_size, latent_dim]`."""
+
+
+def load_artifact(name_or_path: str | Path = "default") -> Artifact:
+    """Read and verify an artifact, by the name of one that ships with the package or by its folder.
+
+    Raises:
+        ArtifactError: it is missing, incomplete, or its files were changed.
+    """
+    folder = find(name_or_path)
+    manifest = _read_manifest(folder)
+    digests = _digests(folder)
+    changed = [name for name in FILES if manifest["files"].get(name) != digests[name]]
+    if changed or manifest["model_id"] != _model_id(digests):
+        raise ArtifactError(f"{folder} is damaged: {', '.join(changed) or 'manifest.json'} does not match its checksum")
+    try:
+        config = CodecConfig.from_dict(json.loads((folder / "config.json").read_text()))
+    except (ConfigError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{folder / 'config.json'}: {error}") from error
+    codebooks = np.load(folder / "codebooks.npy", allow_pickle=False).astype(np.float32)
+    if codebooks.shape != (config.num_quantizers, config.codebook_size, config.latent_dim):
+        raise ArtifactError(f"{folder / 'codebooks.npy'} has shape {codebooks.shape}, which config.json contradicts")
+    return Artifact(folder, config, bytes.fromhex(manifest["model_id"]), codebooks)
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The folder of an artifact: a shipped one by name, any other by path."""
+    for folder in (MODELS / str(name_or_path), Path(name_or_path)):
+        if (folder / "manifest.json").is_file():
+            return folder
+    shipped = ", ".join(sorted(path.name for path in MODELS.glob("*") if path.is_dir())) or "none"
+    raise ArtifactError(f"no model at {str(name_or_path)!r}; give a folder that `soundstream export` wrote, or one of: {shipped}")
+
+
+def write_manifest(folder: Path) -> str:
+    """Seal the files of an artifact; returns the model id in hexadecimal."""
+    digests = _digests(folder)
+    manifest = {"format": FORMAT, "model_id": _model_id(digests), "files": digests}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    return _model_id(digests)
+
+
+def _read_manifest(folder: Path) -> dict:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        known = manifest["format"] == FORMAT and isinstance(manifest["files"], dict)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder / 'manifest.json'} is not a model's manifest") from error
+    if not known:
+        raise ArtifactError(f"{folder} has artifact format {manifest['format']}; this release reads {FORMAT}")
+    return manifest
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise ArtifactError(f"{folder} is incomplete: it lacks {', '.join(missing)}")
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+
+
+def _model_id(digests: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[: 2 * MODEL_ID_BYTES]

@@ -1,0 +1,39 @@
+"""The residual vector quantizer of a trained model, in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Codes = NDArray[np.int64]
+
+
+class Quantizer:
+    """Search and look-up in the codebooks `[num_quantizers, codebook_size, latent_dim]`.
+
+    Source: SoundStream (Zeghidour et al., 2021), Algorithm 1. Equal distances go to the lower index.
+    """
+
+    def __init__(self, codebooks: Array) -> None:
+        self.codebooks = codebooks
+        self._transposed = np.ascontiguousarray(codebooks.transpose(0, 2, 1))
+        self._half_norms = 0.5 * np.square(codebooks).sum(-1)
+
+    def encode(self, latents: Array, num_quantizers: int) -> Codes:
+        """Codes `[..., num_quantizers, frames]` of latents `[..., latent_dim, frames]`.
+
+        The nearest entry minimises |c|^2 / 2 - r.c, so that a codebook costs one matrix product over all frames.
+        """
+        residual = np.ascontiguousarray(np.moveaxis(latents, -2, -1))
+        codes = []
+        for q in range(num_quantizers):
+            distances = self._half_norms[q] - residual @ self._transposed[q]
+            codes.append(distances.argmin(-1))
+            residual = residual - self.codebooks[q][codes[-1]]
+        return np.stack(codes, axis=-2)
+
+    def decode(self, codes: Codes) -> Array:
+        """Latents `[..., latent_dim, frames]` of codes `[..., num_quantizers, frames]`."""
+        entries = (self.codebooks[q][codes[..., q, :]] for q in range(codes.shape[-2]))
+        return np.moveaxis(sum(entries, start=np.float32(0)), -1, -2)
