@@ -1,0 +1,109 @@
+"""pcm of any chunk length to codes, and codes to pcm: a whole file is a stream in one chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream.runtime.artifact import Artifact
+from soundstream.runtime.quantizer import Codes, Quantizer
+from soundstream.runtime.session import Network
+
+Array = NDArray[np.float32]
+
+BLOCK_FRAMES = 75
+"""Most frames in one call of a network; it bounds memory on long input."""
+
+
+class Model:
+    """The networks and codebooks of an artifact, loaded once and shared by all streams.
+
+    Args:
+        threads: CPU threads of ONNX Runtime; one is enough for many times real time.
+    """
+
+    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
+        self.config = artifact.config
+        self.encoder = Network(artifact.folder / "encoder.onnx", threads)
+        self.decoder = Network(artifact.folder / "decoder.onnx", threads)
+        self.quantizer = Quantizer(artifact.codebooks)
+
+
+class LatentStream:
+    """pcm in, latents out: the encoder's half of a stream, in whole frames."""
+
+    def __init__(self, model: Model, channels: int) -> None:
+        self._model = model
+        self._state = model.encoder.init_state(channels)
+        self._rest = np.zeros((channels, 0), np.float32)
+
+    def push(self, pcm: Array) -> Array:
+        """Take pcm `[channels, samples]` of any length; give the latents `[channels, latent_dim, frames]` it completes."""
+        hop = self._model.config.hop_length
+        pcm = np.concatenate([self._rest, pcm], axis=1)
+        whole = pcm.shape[1] // hop * hop
+        self._rest = pcm[:, whole:]
+        blocks = [self._encode(block) for block in _blocks(pcm[:, :whole], BLOCK_FRAMES * hop)]
+        empty = np.zeros((len(pcm), self._model.config.latent_dim, 0), np.float32)
+        return np.concatenate([empty, *blocks], axis=2)
+
+    def flush(self) -> Array:
+        """Latents of the last, incomplete frame, filled up with zeros; no frames if none is open."""
+        missing = -self._rest.shape[1] % self._model.config.hop_length
+        return self.push(np.zeros((len(self._rest), missing), np.float32))
+
+    def _encode(self, pcm: Array) -> Array:
+        config = self._model.config
+        condition = np.zeros((len(pcm), config.condition_dim, 1, pcm.shape[1] // config.hop_length), np.float32)
+        condition[:, 0] = 1
+        pcm = np.ascontiguousarray(pcm[:, None, None])
+        latents, self._state = self._model.encoder.step(self._state, pcm=pcm, condition=condition)
+        return latents[:, :, 0]
+
+
+class EncoderStream:
+    """pcm in, codes out; make a new one for each signal.
+
+    Args:
+        channels: signals side by side.
+        num_quantizers: codebooks to use, 1 to config.num_quantizers.
+    """
+
+    def __init__(self, model: Model, channels: int, num_quantizers: int) -> None:
+        self._latents = LatentStream(model, channels)
+        self._quantizer = model.quantizer
+        self._num_quantizers = num_quantizers
+
+    def push(self, pcm: Array) -> Codes:
+        """Take pcm `[channels, samples]` at the codec's rate, of any length; give codes `[channels, num_quantizers, frames]`."""
+        return self._quantizer.encode(self._latents.push(pcm), self._num_quantizers)
+
+    def flush(self) -> Codes:
+        """Codes of the last, incomplete frame."""
+        return self._quantizer.encode(self._latents.flush(), self._num_quantizers)
+
+
+class DecoderStream:
+    """Codes in, pcm out, hop_length samples a frame; make a new one for each signal."""
+
+    def __init__(self, model: Model, channels: int) -> None:
+        self._model = model
+        self._state = model.decoder.init_state(channels)
+
+    def push(self, codes: Codes) -> Array:
+        """Take codes `[channels, num_quantizers, frames]`; give pcm `[channels, frames * hop_length]`."""
+        latents = self._model.quantizer.decode(codes)
+        blocks = [self._decode(block) for block in _blocks(latents, BLOCK_FRAMES)]
+        return np.concatenate([np.zeros((len(codes), 0), np.float32), *blocks], axis=1)
+
+    def _decode(self, latents: Array) -> Array:
+        latents = np.ascontiguousarray(latents[:, :, None])
+        pcm, self._state = self._model.decoder.step(self._state, latents=latents)
+        return pcm[:, 0, 0]
+
+
+def _blocks(array: Array, length: int) -> Iterator[Array]:
+    for start in range(0, array.shape[-1], length):
+        yield array[..., start : start + length]
