@@ -48,9 +48,7 @@ def test_float_audio_passes_unchanged():
     np.testing.assert_array_equal(check(pcm, 24_000), pcm)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "low"), [(np.int16, -(2**15)), (np.int32, -(2**31))], ids=["int16", "int32"]
-)
+@pytest.mark.parametrize(("dtype", "low"), [(np.int16, -(2**15)), (np.int32, -(2**31))], ids=["int16", "int32"])
 def test_integers_are_divided_by_full_scale(dtype, low):
     pcm = check(np.array([low, 0, -(low // 2)], dtype), 24_000)
     assert pcm.dtype == np.float32
@@ -114,14 +112,10 @@ def test_blocks_are_about_a_second(tmp_path):
         assert [block.shape for block in reader] == [(1, 8_000), (1, 8_000), (1, 4_000)]
 
 
-@pytest.mark.parametrize(
-    ("suffix", "subtype"), [("opus", "OPUS"), ("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III")]
-)
+@pytest.mark.parametrize(("suffix", "subtype"), [("opus", "OPUS"), ("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III")])
 def test_blocks_of_a_lossy_file_equal_the_whole(tmp_path, suffix, subtype):
     path = tmp_path / f"a.{suffix}"
-    with soundfile.SoundFile(
-        path, "w", 24_000, 1, subtype, format="MP3" if suffix == "mp3" else "OGG"
-    ) as file:
+    with soundfile.SoundFile(path, "w", 24_000, 1, subtype, format="MP3" if suffix == "mp3" else "OGG") as file:
         file.write(noise(1, 60_000).T)
     whole, _ = soundfile.read(path, dtype="float32", always_2d=True)
     np.testing.assert_allclose(read(path)[0], whole.T, atol=1e-6)

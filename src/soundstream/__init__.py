@@ -1,3 +1,48 @@
-"""A neural audio codec: speech, music and any sound at 1.5 to 18 kbit/s."""
+"""A neural audio codec: speech, music and any sound at 1.5 to 18 kbit/s.
+
+import soundstream
+
+data = soundstream.encode(pcm, sample_rate=48_000, bitrate=6000)
+pcm, sample_rate = soundstream.decode(data)
+"""
+
+from soundstream.codec import Codec, decode, encode, from_codes, load, to_codes
+from soundstream.config import CodecConfig
+from soundstream.errors import (
+    ArtifactError,
+    AudioError,
+    BadMagic,
+    BitstreamError,
+    ChecksumMismatch,
+    CodecError,
+    ConfigError,
+    InvalidField,
+    ModelMismatch,
+    OutputError,
+    Truncated,
+    UnsupportedVersion,
+)
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ArtifactError",
+    "AudioError",
+    "BadMagic",
+    "BitstreamError",
+    "ChecksumMismatch",
+    "Codec",
+    "CodecConfig",
+    "CodecError",
+    "ConfigError",
+    "InvalidField",
+    "ModelMismatch",
+    "OutputError",
+    "Truncated",
+    "UnsupportedVersion",
+    "decode",
+    "encode",
+    "from_codes",
+    "load",
+    "to_codes",
+]

@@ -19,7 +19,7 @@ import soundfile
 import soxr
 
 from soundstream.errors import AudioError, OutputError
-from soundstream.files import atomic_output
+from soundstream.files import atomic_output, open_input
 
 MAX_CHANNELS = 8
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8_000, 192_000
@@ -63,13 +63,9 @@ def check_format(sample_rate: int, channels: int) -> None:
         AudioError: sample_rate is not 8,000 to 192,000 Hz, or channels not 1 to 8.
     """
     if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE or sample_rate != int(sample_rate):
-        raise AudioError(
-            f"sample rate {sample_rate} Hz; expected whole Hz from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}"
-        )
+        raise AudioError(f"sample rate {sample_rate} Hz; expected whole Hz from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}")
     if not 1 <= channels <= MAX_CHANNELS:
-        raise AudioError(
-            f"audio has {channels} channels; expected 1 to {MAX_CHANNELS}, as [channels, samples]"
-        )
+        raise AudioError(f"audio has {channels} channels; expected 1 to {MAX_CHANNELS}, as [channels, samples]")
 
 
 def check_finite(pcm: np.ndarray, first_sample: int = 0) -> None:
@@ -84,9 +80,7 @@ def check_finite(pcm: np.ndarray, first_sample: int = 0) -> None:
     if bad.any():
         sample = int(bad.any(axis=0).argmax())
         channel = int(bad[:, sample].argmax())
-        raise AudioError(
-            f"audio holds {pcm[channel, sample]} at sample {first_sample + sample} of channel {channel}"
-        )
+        raise AudioError(f"audio holds {pcm[channel, sample]} at sample {first_sample + sample} of channel {channel}")
 
 
 def _to_float32(pcm: np.ndarray) -> np.ndarray:
@@ -179,7 +173,8 @@ def _name_of(source: Source) -> str:
 
 @contextmanager
 def _open_seekable(source: Source, name: str) -> Iterator[BinaryIO]:
-    with _open_binary(source, name) as file:
+    opened = open_input(source) if isinstance(source, str | PathLike) else nullcontext(source)
+    with opened as file:
         if file.seekable():
             yield file
             return
@@ -187,17 +182,6 @@ def _open_seekable(source: Source, name: str) -> Iterator[BinaryIO]:
             shutil.copyfileobj(file, spool)
             spool.seek(0)
             yield spool
-
-
-def _open_binary(source: Source, name: str) -> AbstractContextManager[BinaryIO]:
-    if not isinstance(source, str | PathLike):
-        return nullcontext(source)
-    if source == "-":
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return Path(source).open("rb")
-    except OSError as error:
-        raise AudioError(f"cannot read {name}: {error.strerror}") from error
 
 
 def _open_sound(file: BinaryIO, name: str) -> soundfile.SoundFile:
@@ -208,9 +192,7 @@ def _open_sound(file: BinaryIO, name: str) -> soundfile.SoundFile:
     try:
         return _SequentialFile(file)
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless audio, named .raw
-        raise AudioError(
-            f"{name} is not audio that can be read ({_reason(error)}); expected {READABLE}"
-        ) from error
+        raise AudioError(f"{name} is not audio that can be read ({_reason(error)}); expected {READABLE}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -41,7 +41,11 @@ class Codec:
         self.model = Model(artifact, threads)
 
     def encode(
-        self, pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE, tags: Mapping[str, str] | None = None
+        self,
+        pcm: np.ndarray,
+        sample_rate: int,
+        bitrate: int = DEFAULT_BITRATE,
+        tags: Mapping[str, str] | None = None,
     ) -> bytes:
         """Compress audio to the bytes of a `.nac` file.
 
@@ -168,16 +172,24 @@ class Codec:
             if getattr(header, name) != getattr(expected, name):
                 raise InvalidField(f"{name} is {getattr(header, name)}; this model has {getattr(expected, name)}")
         if header.num_quantizers > self.config.num_quantizers:
-            raise InvalidField(f"the file uses {header.num_quantizers} codebooks; this model has {self.config.num_quantizers}")
+            raise InvalidField(
+                f"the file uses {header.num_quantizers} codebooks; this model has {self.config.num_quantizers}"
+            )
 
     def _check_codes(self, codes: np.ndarray) -> None:
-        if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or not 1 <= codes.shape[1] <= self.config.num_quantizers:
+        if (
+            codes.ndim != 3
+            or not np.issubdtype(codes.dtype, np.integer)
+            or not 1 <= codes.shape[1] <= self.config.num_quantizers
+        ):
             raise ConfigError(
                 f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers [num_quantizers, frames] "
                 f"with 1 to {self.config.num_quantizers} quantizers, or the same for each of several channels"
             )
         if codes.size and not 0 <= codes.min() <= codes.max() < self.config.codebook_size:
-            raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {self.config.codebook_size - 1}")
+            raise ConfigError(
+                f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {self.config.codebook_size - 1}"
+            )
 
 
 class _Counter:

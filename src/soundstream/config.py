@@ -83,7 +83,11 @@ class CodecConfig:
         """
         count = round(bitrate / (self.frame_rate * self.codebook_bits))
         if not 1 <= count <= self.num_quantizers or self.bitrate(count) != bitrate:
-            step, low, high = self.bitrate(1), self.bitrate(min(2, self.num_quantizers)), self.bitrate(self.num_quantizers)
+            step, low, high = (
+                self.bitrate(1),
+                self.bitrate(min(2, self.num_quantizers)),
+                self.bitrate(self.num_quantizers),
+            )
             raise ConfigError(f"bitrate {bitrate} bit/s is not supported; choose {low} to {high} in steps of {step}")
         return count
 
@@ -101,7 +105,8 @@ class CodecConfig:
         unknown = set(data) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ConfigError(f"unknown codec setting {', '.join(sorted(unknown))}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**plain)
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2) + "\n"

@@ -1,18 +1,33 @@
-"""Output files that are there whole or not at all."""
+"""Files that come in, or are there whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import secrets
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from soundstream.errors import OutputError
+from soundstream.errors import AudioError, OutputError
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def open_input(path: str | PathLike[str]) -> AbstractContextManager[BinaryIO]:
+    """Open a file for reading; "-" is stdin, which stays open.
+
+    Raises:
+        AudioError: the file cannot be read.
+    """
+    if path == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise AudioError(f"cannot read {path}: {error.strerror}") from error
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 Amplitudes are scaled so that a full-scale sine reads about 1. Natural logarithms, floored at `FLOOR`.
 
-Source: SoundStream (Zeghidour et al., 2021), section III-E: 64 mel bins, windows 2^6 to 2^11, hop a quarter of the window.
-Differs: filters that hold no frequency bin (at short windows) are left out.
+Source: SoundStream (Zeghidour et al., 2021), section III-E: 64 mel bins, windows 2^6 to 2^11, hop a quarter of the
+window. Differs: filters that hold no frequency bin (at short windows) are left out.
 """
 
 from __future__ import annotations

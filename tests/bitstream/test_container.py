@@ -105,9 +105,7 @@ def test_a_header_comes_back(header):
 
 @given(st.data(), headers)
 def test_a_file_comes_back(data, header):
-    shapes = data.draw(
-        st.lists(st.tuples(st.integers(1, header.num_quantizers), st.integers(1, 255)), max_size=4)
-    )
+    shapes = data.draw(st.lists(st.tuples(st.integers(1, header.num_quantizers), st.integers(1, 255)), max_size=4))
     packets = [Packet(i, n, frames, bytes([i]) * (frames % 17)) for i, (n, frames) in enumerate(shapes)]
     frames = sum(packet.frames for packet in packets)
     most = frames * header.hop_length * header.sample_rate // header.codec_sample_rate

@@ -67,6 +67,8 @@ class Reader:
         """Packets read so far."""
         self.frames = 0
         """Frames in them."""
+        self.bytes = len(self.header.to_bytes())
+        """Bytes read so far, the header included."""
         self.complete = False
         """Whether the end record was read and agrees with the packets."""
 
@@ -120,6 +122,7 @@ class Reader:
 
     def _read(self, length: int) -> bytes:
         data = read_fully(self._stream, length)
+        self.bytes += len(data)
         if len(data) < length:
             raise Truncated(f"the file ends after {self._so_far()}, before its end record; get a whole copy")
         return data

@@ -112,9 +112,7 @@ class Header:
         length = _header_length(start)
         data = start + read_fully(stream, length - _START.size)
         if len(data) < length:
-            raise Truncated(
-                f"the file ends in its header, after {len(data)} of {length} bytes; get a whole copy"
-            )
+            raise Truncated(f"the file ends in its header, after {len(data)} of {length} bytes; get a whole copy")
         return cls._from_body(without_crc(data, "the header")[_START.size :])
 
     @classmethod

@@ -93,7 +93,5 @@ def without_crc(data: bytes, what: str) -> bytes:
     """
     body, stored = data[: -CRC.size], CRC.unpack(data[-CRC.size :])[0]
     if zlib.crc32(body) != stored:
-        raise ChecksumMismatch(
-            f"the bytes of {what} do not match their checksum; the file was changed or damaged"
-        )
+        raise ChecksumMismatch(f"the bytes of {what} do not match their checksum; the file was changed or damaged")
     return body

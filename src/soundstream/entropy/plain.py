@@ -51,9 +51,7 @@ class PlainCoder:
         """
         expected = self.payload_length(shape)
         if len(payload) != expected:
-            raise InvalidField(
-                f"the payload has {len(payload)} bytes; expected {expected} for codes {list(shape)}"
-            )
+            raise InvalidField(f"the payload has {len(payload)} bytes; expected {expected} for codes {list(shape)}")
         bits = np.unpackbits(np.frombuffer(payload, np.uint8))
         used = math.prod(shape) * self.codebook_bits
         if bits[used:].any():

@@ -30,7 +30,13 @@ class CausalConv(StreamingModule):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1, scale: float = 1.0
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.stride, self.dilation = stride, dilation
@@ -52,7 +58,7 @@ class CausalConv(StreamingModule):
         if state:
             x = torch.cat([state["left"].to(x.dtype), x], dim=-1)
         y = functional.conv2d(x, self.weight, self.bias, stride=(1, self.stride), dilation=(1, self.dilation))
-        return y, {name: x[..., -self.left_samples :] for name in state}
+        return y, dict.fromkeys(state, x[..., -self.left_samples :])
 
 
 class CausalUpsample(StreamingModule):

@@ -1,7 +1,7 @@
 """Writes the artifact: encoder and decoder as ONNX graphs with explicit state, codebooks, config and model id.
 
-The graphs are built node by node from the layers' own weights: 2-D convolutions only, each state tensor an input under the
-name that `init_state` gives it and an output under that name with `.next` behind it.
+The graphs are built node by node from the layers' own weights: 2-D convolutions only, each state tensor an input under
+the name that `init_state` gives it and an output under that name with `.next` behind it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import json
 from functools import singledispatchmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -57,12 +58,12 @@ def export(model: SoundStream, folder: Path) -> str:
 
 
 def exportable(model: SoundStream) -> SoundStream:
-    """A copy as it is exported: the latent normalizer folded into the encoder's last layer, values rounded to float16."""
+    """A copy as it is exported: the latent normalizer folded into the encoder's last layer, values in float16 steps."""
     model = copy.deepcopy(model).eval().cpu().float()
     last, normalizer = model.encoder.last, model.normalizer
     assert isinstance(last, CausalConv)
     with torch.no_grad():
-        last.weight /= normalizer.std
+        last.weight.div_(normalizer.std)
         last.bias.copy_((last.bias - normalizer.mean) / normalizer.std)
         normalizer.mean.zero_()
         normalizer.std.fill_(1)
@@ -73,7 +74,7 @@ def exportable(model: SoundStream) -> SoundStream:
 
 
 def encoder_graph(model: SoundStream) -> onnx.ModelProto:
-    """`pcm [batch, 1, 1, samples]`, `condition [batch, condition_dim, 1, frames]` -> `latents [batch, latent_dim, 1, frames]`."""
+    """`pcm [batch, 1, 1, samples]`, `condition [batch, condition_dim, 1, frames]` to `latents`, of the same frames."""
     config, graph = model.config, Graph("encoder")
     graph.input("pcm", 1, "samples")
     graph.input("condition", config.condition_dim, "frames")
@@ -105,7 +106,7 @@ class Graph:
         """Declare an input `[batch, channels, 1, length]`."""
         self.inputs.append(_value(name, channels, length))
 
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Append a node with one output and return the output's name."""
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output

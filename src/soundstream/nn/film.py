@@ -22,7 +22,9 @@ class FiLM(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels, condition_dim))
 
     def forward(
-        self, x: Float[Tensor, "batch channels 1 frames"], condition: Float[Tensor, "batch condition 1 frames"]
+        self,
+        x: Float[Tensor, "batch channels 1 frames"],
+        condition: Float[Tensor, "batch condition 1 frames"],
     ) -> Float[Tensor, "batch channels 1 frames"]:
         gamma = functional.conv2d(condition, self.gamma[..., None, None])
         beta = functional.conv2d(condition, self.beta[..., None, None])

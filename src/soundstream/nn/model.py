@@ -54,7 +54,9 @@ class SoundStream(nn.Module):
         return Output(self.decode(quantized.latents), latents, quantized.codes, quantized.commitment)
 
     def encode(
-        self, audio: Float[Tensor, "batch 1 samples"], condition: Float[Tensor, "batch condition frames"] | None = None
+        self,
+        audio: Float[Tensor, "batch 1 samples"],
+        condition: Float[Tensor, "batch condition frames"] | None = None,
     ) -> Float[Tensor, "batch latent_dim frames"]:
         """Latents before quantization; `condition` of None means plain coding, denoise off."""
         x = self.normalizer(self.encoder(audio.unsqueeze(2)))

@@ -29,8 +29,8 @@ class Quantized(NamedTuple):
 class LatentNormalizer(nn.Module):
     """Subtract a running mean per channel and divide by one running standard deviation.
 
-    Without it the scale of the latents drifts during training until the codebooks cannot follow. It is a fixed affine map
-    at inference, so that export folds it into the encoder's last convolution.
+    Without it the scale of the latents drifts in training until the codebooks cannot follow. At inference it is a
+    fixed affine map, which export folds into the encoder's last convolution.
 
     Source: ours; the paper does not say how it keeps the scale.
     """
@@ -55,13 +55,13 @@ class LatentNormalizer(nn.Module):
 class ResidualVectorQuantizer(nn.Module):
     """Nearest entry of the first codebook, then of the second for what is left over, and so on.
 
-    In training, codebooks follow exponential moving averages of the vectors assigned to them; every example trains all
-    codebooks, while its decoder input uses only as many as quantizer dropout gave it. `usage` is the discounted count of
-    vectors assigned to an entry (about the last 100 steps); an entry below 2 is replaced by a random vector of the batch
-    and its statistics start afresh.
+    In training, codebooks follow exponential moving averages of the vectors assigned to them. Every example trains all
+    codebooks, while its decoder input uses only as many as quantizer dropout gave it. `usage` is the discounted count
+    of vectors assigned to an entry (about the last 100 steps); an entry below 2 is replaced by a random vector of the
+    batch and its statistics start afresh.
 
-    Source: SoundStream (Zeghidour et al., 2021), section III-C and Algorithm 1. Differs: equal distances go to the lower
-    index; `usage` is a discounted sum, not an average, so that it does not depend on the batch size being in the thousands.
+    Source: SoundStream (Zeghidour et al., 2021), section III-C and Algorithm 1. Differs: equal distances go to the
+    lower index; `usage` is a discounted sum, not an average, so that it serves batches of some hundred vectors.
     """
 
     def __init__(self, num_quantizers: int, codebook_size: int, latent_dim: int) -> None:
@@ -145,7 +145,7 @@ class ResidualVectorQuantizer(nn.Module):
 def kmeans(
     vectors: Float[Tensor, "vectors dim"], clusters: int
 ) -> tuple[Float[Tensor, "clusters dim"], Float[Tensor, " clusters"]]:
-    """Lloyd's algorithm from random vectors: centres and the number of vectors of each; empty clusters are drawn anew."""
+    """Lloyd's algorithm from random vectors: centres and their numbers of vectors; empty clusters are drawn anew."""
     centres = vectors[torch.randint(len(vectors), (clusters,))]
     for _ in range(KMEANS_ITERATIONS):
         index = (vectors @ centres.T - 0.5 * centres.square().sum(-1)).argmax(-1)

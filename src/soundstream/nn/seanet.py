@@ -1,10 +1,10 @@
 """Causal SEANet encoder and decoder.
 
     encoder: conv k7 -> 4 x [3 residual units, strided conv, channels x 2] -> conv k3 to latent_dim
-    decoder: conv k7 -> 4 x [up-sampling conv, channels / 2, 3 residual units] -> conv k7 to one channel
+    decoder: conv k7 -> 4 x [upsampling conv, channels / 2, 3 residual units] -> conv k7 to one channel
 
-Source: SoundStream (Zeghidour et al., 2021), section III-A and III-B, Fig. 3. Residual units have half the width between
-their two convolutions, which reproduces the parameter counts of the paper's Table I; the paper does not spell it out.
+Source: SoundStream (Zeghidour et al., 2021), section III-A and III-B, Fig. 3. Residual units have half the width
+between their two convolutions, which reproduces the parameter counts of Table I; the paper does not spell it out.
 """
 
 from __future__ import annotations

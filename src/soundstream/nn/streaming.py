@@ -46,6 +46,8 @@ class Chain(StreamingModule):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         new_state: State = {}
         for name, layer in self.layers():
-            x, part = layer.step(x, {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")})
+            x, part = layer.step(
+                x, {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
+            )
             new_state |= {f"{name}.{key}": value for key, value in part.items()}
         return x, new_state

@@ -1,10 +1,10 @@
 """An artifact: the folder that training writes and the runtime reads.
 
-    config.json      CodecConfig
-    encoder.onnx     pcm, condition and states in; latents and states out
-    decoder.onnx     latents and states in; pcm and states out
-    codebooks.npy    float16 [num_quantizers, codebook_size, latent_dim]
-    manifest.json    SHA-256 of each file above, and the model id made of them
+config.json      CodecConfig
+encoder.onnx     pcm, condition and states in; latents and states out
+decoder.onnx     latents and states in; pcm and states out
+codebooks.npy    float16 [num_quantizers, codebook_size, latent_dim]
+manifest.json    SHA-256 of each file above, and the model id made of them
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def find(name_or_path: str | Path) -> Path:
         if (folder / "manifest.json").is_file():
             return folder
     shipped = ", ".join(sorted(path.name for path in MODELS.glob("*") if path.is_dir())) or "none"
-    raise ArtifactError(f"no model at {str(name_or_path)!r}; give a folder that `soundstream export` wrote, or one of: {shipped}")
+    raise ArtifactError(
+        f"no model at {str(name_or_path)!r}; give a folder that `soundstream export` wrote, or one of: {shipped}"
+    )
 
 
 def write_manifest(folder: Path) -> str:

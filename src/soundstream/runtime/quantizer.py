@@ -35,5 +35,7 @@ class Quantizer:
 
     def decode(self, codes: Codes) -> Array:
         """Latents `[..., latent_dim, frames]` of codes `[..., num_quantizers, frames]`."""
-        entries = (self.codebooks[q][codes[..., q, :]] for q in range(codes.shape[-2]))
-        return np.moveaxis(sum(entries, start=np.float32(0)), -1, -2)
+        latents = self.codebooks[0][codes[..., 0, :]]
+        for q in range(1, codes.shape[-2]):
+            latents = latents + self.codebooks[q][codes[..., q, :]]
+        return np.moveaxis(latents, -1, -2)

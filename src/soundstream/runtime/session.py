@@ -18,7 +18,7 @@ STATE_SUFFIX = ".next"
 
 
 class Network:
-    """An ONNX graph whose first output is its result, and whose `NAME.next` outputs are its state inputs of the next call."""
+    """An ONNX graph whose first output is its result and whose `NAME.next` outputs are the next call's state inputs."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()

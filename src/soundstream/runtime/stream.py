@@ -40,7 +40,7 @@ class LatentStream:
         self._rest = np.zeros((channels, 0), np.float32)
 
     def push(self, pcm: Array) -> Array:
-        """Take pcm `[channels, samples]` of any length; give the latents `[channels, latent_dim, frames]` it completes."""
+        """Take pcm `[channels, samples]` of any length; give latents `[channels, latent_dim, frames]`."""
         hop = self._model.config.hop_length
         pcm = np.concatenate([self._rest, pcm], axis=1)
         whole = pcm.shape[1] // hop * hop
@@ -77,7 +77,7 @@ class EncoderStream:
         self._num_quantizers = num_quantizers
 
     def push(self, pcm: Array) -> Codes:
-        """Take pcm `[channels, samples]` at the codec's rate, of any length; give codes `[channels, num_quantizers, frames]`."""
+        """Take pcm `[channels, samples]` of any length; give codes `[channels, num_quantizers, frames]`."""
         return self._quantizer.encode(self._latents.push(pcm), self._num_quantizers)
 
     def flush(self) -> Codes:

@@ -12,14 +12,14 @@ Losses = dict[str, Float[Tensor, ""]]
 def balanced_gradient(
     losses: Losses, shares: dict[str, float], audio: Float[Tensor, "batch 1 samples"]
 ) -> tuple[Float[Tensor, "batch 1 samples"], dict[str, float]]:
-    """The gradient to send into the decoder: sum over losses of share_i * g_i / mean_batch(|g_i|), g_i = dloss_i / daudio.
+    """Sum over losses of share_i * g_i / mean_batch(|g_i|), where g_i = dloss_i / daudio: the gradient of the output.
 
-    A share of 0.4 means that this loss moves each example's audio by 0.4 on average, as a Euclidean norm. Returned with it
-    are the norms before scaling, for the log.
+    A share of 0.4 means that this loss pulls at each example's audio with a Euclidean norm of 0.4 on average. Returned
+    with it are the norms before scaling, for the log.
 
     Args:
         audio: the decoder's output, detached, that the losses were computed from.
-    Source: the balancer of EnCodec (Défossez et al., 2022), section 3.4. Differs: norms of this step, no moving average.
+    Source: the balancer of EnCodec (Défossez et al., 2022), section 3.4. Differs: the norms are those of this step.
     """
     total = torch.zeros_like(audio)
     norms = {}

@@ -34,7 +34,9 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     fresh.mkdir(parents=True)
     save_file(_contiguous(checkpoint.model), fresh / "model.safetensors")
     save_file(_contiguous(checkpoint.optimizer), fresh / "optimizer.safetensors")
-    (fresh / "run.json").write_text(json.dumps({"step": checkpoint.step, "config": checkpoint.config.to_dict()}, indent=2))
+    (fresh / "run.json").write_text(
+        json.dumps({"step": checkpoint.step, "config": checkpoint.config.to_dict()}, indent=2)
+    )
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)

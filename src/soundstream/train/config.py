@@ -45,7 +45,7 @@ class TrainConfig:
     shift_steps: tuple[int, int] = (500, 3000)
     """Between these steps the gradient moves from waveform to mel."""
     waveform_share: tuple[float, float] = (0.85, 0.4)
-    """Share of the gradient at the decoder's output that the waveform loss has before and after the shift; mel has the rest."""
+    """Share of the waveform loss in the gradient of the output, before and after the shift; mel has the rest."""
     mel_floor: tuple[float, float] = (1e-3, 1e-4)
     """Amplitude under which the mel loss does not look, before and after the shift."""
     commitment_weight: float = 0.03
@@ -72,7 +72,7 @@ class TrainConfig:
         unknown = set(data) - {f.name for f in dataclasses.fields(cls)}
         if unknown:
             raise ConfigError(f"unknown training setting {', '.join(sorted(unknown))}")
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**(plain | {"codec": CodecConfig.from_dict(data.get("codec", {}))}))
 
 

@@ -50,7 +50,10 @@ class Corpus:
 
 
 def load_corpus(
-    folder: Path, sample_rate: int, cache: Path | None = None, progress: Callable[[int, int], None] | None = None
+    folder: Path,
+    sample_rate: int,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Corpus:
     """Decode every audio file below `folder` to mono int16 at `sample_rate`.
 
@@ -92,7 +95,12 @@ def _write_cache(cache: Path, corpus: Corpus, listing: dict[str, int]) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
     np.save(cache, np.concatenate(list(corpus.clips.values())))
     lengths = {path: len(pcm) for path, pcm in corpus.clips.items()}
-    index = {"sample_rate": corpus.sample_rate, "listing": listing, "lengths": lengths, "refused": corpus.refused}
+    index = {
+        "sample_rate": corpus.sample_rate,
+        "listing": listing,
+        "lengths": lengths,
+        "refused": corpus.refused,
+    }
     cache.with_suffix(".json").write_text(json.dumps(index))
 
 

@@ -26,12 +26,17 @@ Log = dict[str, Any]
 class Trainer:
     """Everything that a run owns: model, optimizer, data, step and log.
 
-    The run folder holds `checkpoint/` (the newest state) and `log.jsonl` (a line of training figures every 25 steps, a line
-    of validation figures at each validation).
+    The run folder holds `checkpoint/` (the newest state) and `log.jsonl`: a line of training figures every 25 steps,
+    a line of validation figures at each validation.
     """
 
     def __init__(
-        self, config: TrainConfig, train: Corpus, valid: Corpus, run: Path, resume: ckpt.Checkpoint | None = None
+        self,
+        config: TrainConfig,
+        train: Corpus,
+        valid: Corpus,
+        run: Path,
+        resume: ckpt.Checkpoint | None = None,
     ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.run, self.step = config, run, 0
@@ -118,7 +123,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> Log:
-        """Waveform SNR and log-mel distance of the validation clips by codebooks in use, and the health of the latents."""
+        """Waveform SNR and log-mel distance of the validation clips by codebooks in use; health of the latents."""
         model = self.model.eval()
         latents = model.encode(self.valid)
         codes = model.quantizer.encode(latents, model.config.num_quantizers)

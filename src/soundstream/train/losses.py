@@ -18,12 +18,12 @@ def waveform_loss(
 
 
 class MelLoss(nn.Module):
-    """Multi-scale mel loss: over six windows, the relative L1 distance of amplitudes plus the L1 distance of their logarithms.
+    """Multi-scale mel loss: over six windows, the relative L1 distance of amplitudes and the L1 distance of logarithms.
 
     Its log part at `floor` = `mel.FLOOR` is `mel.log_mel_distance`.
 
-    Source: SoundStream (Zeghidour et al., 2021), section III-E. Differs: amplitudes are taken relative to their mean and the
-    log part is L1, so that windows and levels count alike without weights.
+    Source: SoundStream (Zeghidour et al., 2021), section III-E. Differs: amplitudes are taken relative to their mean
+    and the log part is L1, so that windows and levels count alike without weights.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -70,5 +70,3 @@ def signal_to_noise_db(
     """Signal-to-noise ratio of each example in dB: how closely the waveform is followed."""
     noise = (target - decoded).square().sum(dim=(1, 2))
     return 10 * torch.log10((target.square().sum(dim=(1, 2)) + 1e-9) / (noise + 1e-9))
-
-

@@ -1,0 +1,1 @@
+"""Measuring a codec: speed now, quality beside other codecs later."""
