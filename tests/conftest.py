@@ -1,0 +1,55 @@
+"""Fixtures that several test files share."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def artifact_folder(tmp_path_factory):
+    """The tiny model as an exported artifact; not to be changed."""
+    import tiny
+
+    from soundstream.nn.export import export
+
+    folder = tmp_path_factory.mktemp("tiny") / "artifact"
+    export(tiny.model(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_artifact(tmp_path_factory):
+    """A small model at the rates of the default one, with eight codebooks, for the codec and the command line."""
+    return _small(tmp_path_factory, seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_artifact(tmp_path_factory):
+    """The same with other weights."""
+    return _small(tmp_path_factory, seed=1)
+
+
+@pytest.fixture(scope="session")
+def codec(tiny_artifact):
+    from soundstream import load
+
+    return load(tiny_artifact)
+
+
+@pytest.fixture(scope="session")
+def other_codec(other_artifact):
+    from soundstream import load
+
+    return load(other_artifact)
+
+
+def _small(tmp_path_factory, seed):
+    import torch
+
+    from soundstream.config import CodecConfig
+    from soundstream.nn.export import export
+    from soundstream.nn.model import SoundStream
+
+    torch.manual_seed(seed)
+    config = CodecConfig(encoder_channels=4, decoder_channels=4, latent_dim=8, num_quantizers=8)
+    folder = tmp_path_factory.mktemp("small") / "artifact"
+    export(SoundStream(config), folder)
+    return folder

@@ -1,0 +1,140 @@
+"""Every streaming layer: causal, chunk-proof, and without a leak between streams."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.seanet import ResidualUnit, decoder, encoder
+from soundstream.nn.streaming import Chain
+from tiny import CONFIG, noise
+
+CONVOLUTIONS = [(1, 1, 1), (2, 1, 1), (3, 1, 1), (3, 1, 2), (7, 1, 1), (7, 1, 3), (7, 1, 9), (4, 2, 1), (10, 5, 1), (16, 8, 1)]
+"""Kernel, stride, dilation."""
+LAYERS = {f"conv k{k} s{s} d{d}": (lambda k=k, s=s, d=d: CausalConv(3, 4, k, s, d), 3, s, 1) for k, s, d in CONVOLUTIONS}
+LAYERS |= {f"upsample {s}": (lambda s=s: CausalUpsample(3, 2, s), 3, 1, s) for s in (1, 2, 5, 8)}
+LAYERS |= {
+    "elu": (Elu, 3, 1, 1),
+    "residual unit": (lambda: ResidualUnit(4, dilation=9), 4, 1, 1),
+    "encoder": (lambda: encoder(CONFIG), 1, CONFIG.hop_length, 1),
+    "decoder": (lambda: decoder(CONFIG), CONFIG.latent_dim, 1, CONFIG.hop_length),
+    "codec": (lambda: Chain(encoder=encoder(CONFIG), decoder=decoder(CONFIG)), 1, CONFIG.hop_length, CONFIG.hop_length),
+}
+"""By name: the layer, its input channels, input samples of a frame, output samples of a frame."""
+FRAMES = 20
+
+
+class Case:
+    """A layer in double precision with random biases, and input for it."""
+
+    def __init__(self, name):
+        make, self.channels, self.frame, self.out = LAYERS[name]
+        torch.manual_seed(1)
+        self.layer = make().double()
+        for key, parameter in self.layer.named_parameters():
+            if key.endswith("bias"):
+                parameter.data.normal_()
+
+    def input(self, frames=FRAMES, batch=2, seed=0):
+        return noise(batch, self.channels, 1, frames * self.frame, seed=seed, scale=1).double()
+
+    @torch.no_grad()
+    def run(self, x):
+        return self.layer(x)
+
+    @torch.no_grad()
+    def run_in_chunks(self, x, frames):
+        """Chunks of these many frames, and the rest as one."""
+        sizes = [n * self.frame for n in frames]
+        state, parts = self.layer.init_state(len(x)), []
+        for chunk in torch.split(x, [*sizes, x.shape[-1] - sum(sizes)], dim=-1):
+            y, state = self.layer.step(chunk, state)
+            parts.append(y)
+        return torch.cat(parts, dim=-1)
+
+
+@pytest.fixture(params=LAYERS)
+def case(request):
+    return Case(request.param)
+
+
+def same(a, b):
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def test_output_length_is_frames_times_samples_of_a_frame(case):
+    assert case.run(case.input(7)).shape[-1] == 7 * case.out
+
+
+def test_a_longer_input_leaves_earlier_outputs_unchanged(case):
+    x = case.input()
+    for frames in (1, 2, FRAMES - 1):
+        same(case.run(x[..., : frames * case.frame]), case.run(x)[..., : frames * case.out])
+
+
+def test_an_impulse_changes_nothing_before_its_frame_and_something_in_it(case):
+    x = case.input(batch=1)
+    middle = FRAMES // 2 * case.frame
+    for n in {middle, middle + case.frame // 2, middle + case.frame - 1}:
+        changed = x.clone()
+        changed[..., n] += 1
+        difference = (case.run(changed) - case.run(x)).abs().amax(dim=(0, 1, 2))
+        first = n // case.frame * case.out
+        assert difference[:first].max() <= 1e-12
+        assert difference[first : first + case.out].max() > 1e-6
+
+
+@pytest.mark.parametrize("frames", [[1] * (FRAMES - 1), [2] * (FRAMES // 2 - 1), [7, 5], [1, FRAMES - 2]], ids=str)
+def test_chunks_equal_the_whole(case, frames):
+    same(case.run_in_chunks(case.input(), frames), case.run(case.input()))
+
+
+@given(name=st.sampled_from(list(LAYERS)), frames=st.lists(st.integers(1, 4), max_size=FRAMES // 4 - 1))
+@settings(deadline=None, max_examples=60)
+def test_any_split_equals_the_whole(name, frames):
+    case = Case(name)
+    same(case.run_in_chunks(case.input(), frames), case.run(case.input()))
+
+
+def test_two_interleaved_streams_do_not_leak(case):
+    inputs = [case.input(seed=1), case.input(seed=2)]
+    states = [case.layer.init_state(2), case.layer.init_state(2)]
+    outputs = [[], []]
+    for start in range(0, FRAMES * case.frame, 4 * case.frame):
+        for i, x in enumerate(inputs):
+            with torch.no_grad():
+                y, states[i] = case.layer.step(x[..., start : start + 4 * case.frame], states[i])
+            outputs[i].append(y)
+    for x, parts in zip(inputs, outputs, strict=True):
+        same(torch.cat(parts, dim=-1), case.run(x))
+
+
+def test_examples_of_a_batch_do_not_leak(case):
+    x = case.input(batch=3)
+    same(case.run(x)[1:2], case.run(x[1:2]))
+
+
+def test_a_step_gives_back_the_names_and_shapes_that_it_took(case):
+    state = case.layer.init_state(2)
+    _, new = case.layer.step(case.input(1), state)
+    assert {k: v.shape for k, v in new.items()} == {k: v.shape for k, v in state.items()}
+
+
+def test_a_step_leaves_the_state_that_it_took_alone(case):
+    state = case.layer.init_state(2)
+    case.layer.step(case.input(), state)
+    assert all((value == 0).all() for value in state.values())
+
+
+def test_state_names_say_where_in_the_chain_they_belong():
+    chain = Chain(a=CausalConv(1, 2, 3), b=Chain(c=CausalUpsample(2, 1, 2), d=Elu()))
+    assert set(chain.init_state(1)) == {"a.left", "b.c.left"}
+
+
+def test_a_layer_name_that_begins_like_another_keeps_its_own_state():
+    chain = Chain(a=CausalConv(2, 2, 3), ab=CausalConv(2, 2, 3))
+    x = noise(1, 2, 1, 9)
+    _, state = chain.step(x, chain.init_state(1))
+    assert torch.equal(state["a.left"], x[..., -2:])
+    assert torch.equal(state["ab.left"], chain.a(x)[..., -2:])

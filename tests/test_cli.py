@@ -1,0 +1,212 @@
+"""The command line: what a person types, and what is said when it cannot be done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from soundstream import Codec
+
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def run(tiny_artifact: Path, tmp_path: Path) -> Run:
+    def call(*words: str | Path, model: Path | None = tiny_artifact, **options) -> subprocess.CompletedProcess:
+        flag = ["--model", str(model)] if model and words[0] in ("encode", "decode", "bench") else []
+        command = [sys.executable, "-c", "from soundstream.cli import main; main()", *map(str, words), *flag]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, **options)
+
+    return call
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    pcm = np.random.default_rng(0).normal(0, 0.1, (30_001, 2))
+    soundfile.write(tmp_path / "talk.wav", pcm, 44_100, subtype="PCM_16")
+    return tmp_path / "talk.wav"
+
+
+def fails(result: subprocess.CompletedProcess, *words: str) -> bool:
+    """Exit code 1, one line on stderr with these words, nothing on stdout."""
+    lines = result.stderr.decode().strip().splitlines()
+    assert (result.returncode, len(lines), result.stdout) == (1, 1, b""), result.stderr.decode()
+    assert lines[0].startswith("error: ")
+    assert all(word in lines[0] for word in words), lines[0]
+    return True
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_encode_and_decode_give_the_same_form_back(run: Run, talk: Path, tmp_path: Path) -> None:
+    assert run("encode", "talk.wav", "--bitrate", "1500").returncode == 0
+    assert run("decode", "talk.nac", "-o", "back.flac").returncode == 0
+    back = soundfile.info(tmp_path / "back.flac")
+    assert (back.frames, back.samplerate, back.channels, back.format) == (30_001, 44_100, 2, "FLAC")
+    assert names(tmp_path) == {"talk.wav", "talk.nac", "back.flac"}
+
+
+def test_pipes_give_the_same_bytes_as_files(run: Run, talk: Path, tmp_path: Path) -> None:
+    run("encode", "talk.wav", "--bitrate", "1500")
+    run("decode", "talk.nac", "-o", "back.wav")
+    piped = run("encode", "-", "--bitrate", "1500", input=talk.read_bytes())
+    assert piped.stdout == (tmp_path / "talk.nac").read_bytes()
+    assert run("decode", "-", input=piped.stdout).stdout == (tmp_path / "back.wav").read_bytes()
+
+
+def test_info_says_what_the_file_holds(run: Run, talk: Path, codec: Codec) -> None:
+    run("encode", "talk.wav", "--bitrate", "1500", "--tag", "title=Größe [bold]x[/bold]", "--tag", "a=b=c")
+    facts = json.loads(run("info", "talk.nac", "--json").stdout)
+    size = (talk.parent / "talk.nac").stat().st_size
+    assert facts | {
+        "model": codec.model_id.hex(),
+        "sample_rate": 44_100,
+        "channels": 2,
+        "num_samples": 30_001,
+        "nominal_bitrate": 1500,
+        "bytes": size,
+        "measured_bitrate": round(8 * size / (30_001 / 44_100) / 2),
+        "num_quantizers": [2],
+        "frames": 52,
+        "tags": {"title": "Größe [bold]x[/bold]", "a": "b=c"},
+    } == facts
+    table = run("info", "talk.nac").stdout.decode()
+    assert "44,100" in table and "[bold]x[/bold]" in table
+
+
+def test_control_characters_in_a_tag_do_not_reach_the_terminal(run: Run, talk: Path) -> None:
+    run("encode", "talk.wav", "--tag", "a=\x1b[2Jx\x07")
+    assert not set(run("info", "talk.nac").stdout) & {0x1B, 0x07}
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_zero_samples_and_one_sample_come_back(run: Run, tmp_path: Path, samples: int) -> None:
+    soundfile.write(tmp_path / "short.wav", np.full((samples, 2), 0.5), 44_100)
+    assert run("encode", "short.wav").returncode == 0
+    assert run("decode", "short.nac", "-o", "back.wav").returncode == 0
+    back = soundfile.info(tmp_path / "back.wav")
+    assert (back.frames, back.samplerate, back.channels) == (samples, 44_100, 2)
+
+
+def test_an_existing_output_is_kept_unless_forced(run: Run, talk: Path, tmp_path: Path) -> None:
+    (tmp_path / "talk.nac").write_bytes(b"precious")
+    assert fails(run("encode", "talk.wav"), "talk.nac", "--force")
+    assert (tmp_path / "talk.nac").read_bytes() == b"precious"
+    assert run("encode", "talk.wav", "--force").returncode == 0
+    assert (tmp_path / "talk.nac").read_bytes()[1:4] == b"NAC"
+
+
+def test_a_file_that_is_no_audio(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    assert fails(run("encode", "notes.txt"), "notes.txt", "not audio", "WAV")
+    assert names(tmp_path) == {"notes.txt"}
+
+
+def test_an_empty_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    assert fails(run("encode", "empty.wav"), "empty.wav is empty")
+    assert fails(run("decode", "empty.wav", "-o", "x.wav"), "not a .nac file")
+    assert names(tmp_path) == {"empty.wav"}
+
+
+def test_a_missing_file(run: Run) -> None:
+    assert fails(run("encode", "gone.wav"), "cannot read gone.wav")
+    assert fails(run("decode", "gone.nac"), "cannot read gone.nac")
+    assert fails(run("info", "gone.nac"), "cannot read gone.nac")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_audio_with_nan_or_infinity(run: Run, tmp_path: Path, bad: float) -> None:
+    pcm = np.zeros(60_000)
+    pcm[50_000] = bad
+    soundfile.write(tmp_path / "bad.wav", pcm, 24_000, subtype="FLOAT")
+    assert fails(run("encode", "bad.wav"), "at sample 50000")
+    assert names(tmp_path) == {"bad.wav"}
+
+
+def test_a_truncated_file(run: Run, talk: Path, tmp_path: Path) -> None:
+    run("encode", "talk.wav")
+    (tmp_path / "cut.nac").write_bytes((tmp_path / "talk.nac").read_bytes()[:-10])
+    assert fails(run("decode", "cut.nac"), "get a whole copy")
+    assert fails(run("info", "cut.nac"), "get a whole copy")
+    assert names(tmp_path) == {"talk.wav", "talk.nac", "cut.nac"}
+
+
+def test_a_foreign_file(run: Run, talk: Path, tmp_path: Path) -> None:
+    assert fails(run("decode", "talk.wav", "-o", "x.wav"), "not a .nac file")
+    assert names(tmp_path) == {"talk.wav"}
+
+
+def test_a_file_of_another_model(run: Run, talk: Path, tmp_path: Path, codec: Codec, other_artifact: Path) -> None:
+    run("encode", "talk.wav")
+    result = run("decode", "talk.nac", "-o", "x.wav", model=other_artifact)
+    assert fails(result, codec.model_id.hex(), "--model")
+    assert names(tmp_path) == {"talk.wav", "talk.nac"}
+
+
+def test_a_folder_that_is_no_model(run: Run, talk: Path, tmp_path: Path) -> None:
+    assert fails(run("encode", "talk.wav", model=tmp_path), "no model at")
+
+
+def test_an_output_that_cannot_be_written(run: Run, talk: Path, tmp_path: Path) -> None:
+    assert fails(run("encode", "talk.wav", "-o", "no/such/folder/x.nac"), "no/such/folder")
+    assert run("encode", "talk.wav").returncode == 0
+    assert fails(run("decode", "talk.nac", "-o", "x.xyz"), ".wav, .flac, .ogg")
+    assert names(tmp_path) == {"talk.wav", "talk.nac"}
+
+
+@pytest.mark.parametrize("bitrate", ["100", "18750", "6001"])
+def test_an_unsupported_bitrate(run: Run, talk: Path, tmp_path: Path, bitrate: str) -> None:
+    assert fails(run("encode", "talk.wav", "--bitrate", bitrate), f"bitrate {bitrate}", "in steps of 750")
+    assert names(tmp_path) == {"talk.wav"}
+
+
+def test_a_tag_without_a_value(run: Run, talk: Path) -> None:
+    assert fails(run("encode", "talk.wav", "--tag", "artist"), "NAME=VALUE")
+
+
+def test_commands_that_need_torch_say_how_to_get_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here', name='torch')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    assert fails(run("export", "x", "-o", "y", env=environment), "pip install 'soundstream[train]'")
+
+
+def test_a_folder_that_is_no_checkpoint(run: Run, tmp_path: Path) -> None:
+    assert fails(run("export", tmp_path, "-o", "y"), "is not a checkpoint")
+
+
+def test_bench_reports_each_part_beside_the_machine(run: Run) -> None:
+    report = json.loads(run("bench", "--json", "--bitrate", "1500").stdout)
+    assert {(row["part"], row["mode"]) for row in report["rows"]} == {
+        (part, mode) for part in ("encoder", "quantizer", "decoder") for mode in ("offline", "hop by hop")
+    }
+    assert all(row["times_real_time"] > 0 for row in report["rows"])
+    assert report["sgemm_gflops"] > 0 and 0 < report["hop_ms"]["median"] <= report["hop_ms"]["p99"]
+
+
+def test_memory_does_not_grow_with_the_length(run: Run, tmp_path: Path, tiny_artifact: Path) -> None:
+    minute = np.random.default_rng(0).normal(0, 0.1, 60 * 24_000)
+    with soundfile.SoundFile(tmp_path / "long.wav", "w", 24_000, 1) as file:
+        for _ in range(8):
+            file.write(minute)
+    for words in (["encode", "long.wav", "--bitrate", "1500"], ["decode", "long.nac", "-o", "back.wav"]):
+        assert _peak_mb([*words, "--model", str(tiny_artifact)], tmp_path) < 250
+
+
+def _peak_mb(words: list[str], folder: Path) -> int:
+    """Most resident memory of the command, by the kernel's account of this program alone."""
+    peak = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    script = f"from soundstream.cli import main\ntry:\n    main()\nfinally:\n    {peak}"
+    result = subprocess.run([sys.executable, "-c", script, *words], cwd=folder, capture_output=True, timeout=120)
+    assert result.returncode == 0, result.stderr.decode()
+    return int(result.stdout) // 1024

@@ -1,0 +1,86 @@
+import dataclasses
+import json
+
+import pytest
+
+from soundstream.config import CodecConfig
+from soundstream.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("strides", "latency_ms"), [((1, 4, 5, 8), 6.67), ((2, 4, 5, 8), 13.33), ((4, 4, 5, 8), 26.67)]
+)
+def test_latency_of_table_3(strides, latency_ms):
+    assert CodecConfig(strides=strides).latency_ms == pytest.approx(latency_ms, abs=0.005)
+
+
+def test_the_default_has_75_frames_a_second_of_10_bit_codes():
+    config = CodecConfig()
+    assert (config.hop_length, config.frame_rate, config.codebook_bits) == (320, 75, 10)
+
+
+@pytest.mark.parametrize("count", range(1, 25))
+def test_each_codebook_adds_750_bit_a_second(count):
+    config = CodecConfig()
+    assert config.bitrate(count) == 750 * count
+    assert config.quantizers_for(750 * count) == count
+
+
+@pytest.mark.parametrize("bitrate", [-750, 0, 1, 749, 751, 6001, 18_749, 18_750, 10**9])
+def test_other_bitrates_are_refused(bitrate):
+    with pytest.raises(ConfigError, match=f"bitrate {bitrate} bit/s is not supported; .* in steps of 750"):
+        CodecConfig().quantizers_for(bitrate)
+
+
+def test_the_message_names_the_lowest_and_highest_bitrate_that_works():
+    with pytest.raises(ConfigError, match="choose 750 to 18000 in steps of 750"):
+        CodecConfig().quantizers_for(800)
+
+
+def test_a_config_comes_back_from_json():
+    config = CodecConfig(encoder_channels=8, strides=(4, 4, 5, 8), dilations=(1, 3), codebook_size=32)
+    assert CodecConfig.from_dict(json.loads(config.to_json())) == config
+
+
+def test_json_holds_every_field():
+    fields = {field.name for field in dataclasses.fields(CodecConfig)}
+    assert set(json.loads(CodecConfig().to_json())) == fields
+
+
+def test_an_unknown_key_is_refused():
+    with pytest.raises(ConfigError, match="unknown codec setting bins"):
+        CodecConfig.from_dict({"bins": 1024})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample_rate": 7_999},
+        {"sample_rate": 192_001},
+        {"encoder_channels": 1},
+        {"decoder_channels": 0},
+        {"latent_dim": 0},
+        {"latent_dim": 128.0},
+        {"num_quantizers": 0},
+        {"num_quantizers": "8"},
+        {"codebook_size": 1000},
+        {"codebook_size": 1},
+        {"condition_dim": 0},
+        {"strides": ()},
+        {"strides": (2, 0)},
+        {"strides": (2, 4.0)},
+        {"strides": 320},
+        {"dilations": (65,)},
+        {"dilations": None},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused_by_name(change):
+    (name,) = change
+    with pytest.raises(ConfigError, match=name):
+        CodecConfig(**change)
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CodecConfig().latent_dim = 1

@@ -1,0 +1,62 @@
+"""A codec small enough for any test, with every weight away from its starting value, and sounds to feed it."""
+
+import numpy as np
+import torch
+
+from soundstream.config import CodecConfig
+from soundstream.nn.model import SoundStream
+from soundstream.train.config import TrainConfig
+from soundstream.train.data import Corpus
+
+CONFIG = CodecConfig(
+    sample_rate=8_000,
+    encoder_channels=8,
+    decoder_channels=8,
+    strides=(2, 4, 5),
+    dilations=(1, 3),
+    latent_dim=8,
+    num_quantizers=4,
+    codebook_size=16,
+)
+RUN = TrainConfig(
+    codec=CONFIG,
+    batch_size=2,
+    crop_frames=52,
+    warmup_steps=2,
+    total_steps=4,
+    quantize_from_step=2,
+    kmeans_batches=2,
+    shift_steps=(1, 3),
+)
+
+
+def model(seed=0):
+    """A model in evaluation mode whose biases, normalizer and FiLM all do something."""
+    torch.manual_seed(seed)
+    made = SoundStream(CONFIG)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name.endswith("bias") or name.startswith("film"):
+                parameter += 0.1 * torch.randn_like(parameter)
+        made.normalizer.mean.normal_()
+        made.normalizer.std.fill_(0.7)
+    return made.eval()
+
+
+def noise(*shape, seed=0, scale=0.3):
+    """Noise as a tensor; the same for the same seed."""
+    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def clip(seconds, seed=0):
+    """A gliding tone with some noise, int16 `[samples]` at the tiny codec's rate."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(seconds * CONFIG.sample_rate)) / CONFIG.sample_rate
+    pcm = 0.4 * np.sin(2 * np.pi * (200 + 150 * seed + 60 * time) * time) + 0.02 * rng.normal(size=len(time))
+    return np.round(pcm * 32767).astype(np.int16)
+
+
+def corpus(seconds=2.5):
+    """Two clips of speech and one of music."""
+    names = ("speech/a.wav", "speech/b.flac", "music/c.ogg")
+    return Corpus(CONFIG.sample_rate, {name: clip(seconds, seed) for seed, name in enumerate(names)})
