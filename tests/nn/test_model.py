@@ -1,5 +1,6 @@
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 import tiny
 from soundstream.config import CodecConfig
@@ -68,3 +69,8 @@ def test_the_condition_of_a_frame_reaches_the_latents_of_that_frame_only():
     condition[..., 6] = condition[..., 6].flip(1)
     changed = (model.encode(audio, condition) != model.encode(audio)).any(dim=1)[0]
     assert changed.nonzero().flatten().tolist() == [6]
+
+
+def test_shapes_are_checked_in_tests():
+    with pytest.raises(TypeCheckError):
+        tiny.model().encode(tiny.noise(2, 400))

@@ -1,0 +1,349 @@
+import dataclasses
+import hashlib
+import io
+import json
+import pickle
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tiny
+from soundstream.errors import ArtifactError, ConfigError
+from soundstream.nn.conv import Elu
+from soundstream.nn.export import Graph, export, exportable
+from soundstream.nn.model import SoundStream, plain_condition
+from soundstream.nn.streaming import Chain, StreamingModule
+from soundstream.runtime.artifact import FILES, load_artifact, write_manifest
+from soundstream.runtime.session import Network
+from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
+
+FRAMES = 100
+HOP = tiny.CONFIG.hop_length
+
+
+@pytest.fixture(scope="module")
+def runtime(artifact_folder):
+    return Model(load_artifact(artifact_folder))
+
+
+@pytest.fixture
+def copied(artifact_folder, tmp_path):
+    """An artifact that may be damaged."""
+    return shutil.copytree(artifact_folder, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def pcm():
+    return tiny.noise(2, FRAMES * HOP).numpy()
+
+
+def in_chunks(push, whole, sizes):
+    """Results of `push`, joined, for chunks of these lengths in turn."""
+    parts, start, turn = [], 0, 0
+    while start < whole.shape[-1]:
+        size = sizes[turn % len(sizes)]
+        parts.append(push(whole[..., start : start + size]))
+        start, turn = start + size, turn + 1
+    return np.concatenate(parts, axis=-1)
+
+
+# same as torch
+
+
+@torch.no_grad()
+def test_latents_codes_and_audio_are_those_of_torch(runtime, pcm):
+    model = exportable(tiny.model())
+    latents = model.encode(torch.from_numpy(pcm[:, None]))
+    codes = model.quantizer.encode(latents, tiny.CONFIG.num_quantizers)
+    np.testing.assert_allclose(LatentStream(runtime, 2).push(pcm), latents, rtol=0, atol=1e-4)
+    found = EncoderStream(runtime, 2, tiny.CONFIG.num_quantizers).push(pcm)
+    assert (found == codes.numpy()).mean() >= 0.999
+    decoded = model.decode(model.quantizer.decode(codes))[:, 0]
+    assert decoded.std() > 0.01
+    np.testing.assert_allclose(DecoderStream(runtime, 2).push(codes.numpy()), decoded, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_graph_takes_a_condition_that_switches_between_frames(runtime, pcm):
+    condition = plain_condition(tiny.CONFIG, 2, FRAMES)
+    condition[..., 30:60] = condition[..., 30:60].flip(1)
+    expected = exportable(tiny.model()).encode(torch.from_numpy(pcm[:, None]), condition)
+    latents, _ = runtime.encoder.step(
+        runtime.encoder.init_state(2), pcm=pcm[:, None, None], condition=condition[:, :, None].numpy()
+    )
+    np.testing.assert_allclose(latents[:, :, 0], expected, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_folding_the_normalizer_changes_nothing():
+    model = tiny.model()
+    for parameter in model.parameters():
+        parameter.copy_(parameter.half())
+    model.normalizer.mean.copy_(torch.arange(8) / 4)
+    model.normalizer.std.fill_(0.5)
+    model.encoder.last.bias.copy_(torch.arange(8) / 8)
+    folded, audio = exportable(model), tiny.noise(2, 1, FRAMES * HOP)
+    assert (folded.normalizer.mean == 0).all()
+    assert folded.normalizer.std == 1
+    torch.testing.assert_close(folded.encode(audio), model.encode(audio), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_rounding_to_half_precision_changes_little():
+    audio = tiny.noise(2, 1, FRAMES * HOP)
+    latents = tiny.model().encode(audio)
+    rounded = exportable(tiny.model()).encode(audio)
+    assert not torch.equal(latents, rounded)
+    assert (latents - rounded).abs().max() < 5e-3 * latents.std()
+
+
+def test_what_is_exported_is_a_copy():
+    model = tiny.model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    exportable(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_state_inputs_have_the_names_and_shapes_of_torch(runtime):
+    for network, module in ((runtime.encoder, tiny.model().encoder), (runtime.decoder, tiny.model().decoder)):
+        expected = {name: list(value.shape[1:]) for name, value in module.init_state(1).items()}
+        assert network.state_shapes == expected
+
+
+def test_a_layer_without_an_onnx_form_is_named():
+    class Snake(StreamingModule):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Snake"):
+        Graph("test").add(Chain(elu=Elu(), snake=Snake()), "", "x")
+
+
+# chunks
+
+
+@pytest.mark.parametrize("sizes", [[1], [HOP], [HOP - 1], [HOP + 1, 3], [7 * HOP, 0, 5], [99 * HOP + 1]], ids=str)
+def test_any_chunking_of_the_encoder_equals_the_whole(runtime, pcm, sizes):
+    whole = EncoderStream(runtime, 2, 4).push(pcm)
+    assert whole.shape == (2, 4, FRAMES)
+    np.testing.assert_array_equal(in_chunks(EncoderStream(runtime, 2, 4).push, pcm, sizes), whole)
+
+
+@pytest.mark.parametrize("sizes", [[1], [2, 3], [74], [75], [76]], ids=str)
+def test_any_chunking_of_the_decoder_equals_the_whole(runtime, pcm, sizes):
+    codes = EncoderStream(runtime, 2, 4).push(pcm)
+    whole = DecoderStream(runtime, 2).push(codes)
+    assert whole.shape == pcm.shape
+    np.testing.assert_allclose(in_chunks(DecoderStream(runtime, 2).push, codes, sizes), whole, rtol=0, atol=1e-5)
+
+
+@given(sizes=st.lists(st.integers(0, 5 * HOP), min_size=1, max_size=20).filter(any))
+@settings(deadline=None, max_examples=25)
+def test_random_chunks_of_pcm_give_the_same_latents(runtime, pcm, sizes):
+    latents = in_chunks(LatentStream(runtime, 2).push, pcm, sizes)
+    np.testing.assert_allclose(latents, LatentStream(runtime, 2).push(pcm), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("extra", [0, 1, HOP - 1])
+def test_flush_fills_the_last_frame_with_zeros(runtime, pcm, extra):
+    stream = EncoderStream(runtime, 2, 4)
+    codes = np.concatenate([stream.push(pcm[:, : 10 * HOP + extra]), stream.flush(), stream.flush()], axis=2)
+    padded = np.pad(pcm[:, : 10 * HOP + extra], ((0, 0), (0, -extra % HOP)))
+    np.testing.assert_array_equal(codes, EncoderStream(runtime, 2, 4).push(padded))
+
+
+def test_two_interleaved_streams_do_not_leak(runtime, pcm):
+    other = tiny.noise(2, FRAMES * HOP, seed=9).numpy()
+    streams, parts = [LatentStream(runtime, 2), LatentStream(runtime, 2)], [[], []]
+    for start in range(0, FRAMES * HOP, 10 * HOP):
+        for stream, found, signal in zip(streams, parts, (pcm, other), strict=True):
+            found.append(stream.push(signal[:, start : start + 10 * HOP]))
+    for found, signal in zip(parts, (pcm, other), strict=True):
+        expected = LatentStream(runtime, 2).push(signal)
+        np.testing.assert_allclose(np.concatenate(found, axis=2), expected, rtol=0, atol=1e-5)
+
+
+# the artifact
+
+
+def test_an_artifact_holds_its_files_and_config(artifact_folder):
+    artifact = load_artifact(artifact_folder)
+    assert {path.name for path in artifact_folder.iterdir()} == {*FILES, "manifest.json"}
+    assert artifact.config == tiny.CONFIG
+    assert artifact.codebooks.dtype == np.float32
+
+
+def test_codebooks_are_stored_as_half_precision_and_read_without_pickle(artifact_folder):
+    stored = np.load(artifact_folder / "codebooks.npy", allow_pickle=False)
+    assert stored.dtype == np.float16
+    np.testing.assert_array_equal(stored, tiny.model().quantizer.codebooks.half().numpy())
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx"])
+def test_graphs_are_whole_in_one_file_and_store_floats_as_half_precision(artifact_folder, name):
+    graph = onnx.load(artifact_folder / name, load_external_data=False).graph
+    kinds = {weight.data_type for weight in graph.initializer}
+    assert kinds == {onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64}
+    assert not any(weight.external_data for weight in graph.initializer)
+    assert {node.op_type for node in graph.node} <= {
+        *("Add", "Cast", "Concat", "Conv", "Elu", "Identity", "Mul", "Reshape", "Slice", "Transpose")
+    }
+
+
+def test_equal_weights_have_the_same_model_id(artifact_folder, tmp_path):
+    assert export(tiny.model(), tmp_path / "again") == load_artifact(artifact_folder).model_id.hex()
+
+
+@pytest.mark.parametrize("name", ["encoder.first.weight", "decoder.last.bias", "film.gamma", "quantizer.codebooks"])
+def test_another_weight_gives_another_model_id(artifact_folder, tmp_path, name):
+    model = tiny.model()
+    with torch.no_grad():
+        model.state_dict()[name].view(-1)[0] += 0.25
+    assert export(model, tmp_path / "other") != load_artifact(artifact_folder).model_id.hex()
+
+
+def test_another_config_gives_another_model_id(tmp_path):
+    slower = dataclasses.replace(tiny.CONFIG, sample_rate=16_000)
+    models = [tiny.model(), SoundStream(slower).eval()]
+    models[1].load_state_dict(models[0].state_dict())
+    ids = [export(model, tmp_path / str(i)) for i, model in enumerate(models)]
+    assert ids[0] != ids[1]
+
+
+def test_an_earlier_artifact_is_replaced(copied):
+    (copied / "README.md").write_text("a model card")
+    model_id = export(tiny.model(seed=1), copied)
+    assert load_artifact(copied).model_id.hex() == model_id
+    assert (copied / "README.md").exists()
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("all my work")
+    with pytest.raises(ConfigError, match="holds other files"):
+        export(tiny.model(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "model").write_text("not a folder")
+    with pytest.raises(ConfigError, match="model"):
+        export(tiny.model(), tmp_path / "model")
+
+
+# damage
+
+
+@pytest.mark.parametrize("place", [0, 0.5, 0.99], ids=["start", "middle", "end"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_in_any_file_is_an_error_that_names_it(copied, name, place):
+    data = bytearray((copied / name).read_bytes())
+    data[int(place * len(data))] ^= 0x80
+    (copied / name).write_bytes(data)
+    with pytest.raises(ArtifactError, match=f"damaged: {name}"):
+        load_artifact(copied)
+
+
+def test_a_changed_byte_anywhere_in_the_manifest_is_an_error(copied):
+    manifest = copied / "manifest.json"
+    data = manifest.read_bytes().rstrip()
+    for bit in (0x01, 0x80):
+        for i in range(len(data)):
+            manifest.write_bytes(data[:i] + bytes([data[i] ^ bit]) + data[i + 1 :])
+            if not same_json(manifest.read_bytes(), data):
+                with pytest.raises(ArtifactError):
+                    load_artifact(copied)
+
+
+def same_json(a, b):
+    """Whether a change met only the space between values."""
+    try:
+        return json.loads(a) == json.loads(b)
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_an_error_that_names_it(copied, name):
+    (copied / name).unlink()
+    with pytest.raises(ArtifactError, match=f"incomplete: it lacks {name}"):
+        load_artifact(copied)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_shortened_file_is_an_error(copied, name):
+    (copied / name).write_bytes((copied / name).read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match="damaged"):
+        load_artifact(copied)
+
+
+def test_a_folder_without_a_manifest_is_no_model(tmp_path):
+    with pytest.raises(ArtifactError, match="no model at"):
+        load_artifact(tmp_path)
+
+
+def test_an_unknown_name_is_no_model():
+    with pytest.raises(ArtifactError, match="no model at 'nonesuch'"):
+        load_artifact("nonesuch")
+
+
+def test_a_newer_format_says_so(copied):
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+    with pytest.raises(ArtifactError, match="artifact format 2; this release reads 1"):
+        load_artifact(copied)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", '{"format": 1}', '{"format": 1, "files": []}', '{"format": 1, "files": {}}', "\xff"]
+)
+def test_a_foreign_manifest_is_an_error(copied, text):
+    (copied / "manifest.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ArtifactError):
+        load_artifact(copied)
+
+
+def pickled():
+    """What NumPy would have to unpickle."""
+    stream = io.BytesIO()
+    np.save(stream, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return stream.getvalue()
+
+
+def saved(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("codebooks.npy", saved(np.zeros((1, 16, 8), np.float16))),
+        ("codebooks.npy", b"noise"),
+        ("codebooks.npy", b""),
+        ("codebooks.npy", pickled()),
+        ("codebooks.npy", pickle.dumps([1])),
+        ("config.json", b"{"),
+        ("config.json", b"\xff"),
+        ("config.json", b"[]"),
+        ("config.json", b'{"bins": 1}'),
+        ("config.json", b'{"strides": 320}'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else repr(value[:12]),
+)
+def test_wrong_content_under_a_right_checksum_is_an_error(copied, name, content):
+    (copied / name).write_bytes(content)
+    write_manifest(copied)
+    with pytest.raises(ArtifactError, match=name):
+        load_artifact(copied)
+
+
+@pytest.mark.parametrize("content", [b"", b"noise", hashlib.sha256(b"noise").digest() * 40], ids=["empty", "short", "long"])
+def test_a_file_that_is_no_graph_is_an_error(tmp_path, content):
+    (tmp_path / "encoder.onnx").write_bytes(content)
+    with pytest.raises(ArtifactError, match="cannot load"):
+        Network(tmp_path / "encoder.onnx")

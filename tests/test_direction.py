@@ -1,0 +1,110 @@
+"""Which module may know which, and what an import of the package costs."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import soundstream
+
+SOURCE = Path(soundstream.__file__).parent
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+FOUNDATION = {"errors", "config", "files", "mel"}
+STAGES = {"audio", "bitstream", "entropy"}
+CODEC = FOUNDATION | STAGES | {"runtime", "codec"}
+MAY_IMPORT = {
+    "errors": set(),
+    "mel": set(),
+    "config": {"errors"},
+    "files": {"errors"},
+    **{stage: FOUNDATION for stage in STAGES},
+    "runtime": FOUNDATION | {"entropy"},
+    "codec": FOUNDATION | STAGES | {"runtime"},
+    "evaluate": CODEC,
+    "train_cli": FOUNDATION | {"nn", "train"},
+    "cli": CODEC | {"evaluate", "train_cli"},
+    "nn": FOUNDATION,
+    "nn.export": FOUNDATION | {"runtime.artifact"},
+    "train": FOUNDATION | {"audio", "nn"},
+    "": {"codec", "config", "errors"},
+}
+"""By part, the other parts of the package that it may import; an empty name is the package itself."""
+TORCH = {"torch", "safetensors", "onnx", "jaxtyping"}
+TORCH_PARTS = {"nn", "train"}
+
+
+def module_name(path):
+    """Name below the package: `nn.conv`, `codec`, empty for the package itself."""
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+def imported(path):
+    """Every module that a file imports, at its head or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} has a relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def known_parts(path):
+    """Modules of this package that a file imports, each by its name below the package."""
+    modules = {f"soundstream.{module_name(other)}" for other in MODULES if module_name(other)}
+    return {name.removeprefix("soundstream.") for name in imported(path) if name in modules}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_no_import_goes_against_the_arrows(path):
+    name = module_name(path)
+    part = name.split(".")[0]
+    allowed = MAY_IMPORT.get(name, MAY_IMPORT[part]) | {part}
+    against = {
+        other for other in known_parts(path) if not any(f"{other}.".startswith(f"{known}.") for known in allowed - {""})
+    }
+    assert against == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_only_the_torch_half_imports_torch(path):
+    name = module_name(path)
+    heads = {other.split(".")[0] for other in imported(path)}
+    if name.split(".")[0] not in TORCH_PARTS and name != "train_cli":
+        assert not heads & TORCH
+
+
+def test_importing_the_package_loads_neither_torch_nor_drawing():
+    heavy = ("torch", "onnx", "safetensors", "jaxtyping", "matplotlib", "typer", "rich")
+    code = f"import sys, soundstream; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_importing_the_command_line_loads_no_torch():
+    code = "import sys, soundstream.cli; print([name for name in ('torch', 'onnx') if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", [name for name in map(module_name, MODULES) if name != "__main__"])
+def test_every_public_name_exists(name):
+    module = importlib.import_module(f"soundstream.{name}".rstrip("."))
+    missing = [public for public in getattr(module, "__all__", []) if not hasattr(module, public)]
+    assert missing == []
+
+
+def test_every_error_is_public():
+    errors = importlib.import_module("soundstream.errors")
+    named = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert named <= set(soundstream.__all__)
+    assert all(issubclass(getattr(errors, name), errors.CodecError) for name in named)
+
+
+def test_public_names_are_in_order_and_complete():
+    assert soundstream.__all__ == sorted(soundstream.__all__)
+    assert all(getattr(soundstream, name).__doc__ for name in soundstream.__all__)

@@ -1,0 +1,101 @@
+import pytest
+import torch
+
+from soundstream import mel
+from soundstream.train.losses import MelLoss, signal_to_noise_db, waveform_loss
+from tiny import noise
+
+RATE = 24_000
+
+
+def mel_parts(target, decoded, **options):
+    loss = MelLoss(RATE)
+    return loss(loss.spectra(target), loss.spectra(decoded), **options)
+
+
+LOSSES = {
+    "waveform": waveform_loss,
+    "mel relative": lambda x, y: mel_parts(x, y)[0],
+    "mel log": lambda x, y: mel_parts(x, y)[1],
+}
+
+
+@pytest.fixture(params=LOSSES)
+def loss(request):
+    return LOSSES[request.param]
+
+
+def test_a_loss_of_equal_signals_is_0(loss):
+    x = noise(2, 1, 4096)
+    assert loss(x, x) == 0
+
+
+def test_a_loss_of_different_signals_is_positive_and_grows_with_the_difference(loss):
+    x, y = noise(2, 1, 4096), noise(2, 1, 4096, seed=1)
+    assert 0 < loss(x, x + 0.1 * y) < loss(x, x + y)
+
+
+def test_a_gradient_reaches_the_decoded_audio_even_where_it_is_silent(loss):
+    x, y = noise(2, 1, 4096), torch.zeros(2, 1, 4096, requires_grad=True)
+    loss(x, y).backward()
+    assert y.grad.isfinite().all()
+
+
+def test_a_gradient_points_away_from_the_target(loss):
+    x = noise(2, 1, 4096)
+    y = (x + 0.1 * noise(2, 1, 4096, seed=1)).requires_grad_()
+    before = loss(x, y)
+    before.backward()
+    assert loss(x, y - 1e-3 * y.grad / y.grad.norm()) < before
+
+
+def test_silence_costs_1():
+    x = noise(2, 1, 4096)
+    assert waveform_loss(x, torch.zeros_like(x)) == pytest.approx(1, abs=0.01)
+    assert mel_parts(x, torch.zeros_like(x))[0] == pytest.approx(1, abs=0.01)
+
+
+def test_a_quiet_example_counts_like_a_loud_one():
+    x, y = noise(1, 1, 4096), noise(1, 1, 4096, seed=1)
+    quiet = waveform_loss(0.1 * x, 0.1 * (x + 0.2 * y))
+    assert quiet == pytest.approx(float(waveform_loss(x, x + 0.2 * y)), rel=0.05)
+
+
+@pytest.mark.parametrize("samples", [2048, 5000, 24_000])
+def test_the_log_part_is_the_log_mel_distance(samples):
+    x, y = noise(1, 1, samples), noise(1, 1, samples, seed=1, scale=0.1)
+    _, log = mel_parts(x, x + y)
+    expected = mel.log_mel_distance(x.numpy()[0, 0], (x + y).numpy()[0, 0], RATE)
+    assert float(log) == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_log_part_of_a_batch_is_the_mean_over_examples():
+    x, y = noise(3, 1, 4096), noise(3, 1, 4096, seed=1)
+    singles = [float(mel_parts(x[[i]], y[[i]])[1]) for i in range(3)]
+    assert float(mel_parts(x, y)[1]) == pytest.approx(sum(singles) / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("window", mel.WINDOWS)
+def test_spectra_are_those_of_the_yardstick(window):
+    x = noise(1, 1, 6000)
+    spectrum = MelLoss(RATE).spectra(x)[mel.WINDOWS.index(window)][0]
+    torch.testing.assert_close(
+        spectrum, torch.from_numpy(mel.mel_spectrum(x.numpy()[0, 0], window, RATE)), rtol=1e-3, atol=1e-5
+    )
+
+
+def test_a_higher_floor_hides_quiet_differences():
+    x, y = noise(1, 1, 4096, scale=1e-3), noise(1, 1, 4096, seed=1, scale=1e-3)
+    assert mel_parts(x, y, floor=1.0)[1] == 0
+    assert mel_parts(x, y, floor=1e-6)[1] > 0
+
+
+def test_the_loss_has_nothing_to_save_in_a_checkpoint():
+    assert not MelLoss(RATE).state_dict()
+
+
+@pytest.mark.parametrize(("scale", "decibels"), [(0.9, 20), (0.0, 0), (-9.0, -20)])
+def test_signal_to_noise_ratio_in_decibels(scale, decibels):
+    x = noise(2, 1, 4096)
+    found = signal_to_noise_db(x, scale * x)
+    torch.testing.assert_close(found, torch.full((2,), float(decibels)), rtol=0, atol=1e-3)
