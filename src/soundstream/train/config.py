@@ -44,7 +44,7 @@ class TrainConfig:
     """Batches whose latents start the codebooks."""
     shift_steps: tuple[int, int] = (500, 3000)
     """Between these steps the gradient moves from waveform to mel."""
-    waveform_share: tuple[float, float] = (0.85, 0.4)
+    waveform_share: tuple[float, float] = (0.85, 0.25)
     """Share of the waveform loss in the gradient of the output, before and after the shift; mel has the rest."""
     mel_floor: tuple[float, float] = (1e-3, 1e-4)
     """Amplitude under which the mel loss does not look, before and after the shift."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +62,20 @@ class Trainer:
         validate_every_s: float = 600,
         report: Callable[[Log], None] = lambda entry: None,
     ) -> None:
-        """Train until the last step or the time limit; validate and save now and then, and at the end."""
+        """Train until the last step, the time limit or a signal to stop; validate and save now and then, and at the end."""
         start = saved = time.monotonic()
-        while self.step < self.config.total_steps and (not time_limit_s or time.monotonic() - start < time_limit_s):
-            begun = time.monotonic()
-            entry = self.train_step()
-            if self.step % LOG_EVERY_STEPS == 0:
-                self._log(entry | {"seconds": round(time.monotonic() - begun, 3)}, report)
-            if time.monotonic() - saved > validate_every_s:
-                self.validate_and_save(report)
-                saved = time.monotonic()
-        self.validate_and_save(report)
+        with _stop_signals() as stop:
+            while self.step < self.config.total_steps and not stop.is_set():
+                if time_limit_s and time.monotonic() - start > time_limit_s:
+                    break
+                begun = time.monotonic()
+                entry = self.train_step()
+                if self.step % LOG_EVERY_STEPS == 0:
+                    self._log(entry | {"seconds": round(time.monotonic() - begun, 3)}, report)
+                if time.monotonic() - saved > validate_every_s:
+                    self.validate_and_save(report)
+                    saved = time.monotonic()
+            self.validate_and_save(report)
 
     def train_step(self) -> Log:
         """One step: draw, code, compare, follow the gradient."""
@@ -151,6 +157,19 @@ class Trainer:
         with (self.run / "log.jsonl").open("a") as file:
             file.write(json.dumps(entry) + "\n")
         report(entry)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or a request to terminate sets, so that the running step is finished and saved."""
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
