@@ -1,5 +1,4 @@
 import dataclasses
-import hashlib
 import io
 import json
 import pickle
@@ -8,11 +7,11 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tiny
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.nn.conv import Elu
 from soundstream.nn.export import Graph, export, exportable
@@ -86,7 +85,7 @@ def test_folding_the_normalizer_changes_nothing():
         parameter.copy_(parameter.half())
     model.normalizer.mean.copy_(torch.arange(8) / 4)
     model.normalizer.std.fill_(0.5)
-    model.encoder.last.bias.copy_(torch.arange(8) / 8)
+    model.film.beta.copy_(torch.arange(16).reshape(8, 2) / 8)
     folded, audio = exportable(model), tiny.noise(2, 1, FRAMES * HOP)
     assert (folded.normalizer.mean == 0).all()
     assert folded.normalizer.std == 1
@@ -189,9 +188,7 @@ def test_graphs_are_whole_in_one_file_and_store_floats_as_half_precision(artifac
     kinds = {weight.data_type for weight in graph.initializer}
     assert kinds == {onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64}
     assert not any(weight.external_data for weight in graph.initializer)
-    assert {node.op_type for node in graph.node} <= {
-        *("Add", "Cast", "Concat", "Conv", "Elu", "Identity", "Mul", "Reshape", "Slice", "Transpose")
-    }
+    assert "ConvTranspose" not in {node.op_type for node in graph.node}
 
 
 def test_equal_weights_have_the_same_model_id(artifact_folder, tmp_path):
@@ -253,17 +250,8 @@ def test_a_changed_byte_anywhere_in_the_manifest_is_an_error(copied):
     for bit in (0x01, 0x80):
         for i in range(len(data)):
             manifest.write_bytes(data[:i] + bytes([data[i] ^ bit]) + data[i + 1 :])
-            if not same_json(manifest.read_bytes(), data):
-                with pytest.raises(ArtifactError):
-                    load_artifact(copied)
-
-
-def same_json(a, b):
-    """Whether a change met only the space between values."""
-    try:
-        return json.loads(a) == json.loads(b)
-    except ValueError:
-        return False
+            with pytest.raises(ArtifactError):
+                load_artifact(copied)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -298,10 +286,20 @@ def test_a_newer_format_says_so(copied):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "null", '{"format": 1}', '{"format": 1, "files": []}', '{"format": 1, "files": {}}', "\xff"]
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"format": 1}',
+        b'{"format": 1, "files": []}',
+        b'{"format": 1, "files": {}}',
+    ],
 )
-def test_a_foreign_manifest_is_an_error(copied, text):
-    (copied / "manifest.json").write_bytes(text.encode("latin-1"))
+def test_a_foreign_manifest_is_an_error(copied, content):
+    (copied / "manifest.json").write_bytes(content)
     with pytest.raises(ArtifactError):
         load_artifact(copied)
 
@@ -322,18 +320,17 @@ def saved(array):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("codebooks.npy", saved(np.zeros((1, 16, 8), np.float16))),
-        ("codebooks.npy", b"noise"),
-        ("codebooks.npy", b""),
-        ("codebooks.npy", pickled()),
-        ("codebooks.npy", pickle.dumps([1])),
-        ("config.json", b"{"),
-        ("config.json", b"\xff"),
-        ("config.json", b"[]"),
-        ("config.json", b'{"bins": 1}'),
-        ("config.json", b'{"strides": 320}'),
+        pytest.param("codebooks.npy", saved(np.zeros((1, 16, 8), np.float16)), id="too few codebooks"),
+        pytest.param("codebooks.npy", b"", id="empty codebooks"),
+        pytest.param("codebooks.npy", b"noise", id="no array"),
+        pytest.param("codebooks.npy", pickled(), id="an array of objects"),
+        pytest.param("codebooks.npy", pickle.dumps([1]), id="a pickle"),
+        pytest.param("config.json", b"{", id="broken JSON"),
+        pytest.param("config.json", b"\xff", id="no text"),
+        pytest.param("config.json", b"[]", id="a list"),
+        pytest.param("config.json", b'{"bins": 1}', id="an unknown key"),
+        pytest.param("config.json", b'{"strides": 320}', id="a number for a list"),
     ],
-    ids=lambda value: value if isinstance(value, str) else repr(value[:12]),
 )
 def test_wrong_content_under_a_right_checksum_is_an_error(copied, name, content):
     (copied / name).write_bytes(content)
@@ -342,8 +339,8 @@ def test_wrong_content_under_a_right_checksum_is_an_error(copied, name, content)
         load_artifact(copied)
 
 
-@pytest.mark.parametrize("content", [b"", b"noise", hashlib.sha256(b"noise").digest() * 40], ids=["empty", "short", "long"])
+@pytest.mark.parametrize("content", [b"", b"noise", bytes(range(256)) * 10], ids=["empty", "short", "long"])
 def test_a_file_that_is_no_graph_is_an_error(tmp_path, content):
     (tmp_path / "encoder.onnx").write_bytes(content)
     with pytest.raises(ArtifactError, match="cannot load"):
-        Network(tmp_path / "encoder.onnx")
+        Network(tmp_path / "encoder.onnx", hop_length=HOP)

@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import pytest
 import torch
+from tiny import noise
 
 from soundstream.nn.quantize import DEAD_USAGE, DECAY, LatentNormalizer, ResidualVectorQuantizer, kmeans
-from tiny import noise
 
 
 def quantizer(num_quantizers=4, codebook_size=16, latent_dim=8):
@@ -199,7 +201,7 @@ def test_fit_lowers_the_error_and_each_codebook_lowers_it_further():
     made.fit(latents[0].T)
     errors = [error(made, latents, count) for count in range(1, 5)]
     assert errors[3] < 0.2 * before
-    assert all(later < 0.95 * earlier for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later < 0.95 * earlier for earlier, later in pairwise(errors))
 
 
 def test_training_goes_on_from_fitted_codebooks():
@@ -256,7 +258,23 @@ def test_at_inference_the_normalizer_is_a_fixed_affine_map():
     assert all(torch.equal(value, before[name]) for name, value in normalizer.state_dict().items())
 
 
-def test_gradients_do_not_flow_into_the_running_statistics():
-    normalizer, x = LatentNormalizer(3).train(), noise(2, 3, 1, 10).requires_grad_()
-    normalizer(x).sum().backward()
-    torch.testing.assert_close(x.grad, (1 / normalizer.std).expand_as(x))
+def test_in_training_too_values_come_from_the_running_figures():
+    normalizer, x = LatentNormalizer(3).train(), 4 + noise(2, 3, 1, 10)
+    y = normalizer(x)
+    torch.testing.assert_close(y, (x - normalizer.mean[:, None, None]) / normalizer.std, rtol=1e-4, atol=1e-5)
+
+
+def test_no_gradient_pulls_at_the_scale_or_the_offset_of_a_batch():
+    normalizer, x = LatentNormalizer(3).train(), noise(2, 3, 1, 10, scale=1).requires_grad_()
+    (normalizer(x) * noise(2, 3, 1, 10, seed=1)).sum().backward()
+    size = x.grad.norm() * x.detach().norm()
+    assert size > 0.1
+    assert x.grad.sum(dim=(0, 2, 3)).abs().max() < 1e-4 * size
+    assert (x.grad * x.detach()).sum().abs() < 1e-4 * size
+
+
+def test_a_gradient_passes_the_normalizer_in_its_own_direction_otherwise():
+    normalizer, x = LatentNormalizer(3).train(), noise(16, 3, 1, 50, scale=1).requires_grad_()
+    weight = noise(16, 3, 1, 50, seed=1)
+    (normalizer(x) * weight).sum().backward()
+    assert torch.cosine_similarity(x.grad.flatten(), weight.flatten(), dim=0) > 0.95

@@ -4,15 +4,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import CONFIG, noise
 
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.seanet import ResidualUnit, decoder, encoder
 from soundstream.nn.streaming import Chain
-from tiny import CONFIG, noise
 
-CONVOLUTIONS = [(1, 1, 1), (2, 1, 1), (3, 1, 1), (3, 1, 2), (7, 1, 1), (7, 1, 3), (7, 1, 9), (4, 2, 1), (10, 5, 1), (16, 8, 1)]
+PLAIN = [(1, 1, 1), (2, 1, 1), (3, 1, 1), (3, 1, 2), (7, 1, 1), (7, 1, 3), (7, 1, 9)]
+STRIDED = [(4, 2, 1), (10, 5, 1), (16, 8, 1)]
 """Kernel, stride, dilation."""
-LAYERS = {f"conv k{k} s{s} d{d}": (lambda k=k, s=s, d=d: CausalConv(3, 4, k, s, d), 3, s, 1) for k, s, d in CONVOLUTIONS}
+LAYERS = {
+    f"conv k{k} s{s} d{d}": (lambda k=k, s=s, d=d: CausalConv(3, 4, k, s, d), 3, s, 1) for k, s, d in PLAIN + STRIDED
+}
 LAYERS |= {f"upsample {s}": (lambda s=s: CausalUpsample(3, 2, s), 3, 1, s) for s in (1, 2, 5, 8)}
 LAYERS |= {
     "elu": (Elu, 3, 1, 1),

@@ -1,8 +1,8 @@
 import pytest
 import torch
+from tiny import noise
 
 from soundstream.train.balancer import balanced_gradient
-from tiny import noise
 
 SHARES = {"a": 0.7, "b": 0.3}
 
@@ -50,7 +50,9 @@ def test_a_louder_example_keeps_its_larger_part(audio):
 
 def test_norms_before_scaling_are_given_for_the_log(audio):
     _, norms = balanced_gradient(losses(audio), SHARES, audio)
-    assert norms == pytest.approx({"a": mean_norm(2 * audio.detach()), "b": mean_norm(noise(3, 1, 50, seed=1))}, rel=1e-5)
+    assert norms == pytest.approx(
+        {"a": mean_norm(2 * audio.detach()), "b": mean_norm(noise(3, 1, 50, seed=1))}, rel=1e-5
+    )
 
 
 def test_a_loss_that_is_flat_adds_nothing(audio):

@@ -2,16 +2,20 @@ import dataclasses
 import itertools
 import json
 import math
+import signal
 from types import SimpleNamespace
 
 import pytest
+import tiny
 import torch
 
-import tiny
 from soundstream.train import checkpoint as ckpt
 from soundstream.train import loop
 from soundstream.train.config import TrainConfig
 from soundstream.train.loop import Trainer, effective_rank, learning_rate, perplexity
+
+OFFSETS = {"encoder.last.bias", "film.beta"}
+"""Added to all latents of a channel alike, which the normalizer takes out again: they have no gradient."""
 
 
 @pytest.fixture
@@ -36,15 +40,23 @@ def entries(trainer):
 # a step
 
 
+def test_offsets_of_the_latents_have_no_gradient(trainer):
+    run = trainer()
+    run.train_step()
+    gradients = {name: float(p.grad.norm()) for name, p in run.model.named_parameters()}
+    assert gradients["film.gamma"] > 1e-3
+    assert all(gradients[name] < 1e-4 * gradients["film.gamma"] for name in OFFSETS)
+
+
 @pytest.mark.parametrize("quantize_from_step", [9, 0], ids=["warm-up", "with the quantizer"])
-def test_one_step_keeps_every_figure_finite_and_moves_every_parameter(trainer, quantize_from_step):
+def test_one_step_keeps_every_figure_finite_and_moves_every_parameter_that_has_a_gradient(trainer, quantize_from_step):
     run = trainer(quantize_from_step=quantize_from_step)
     before = parameters(run)
     entry = run.train_step()
     assert all(math.isfinite(value) for value in entry.values())
     assert entry["step"] == run.step == 1
     after = parameters(run)
-    assert {name for name in before if torch.equal(before[name], after[name])} == set()
+    assert {name for name in before if torch.equal(before[name], after[name])} <= OFFSETS
     assert all(value.isfinite().all() for value in after.values())
 
 
@@ -53,7 +65,6 @@ def test_only_the_denoise_half_of_film_stays_as_it_was(trainer):
     run.train_step()
     after = parameters(run)
     assert (after["film.gamma"][:, 0] != 1).all()
-    assert (after["film.beta"][:, 0] != 0).all()
     assert (after["film.gamma"][:, 1] == 1).all()
     assert (after["film.beta"][:, 1] == 0).all()
 
@@ -74,10 +85,12 @@ def test_the_codebooks_start_by_k_means_at_their_step(trainer):
     assert not torch.equal(run.model.quantizer.codebooks, start)
 
 
-def test_training_follows_the_target(trainer):
-    run = trainer(total_steps=60, quantize_from_step=20, shift_steps=(1000, 2000), learning_rate=2e-3)
-    losses = [run.train_step()["waveform"] for _ in range(60)]
-    assert sum(losses[-10:]) < 0.95 * sum(losses[:10])
+def test_a_few_steps_learn_a_batch_by_heart(trainer, monkeypatch):
+    run = trainer(total_steps=20, quantize_from_step=10, shift_steps=(100, 200), learning_rate=5e-3)
+    batch = run.crops.draw(0)
+    monkeypatch.setattr(run.crops, "draw", lambda step: batch)
+    losses = [run.train_step()["waveform"] for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
 
 
 # resuming
@@ -151,6 +164,24 @@ def test_no_time_left_means_no_step(trainer):
     assert run.step == 0
 
 
+def test_a_request_to_stop_ends_the_run_after_its_step_and_saves(trainer, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 3)
+    run = trainer(total_steps=1000)
+    run.fit(report=lambda entry: signal.raise_signal(signal.SIGINT) if run.step == 3 else None)
+    assert run.step == 3
+    assert ckpt.load(run.run / "checkpoint").step == 3
+
+
+def test_fit_leaves_the_signal_handlers_as_they_were(trainer):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    try:
+        trainer(total_steps=1).fit()
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
 def test_fit_validates_now_and_then(trainer, monkeypatch):
     monkeypatch.setattr(loop, "time", clock(1.0))
     run, seen = trainer(total_steps=4), []
@@ -170,7 +201,8 @@ def test_validation_gives_snr_and_mel_distance_by_codebooks_in_use(trainer):
     run = trainer(quantize_from_step=0)
     run.train_step()
     entry = run.validate()
-    assert set(entry) == {"step", "rank", "perplexity", *(f"{kind}_{n}" for kind in ("snr_db", "mel_log") for n in (1, 2, 4))}
+    figures = {f"{kind}_{n}" for kind in ("snr_db", "mel_log") for n in (1, 2, 4)}
+    assert set(entry) == {"step", "rank", "latent_std", "perplexity"} | figures
     assert all(math.isfinite(value) for key, value in entry.items() if key != "perplexity")
     assert len(entry["perplexity"]) == tiny.CONFIG.num_quantizers
     assert all(1 <= value <= tiny.CONFIG.codebook_size for value in entry["perplexity"])
@@ -196,11 +228,8 @@ def test_without_warm_up_and_decay_the_learning_rate_is_constant():
 
 def test_the_gradient_moves_from_waveform_to_mel(trainer):
     run = trainer(shift_steps=(2, 6), waveform_share=(0.8, 0.4))
-    shares = []
-    for run.step in (0, 2, 4, 6, 100):
-        shares.append(run._shares())
-        assert sum(shares[-1].values()) == pytest.approx(1)
-    assert [share["waveform"] for share in shares] == pytest.approx([0.8, 0.8, 0.6, 0.4, 0.4])
+    for run.step, waveform in ((0, 0.8), (2, 0.8), (4, 0.6), (6, 0.4), (100, 0.4)):
+        assert run._shares() == pytest.approx({"waveform": waveform, "mel": 1 - waveform})
 
 
 @pytest.mark.parametrize(("weights", "entries"), [([1, 1, 1, 1], 4), ([5, 5, 0, 0], 2), ([0, 0, 3, 0], 1)])

@@ -58,13 +58,12 @@ def export(model: SoundStream, folder: Path) -> str:
 
 
 def exportable(model: SoundStream) -> SoundStream:
-    """A copy as it is exported: the latent normalizer folded into the encoder's last layer, values in float16 steps."""
+    """A copy as it is exported: the latent normalizer folded into FiLM, values rounded to float16."""
     model = copy.deepcopy(model).eval().cpu().float()
-    last, normalizer = model.encoder.last, model.normalizer
-    assert isinstance(last, CausalConv)
+    film, normalizer = model.film, model.normalizer
     with torch.no_grad():
-        last.weight.div_(normalizer.std)
-        last.bias.copy_((last.bias - normalizer.mean) / normalizer.std)
+        film.gamma.div_(normalizer.std)
+        film.beta.copy_((film.beta - normalizer.mean[:, None]) / normalizer.std)
         normalizer.mean.zero_()
         normalizer.std.fill_(1)
         for tensor in (*model.parameters(), *model.buffers()):
@@ -143,7 +142,12 @@ class Graph:
 
     @add.register
     def _(self, layer: Elu, name: str, x: str) -> str:
-        return self.node("Elu", [x], name)
+        """max(x, exp(min(x, 0)) - 1): ONNX Runtime's own Elu takes twice the time."""
+        zero, one = (self.constant(f"{name}.{value}", torch.tensor(value)) for value in (0.0, 1.0))
+        y = self.node("Clip", [x, "", zero], f"{name}.negative")
+        y = self.node("Exp", [y], f"{name}.exp")
+        y = self.node("Sub", [y, one], f"{name}.below")
+        return self.node("Max", [x, y], name)
 
     @add.register
     def _(self, layer: CausalConv, name: str, x: str) -> str:

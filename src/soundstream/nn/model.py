@@ -26,7 +26,7 @@ class Output(NamedTuple):
 
 
 class SoundStream(nn.Module):
-    """Encoder, latent normalizer, FiLM, residual vector quantizer and decoder.
+    """Encoder, FiLM, latent normalizer, residual vector quantizer and decoder.
 
     Source: SoundStream (Zeghidour et al., 2021), Fig. 2.
     """
@@ -35,8 +35,8 @@ class SoundStream(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = seanet.encoder(config)
-        self.normalizer = LatentNormalizer(config.latent_dim)
         self.film = FiLM(config.latent_dim, config.condition_dim)
+        self.normalizer = LatentNormalizer(config.latent_dim)
         self.quantizer = ResidualVectorQuantizer(config.num_quantizers, config.codebook_size, config.latent_dim)
         self.decoder = seanet.decoder(config)
 
@@ -59,10 +59,10 @@ class SoundStream(nn.Module):
         condition: Float[Tensor, "batch condition frames"] | None = None,
     ) -> Float[Tensor, "batch latent_dim frames"]:
         """Latents before quantization; `condition` of None means plain coding, denoise off."""
-        x = self.normalizer(self.encoder(audio.unsqueeze(2)))
+        x = self.encoder(audio.unsqueeze(2))
         if condition is None:
             condition = plain_condition(self.config, x.shape[0], x.shape[-1]).to(x)
-        return self.film(x, condition.unsqueeze(2)).squeeze(2)
+        return self.normalizer(self.film(x, condition.unsqueeze(2))).squeeze(2)
 
     def decode(self, latents: Float[Tensor, "batch latent_dim frames"]) -> Float[Tensor, "batch 1 samples"]:
         """Audio from quantized latents."""

@@ -29,10 +29,12 @@ class Quantized(NamedTuple):
 class LatentNormalizer(nn.Module):
     """Subtract a running mean per channel and divide by one running standard deviation.
 
-    Without it the scale of the latents drifts in training until the codebooks cannot follow. At inference it is a
-    fixed affine map, which export folds into the encoder's last convolution.
+    Without it the scale of the latents drifts in training until the codebooks cannot follow: larger latents make the
+    quantization error smaller for as long as codebooks and running figures lag behind. So the values come from the
+    running figures, while gradients pass through those of the batch, which takes scale and offset out of them. At
+    inference it is a fixed affine map, which export folds into the FiLM layer before it.
 
-    Source: ours; the paper does not say how it keeps the scale.
+    Source: the gradient is that of batch renormalization (Ioffe, 2017); the paper does not say how it keeps the scale.
     """
 
     def __init__(self, channels: int) -> None:
@@ -43,13 +45,16 @@ class LatentNormalizer(nn.Module):
         self.register_buffer("std", torch.ones(()))
 
     def forward(self, x: Float[Tensor, "batch channels 1 frames"]) -> Float[Tensor, "batch channels 1 frames"]:
-        if self.training:
-            self._follow(x.detach().float())
-        return (x - self.mean[:, None, None]) / self.std
-
-    def _follow(self, x: Tensor) -> None:
-        self.mean.lerp_(x.mean(dim=(0, 2, 3)), 1 - DECAY)
-        self.std.lerp_((x - self.mean[:, None, None]).square().mean().sqrt(), 1 - DECAY)
+        if not self.training:
+            return (x - self.mean[:, None, None]) / self.std
+        x = x.float()
+        mean = x.mean(dim=(0, 2, 3))
+        std = (x - mean[:, None, None]).square().mean().sqrt() + 1e-6
+        with torch.no_grad():
+            self.mean.lerp_(mean, 1 - DECAY)
+            self.std.lerp_(std, 1 - DECAY)
+            scale, offset = std / self.std, (mean - self.mean) / self.std
+        return (x - mean[:, None, None]) / std * scale + offset[:, None, None]
 
 
 class ResidualVectorQuantizer(nn.Module):

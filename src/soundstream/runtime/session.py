@@ -1,4 +1,4 @@
-"""One network in ONNX Runtime: `step` takes the next input and the state, and returns output and new state."""
+"""One network in ONNX Runtime: `step` takes the state and the next input, and returns output and new state."""
 
 from __future__ import annotations
 
@@ -11,16 +11,40 @@ from numpy.typing import NDArray
 from soundstream.errors import ArtifactError
 
 Array = NDArray[np.float32]
-State = dict[str, onnxruntime.OrtValue]
-"""State tensors by name. They stay inside ONNX Runtime from one call to the next, without a copy."""
 
 STATE_SUFFIX = ".next"
 
 
-class Network:
-    """An ONNX graph whose first output is its result and whose `NAME.next` outputs are the next call's state inputs."""
+class State:
+    """What a network remembers of one batch of signals: a place for its tensors, and the state that comes after it.
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    Two states take turns, so that no call allocates: stepping A writes B, stepping B writes A. A state therefore
+    holds its values until its successor is stepped.
+    """
+
+    binding: onnxruntime.IOBinding
+    next: State
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.tensors = {name: _tensor(np.zeros(shape, np.float32)) for name, shape in shapes.items()}
+
+    def bind(self, session: onnxruntime.InferenceSession, successor: State) -> None:
+        """Let calls of `session` read this state and write `successor`."""
+        self.binding, self.next = session.io_binding(), successor
+        for name, tensor in self.tensors.items():
+            self.binding.bind_ortvalue_input(name, tensor)
+            self.binding.bind_ortvalue_output(name + STATE_SUFFIX, successor.tensors[name])
+
+
+class Network:
+    """An ONNX graph whose first output is its result and whose `NAME.next` outputs are the next call's state inputs.
+
+    Args:
+        hop_length: samples a frame, which tell the length of a result in samples.
+        threads: CPU threads of ONNX Runtime.
+    """
+
+    def __init__(self, path: Path, hop_length: int, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -29,18 +53,40 @@ class Network:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ArtifactError(f"ONNX Runtime cannot load {path}: {error}") from error
-        self.outputs = [output.name for output in self.session.get_outputs()]
-        states = {name.removesuffix(STATE_SUFFIX) for name in self.outputs[1:]}
+        self._hop_length = hop_length
+        self._result, *following = self.session.get_outputs()
+        states = {output.name.removesuffix(STATE_SUFFIX) for output in following}
+        self._inputs = {i.name: i.shape for i in self.session.get_inputs() if i.name not in states}
         self.state_shapes = {i.name: i.shape[1:] for i in self.session.get_inputs() if i.name in states}
 
     def init_state(self, batch: int) -> State:
         """State before the first sample, for `batch` signals side by side."""
-        zeros = {name: np.zeros((batch, *shape), np.float32) for name, shape in self.state_shapes.items()}
-        return {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in zeros.items()}
+        shapes = {name: (batch, *shape) for name, shape in self.state_shapes.items()}
+        first, second = State(shapes), State(shapes)
+        first.bind(self.session, second)
+        second.bind(self.session, first)
+        return first
 
     def step(self, state: State, **inputs: Array) -> tuple[Array, State]:
         """Run the graph on the next `[batch, channels, 1, time]` inputs."""
-        values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in inputs.items()}
-        result, *new = self.session.run_with_ort_values(self.outputs, values | state)
-        names = (name.removesuffix(STATE_SUFFIX) for name in self.outputs[1:])
-        return result.numpy(), dict(zip(names, new, strict=True))
+        result = np.empty(self._result_shape(inputs), np.float32)
+        for name, value in inputs.items():
+            state.binding.bind_cpu_input(name, value)
+        state.binding.bind_ortvalue_output(self._result.name, _tensor(result))
+        self.session.run_with_iobinding(state.binding)
+        return result, state.next
+
+    def _result_shape(self, inputs: dict[str, Array]) -> list[int]:
+        """The result's shape; its sizes have the names `batch`, and `frames` or `samples`, as those of the inputs."""
+        sizes = {
+            key: size
+            for name, value in inputs.items()
+            for key, size in zip(self._inputs[name], value.shape, strict=True)
+        }
+        sizes["samples"] = sizes["frames"] * self._hop_length
+        return [sizes.get(key, key) for key in self._result.shape]
+
+
+def _tensor(array: Array) -> onnxruntime.OrtValue:
+    """The array's own memory as ONNX Runtime sees it."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)

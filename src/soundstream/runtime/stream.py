@@ -26,8 +26,8 @@ class Model:
 
     def __init__(self, artifact: Artifact, threads: int = 1) -> None:
         self.config = artifact.config
-        self.encoder = Network(artifact.folder / "encoder.onnx", threads)
-        self.decoder = Network(artifact.folder / "decoder.onnx", threads)
+        self.encoder = Network(artifact.folder / "encoder.onnx", self.config.hop_length, threads)
+        self.decoder = Network(artifact.folder / "decoder.onnx", self.config.hop_length, threads)
         self.quantizer = Quantizer(artifact.codebooks)
 
 

@@ -42,7 +42,7 @@ class TrainConfig:
     """Until here the quantizer is bypassed; then k-means starts the codebooks."""
     kmeans_batches: int = 40
     """Batches whose latents start the codebooks."""
-    shift_steps: tuple[int, int] = (500, 3000)
+    shift_steps: tuple[int, int] = (400, 2000)
     """Between these steps the gradient moves from waveform to mel."""
     waveform_share: tuple[float, float] = (0.85, 0.25)
     """Share of the waveform loss in the gradient of the output, before and after the shift; mel has the rest."""

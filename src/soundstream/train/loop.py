@@ -62,7 +62,7 @@ class Trainer:
         validate_every_s: float = 600,
         report: Callable[[Log], None] = lambda entry: None,
     ) -> None:
-        """Train until the last step, the time limit or a signal to stop; validate and save now and then, and at the end."""
+        """Train until the last step, the time limit or a signal; validate and save now and then, and at the end."""
         start = saved = time.monotonic()
         with _stop_signals() as stop:
             while self.step < self.config.total_steps and not stop.is_set():
@@ -134,6 +134,7 @@ class Trainer:
         latents = model.encode(self.valid)
         codes = model.quantizer.encode(latents, model.config.num_quantizers)
         entry: Log = {"step": self.step, "rank": round(effective_rank(latents), 2)}
+        entry["latent_std"] = round(float(model.normalizer.std), 4)
         entry["perplexity"] = [round(p) for p in perplexity(model.quantizer.usage).tolist()]
         for count in (n for n in (1, 2, 4, 8, 16) if n <= model.config.num_quantizers):
             decoded = model.decode(model.quantizer.decode(codes[:, :count]))
