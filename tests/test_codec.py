@@ -26,7 +26,9 @@ def noise(channels: int, samples: int, seed: int = 0) -> np.ndarray:
     sample_rate=st.sampled_from([8000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000, 192_000]),
     channels=st.integers(1, 3),
 )
-def test_length_rate_and_channels_come_back_exactly(codec: Codec, samples: int, sample_rate: int, channels: int) -> None:
+def test_length_rate_and_channels_come_back_exactly(
+    codec: Codec, samples: int, sample_rate: int, channels: int
+) -> None:
     data = codec.encode(noise(channels, samples), sample_rate, bitrate=codec.config.bitrate(2))
     pcm, rate = codec.decode(data)
     assert (pcm.shape, rate, pcm.dtype) == ((channels, samples), sample_rate, np.float32)

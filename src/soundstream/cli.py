@@ -19,10 +19,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
-from soundstream import __version__, audio, train_cli
+from soundstream import __version__, audio, bench_cli, train_cli
 from soundstream.bitstream import Reader
 from soundstream.codec import DEFAULT_BITRATE, Array, load
 from soundstream.errors import CodecError, ConfigError, OutputError
@@ -49,7 +49,7 @@ Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of t
 def encode(
     source: Input,
     output: Output = None,
-    bitrate: Annotated[int, typer.Option("--bitrate", help="Bit/s of each channel: 1500 to 18000 in steps of 750.")] = (
+    bitrate: Annotated[int, typer.Option("--bitrate", help="Bit/s of each channel: 750 to 18000 in steps of 750.")] = (
         DEFAULT_BITRATE
     ),
     tag: Annotated[
@@ -114,28 +114,7 @@ def info(
     Console().print(table)
 
 
-@app.command()
-def bench(
-    bitrate: Annotated[int, typer.Option("--bitrate", help="Bit/s.")] = DEFAULT_BITRATE,
-    model: ModelOption = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
-) -> None:
-    """Measure single-thread speed, beside this machine's own matrix product."""
-    from soundstream.evaluate.bench import bench as run
-
-    report = run(load(model), bitrate)
-    if as_json:
-        print(json.dumps(report.to_dict(), indent=2))
-        return
-    table = Table("part", "mode", Column("times real time", justify="right"))
-    for row in report.rows:
-        table.add_row(row.part, row.mode, f"{row.times_real_time:.1f}")
-    Console().print(table)
-    hop = report.hop_ms
-    print(f"one hop, encode + decode: {hop['median']} ms median, {hop['p99']} ms at 99 %")
-    print(f"sgemm, one thread, same run: {report.sgemm_gflops} GFLOP/s; {report.machine}")
-
-
+app.command()(bench_cli.bench)
 app.command()(train_cli.train)
 app.command()(train_cli.export)
 

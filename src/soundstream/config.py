@@ -44,10 +44,11 @@ class CodecConfig:
             if not isinstance(value, int) or not low <= value <= high:
                 raise ConfigError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
         for name in ("strides", "dilations"):
-            values = tuple(getattr(self, name))
-            object.__setattr__(self, name, values)
-            if not values or not all(isinstance(v, int) and 1 <= v <= 64 for v in values):
+            values = getattr(self, name)
+            whole = isinstance(values, tuple | list) and all(isinstance(v, int) and 1 <= v <= 64 for v in values)
+            if not values or not whole:
                 raise ConfigError(f"{name} is {values!r}; expected whole numbers from 1 to 64")
+            object.__setattr__(self, name, tuple(values))
         if self.codebook_size & (self.codebook_size - 1):
             raise ConfigError(f"codebook_size is {self.codebook_size}; expected a power of two")
 
@@ -83,12 +84,8 @@ class CodecConfig:
         """
         count = round(bitrate / (self.frame_rate * self.codebook_bits))
         if not 1 <= count <= self.num_quantizers or self.bitrate(count) != bitrate:
-            step, low, high = (
-                self.bitrate(1),
-                self.bitrate(min(2, self.num_quantizers)),
-                self.bitrate(self.num_quantizers),
-            )
-            raise ConfigError(f"bitrate {bitrate} bit/s is not supported; choose {low} to {high} in steps of {step}")
+            step, high = self.bitrate(1), self.bitrate(self.num_quantizers)
+            raise ConfigError(f"bitrate {bitrate} bit/s is not supported; choose {step} to {high} in steps of {step}")
         return count
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,6 +99,8 @@ class CodecConfig:
         Raises:
             ConfigError: a key is unknown or a value is out of range.
         """
+        if not isinstance(data, dict):
+            raise ConfigError(f"codec settings are {data!r}; expected a table of names and values")
         unknown = set(data) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ConfigError(f"unknown codec setting {', '.join(sorted(unknown))}")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from soundstream.errors import CodecError, ConfigError
+from soundstream.errors import ConfigError
+from soundstream.extras import needs
 
 
 def train(
@@ -36,7 +35,7 @@ def train(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")] = None,
 ) -> None:
     """Train a codec, or go on with a run. Log lines go to stdout and to log.jsonl."""
-    with _torch():
+    with needs("'soundstream[train]'"):
         import torch
 
         from soundstream.train import checkpoint
@@ -45,7 +44,7 @@ def train(
         from soundstream.train.loop import Trainer
     if threads:
         torch.set_num_threads(threads)
-    found = resume or (out / "checkpoint" if (out / "checkpoint").exists() else None)
+    found = resume or checkpoint.find(out / "checkpoint")
     state = checkpoint.load(found) if found else None
     step = state.step if state else 0
     changes = {"total_steps": step + anneal_steps, "decay_steps": anneal_steps} if anneal_steps else {}
@@ -64,20 +63,10 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],
 ) -> None:
     """Write a trained model as an artifact: ONNX graphs, codebooks, config and model id."""
-    with _torch():
+    with needs("'soundstream[train]'"):
         from soundstream.nn.export import export as write
         from soundstream.train.checkpoint import load_model
     print(write(load_model(checkpoint), output))
-
-
-@contextmanager
-def _torch() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise CodecError(
-            f"this command needs {error.name}; install it with: pip install 'soundstream[train]'"
-        ) from error
 
 
 def _cache(folder: Path, out: Path) -> Path:

@@ -1,104 +1,188 @@
-"""Speed of a codec's parts in CPU time, beside the machine's own matrix product in the same run."""
+"""Speed of a codec's parts in CPU time, beside the machine's own matrix product and other codecs in the same run."""
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 
-from soundstream.codec import DEFAULT_BITRATE, Codec
+from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
+from soundstream.entropy import PlainCoder
+from soundstream.evaluate import footprint, peers
+from soundstream.evaluate.macs import macs_per_frame
+from soundstream.evaluate.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
+from soundstream.evaluate.provenance import provenance
+from soundstream.evaluate.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
+from soundstream.runtime.artifact import find
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream
 
 CLIP_S = 6
-GEMM_SIZE = 1024
 
 
 @dataclass(frozen=True)
 class Row:
     """Speed of one part."""
 
+    codec: str
     part: str
     mode: str
-    """`offline`: one call a second of audio; `hop by hop`: one call a frame."""
+    """`offline`: the clip in one call; `hop by hop`: one call a frame."""
     times_real_time: float
     """Seconds of audio per second of CPU time."""
+    sgemm_share: float | None
+    """Its multiplications a second, divided by those of the machine's own matrix product; 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Report:
     """One run of the benchmark; compare ratios, since machines and their load differ."""
 
-    model_id: str
     bitrate: int
+    """Nominal bit/s."""
+    rounds: int
+    """Measurements of each row, of which it gives the median."""
     machine: str
     sgemm_gflops: float
-    """Rate of a 1024 x 1024 float32 matrix product per CPU second, in the same run."""
+    """Rate of a 1024 x 1024 float32 matrix product per CPU second."""
     rows: list[Row]
     hop_ms: dict[str, float]
-    """Wall time to encode and decode one hop: `median` and `p99`."""
+    """Percentiles of the wall time that one hop takes from pcm to bytes to pcm."""
+    hop_cpu_ms: dict[str, float]
+    """The same in CPU time, which other work on the machine touches less."""
+    peak_memory_mb: int | None
+    import_s: float
+    install_mb: float
+    """Base install, without extras."""
+    installed: dict[str, float]
+    """The same by distribution."""
+    source: dict[str, str | None]
+    """Command, commit, artifact, data, date."""
 
-    def to_dict(self) -> dict:
-        """Plain data for JSON."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, where it comes from first."""
+        figures = asdict(self)
+        return figures.pop("source") | figures
 
 
-def bench(codec: Codec, bitrate: int = DEFAULT_BITRATE, repeats: int = 5) -> Report:
-    """Measure encoder, quantizer and decoder offline and hop by hop, in CPU time, on noise."""
-    model, count = codec.model, codec.config.quantizers_for(bitrate)
-    pcm = np.random.default_rng(0).normal(0, 0.1, (1, CLIP_S * codec.config.sample_rate)).astype(np.float32)
+def bench(
+    model: str | Path = "default",
+    bitrate: int = DEFAULT_BITRATE,
+    against: Sequence[Peer] = (),
+    rounds: int = 5,
+    seconds: int = CLIP_S,
+) -> Report:
+    """Measure a codec, and other codecs beside it, on one thread.
+
+    Args:
+        seconds: length of the generated clip.
+    Raises:
+        CodecError: a package that the measurement needs is not installed.
+        ArtifactError, ConfigError: the model or the bit rate do not exist.
+    """
+    codec = load(model)
+    pcm = speech_like(seconds, codec.config.sample_rate)
+    with single_thread():
+        parts = [matrix_product(), *_own_parts(codec, find(model), pcm, bitrate)]
+        for peer in against:
+            parts += peers.parts(peer, pcm, codec.config.sample_rate, bitrate)
+        times = cpu_seconds([part.run for part in parts], rounds)
+        hop_ms, hop_cpu_ms = _hop_ms(codec, pcm, bitrate)
+    peak = gflops(parts[0].macs or 0, times[0])
+    installed = footprint.install_mb()
+    return Report(
+        bitrate=bitrate,
+        rounds=rounds,
+        machine=_machine(),
+        sgemm_gflops=round(peak, 1),
+        rows=[_row(part, time, seconds, peak) for part, time in zip(parts[1:], times[1:], strict=True)],
+        hop_ms=hop_ms,
+        hop_cpu_ms=hop_cpu_ms,
+        peak_memory_mb=footprint.peak_memory_mb(model, bitrate),
+        import_s=footprint.import_s(),
+        install_mb=round(sum(installed.values()), 1),
+        installed=installed,
+        source=provenance(codec.model_id.hex(), f"{seconds} s of generated speech-like sound"),
+    )
+
+
+def speech_like(seconds: float, sample_rate: int) -> Array:
+    """Syllables of a gliding voice over some noise, `[1, samples]`; the same on every call."""
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
+    phase = 2 * np.pi * np.cumsum(140 + 40 * np.sin(2 * np.pi * 0.7 * time)) / sample_rate
+    voice = sum(np.sin(k * phase) / k for k in range(1, 25)) * np.sin(2 * np.pi * 2 * time) ** 2
+    noise = np.random.default_rng(0).normal(0, 0.02, len(time))
+    return (0.2 * voice + noise).astype(np.float32)[None]
+
+
+def _own_parts(codec: Codec, folder: Path, pcm: Array, bitrate: int) -> Iterator[Part]:
+    """Each stage offline and hop by hop, and the whole way from pcm to a file's bytes and back."""
+    model, config = codec.model, codec.config
+    hop, count, coder = config.hop_length, config.quantizers_for(bitrate), PlainCoder(config.codebook_bits)
     latents = LatentStream(model, 1).push(pcm)
     codes = model.quantizer.encode(latents, count)
-    hop, frames = codec.config.hop_length, latents.shape[2]
-    hops = [pcm[:, i * hop : (i + 1) * hop] for i in range(frames)]
-    columns = [codes[:, :, i : i + 1] for i in range(frames)]
-    parts: list[tuple[str, str, Callable[[], object]]] = [
-        ("encoder", "offline", lambda: LatentStream(model, 1).push(pcm)),
-        ("encoder", "hop by hop", lambda: _each(LatentStream(model, 1).push, hops)),
-        ("quantizer", "offline", lambda: model.quantizer.encode(latents, count)),
-        (
-            "quantizer",
-            "hop by hop",
-            lambda: [model.quantizer.encode(latents[:, :, [i]], count) for i in range(frames)],
-        ),
-        ("decoder", "offline", lambda: DecoderStream(model, 1).push(codes)),
-        ("decoder", "hop by hop", lambda: _each(DecoderStream(model, 1).push, columns)),
+    coded = codec.encode(pcm, config.sample_rate, bitrate)
+    search_macs = count * config.codebook_size * config.latent_dim
+    frames, frame_codes = latents.shape[2], _split(codes, 1)
+    packed, frames_packed = ([(coder.encode(c), c.shape) for c in some] for some in ([codes], frame_codes))
+    stages: list[tuple[str, Callable[[], Callable], Sequence, Sequence, int | None]] = [
+        ("encoder", lambda: LatentStream(model, 1).push, [pcm], _split(pcm, hop), _macs(folder, "encoder", hop)),
+        ("quantizer", lambda: lambda x: model.quantizer.encode(x, count), [latents], _split(latents, 1), search_macs),
+        ("entropy encoder", lambda: coder.encode, [codes], frame_codes, None),
+        ("entropy decoder", lambda: lambda x: coder.decode(*x), packed, frames_packed, None),
+        ("decoder", lambda: DecoderStream(model, 1).push, [codes], frame_codes, _macs(folder, "decoder", hop)),
     ]
-    rows = [Row(part, mode, round(CLIP_S / _median_cpu_s(run, repeats), 1)) for part, mode, run in parts]
-    return Report(codec.model_id.hex(), bitrate, _machine(), _sgemm_gflops(repeats), rows, _hop_ms(codec, hops, count))
+    for part, start, whole, hops, macs in stages:
+        total = macs and frames * macs
+        yield Part("soundstream", part, "offline", _pushing(start, whole), total)
+        yield Part("soundstream", part, "hop by hop", _pushing(start, hops), total)
+    yield Part("soundstream", WHOLE_ENCODE, "offline", lambda: codec.encode(pcm, config.sample_rate, bitrate))
+    yield Part("soundstream", WHOLE_DECODE, "offline", lambda: codec.decode(coded))
 
 
-def _each(push: Callable[[np.ndarray], np.ndarray], inputs: list[np.ndarray]) -> None:
-    for part in inputs:
-        push(part)
+def _macs(folder: Path, network: str, hop_length: int) -> int:
+    return macs_per_frame(folder / f"{network}.onnx", hop_length)
 
 
-def _median_cpu_s(run: Callable[[], object], repeats: int) -> float:
-    run()
-    seconds = []
-    for _ in range(repeats):
-        start = time.process_time()
-        run()
-        seconds.append(time.process_time() - start)
-    return float(np.median(seconds))
+def _split(array: np.ndarray, length: int) -> list[np.ndarray]:
+    return [array[..., i : i + length] for i in range(0, array.shape[-1] // length * length, length)]
 
 
-def _sgemm_gflops(repeats: int) -> float:
-    a = np.ones((GEMM_SIZE, GEMM_SIZE), np.float32)
-    return round(2e-9 * GEMM_SIZE**3 / _median_cpu_s(lambda: a @ a, repeats), 1)
+def _pushing(start: Callable[[], Callable], inputs: Iterable) -> Callable[[], None]:
+    """A function that starts a stage anew and pushes all inputs through it."""
+
+    def run() -> None:
+        push = start()
+        for one in inputs:
+            push(one)
+
+    return run
 
 
-def _hop_ms(codec: Codec, hops: list[np.ndarray], count: int) -> dict[str, float]:
-    encoder, decoder = EncoderStream(codec.model, 1, count), DecoderStream(codec.model, 1)
-    times = []
-    for hop in hops:
-        start = time.perf_counter()
-        decoder.push(encoder.push(hop))
-        times.append(1000 * (time.perf_counter() - start))
-    return {"median": round(float(np.median(times)), 2), "p99": round(float(np.percentile(times, 99)), 2)}
+def _row(part: Part, cpu_s: float, seconds: float, peak_gflops: float) -> Row:
+    share = part.macs and round(gflops(part.macs, cpu_s) / peak_gflops, 2)
+    return Row(part.codec, part.part, part.mode, round(seconds / cpu_s, 1), share)
+
+
+def _hop_ms(codec: Codec, pcm: Array, bitrate: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Wall and CPU time of one hop after the other, pcm to bytes to pcm."""
+    encoder = EncoderStream(codec.model, 1, codec.config.quantizers_for(bitrate))
+    decoder, coder = DecoderStream(codec.model, 1), PlainCoder(codec.config.codebook_bits)
+    clocks = []
+    for hop in _split(pcm, codec.config.hop_length):
+        clocks.append((time.perf_counter(), time.process_time()))
+        codes = encoder.push(hop)
+        decoder.push(coder.decode(coder.encode(codes), codes.shape))
+    clocks.append((time.perf_counter(), time.process_time()))
+    wall, cpu = 1000 * np.diff(clocks, axis=0).T
+    return percentiles(wall), percentiles(cpu)
 
 
 def _machine() -> str:
-    return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"
+    versions = f"Python {platform.python_version()}, NumPy {np.__version__}, ONNX Runtime {onnxruntime.__version__}"
+    return f"{platform.system()} {platform.machine()}, {versions}"

@@ -3,45 +3,61 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import numpy as np
 
-from soundstream.evaluate.extras import extra
+from soundstream.extras import needs
 
 GEMM_SIZE = 1024
 
 
-def cpu_seconds(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each function, all threads counted; every round calls each once, the first is not counted."""
-    seconds = {name: [_cpu_seconds(run) for _ in range(0)] for name, run in runs.items()}
-    for _ in range(rounds + 1):
-        for name, run in runs.items():
-            seconds[name].append(_cpu_seconds(run))
-    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
+@dataclass(frozen=True)
+class Part:
+    """A piece of a codec's work on one clip."""
+
+    codec: str
+    part: str
+    mode: str
+    """`offline`: the clip in one call; `hop by hop`: one call a frame."""
+    run: Callable[[], object]
+    macs: float | None = None
+    """Multiplications with additions of one run, where it is made of matrix products."""
+
+
+def cpu_seconds(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Median CPU seconds of each function, all threads counted; a round calls each once, after one to warm up."""
+    seconds = [[_cpu_seconds(run) for run in runs] for _ in range(rounds + 1)]
+    return [float(median) for median in np.median(seconds[1:], axis=0)]
 
 
 def single_thread() -> AbstractContextManager:
-    """Hold NumPy's matrix products to one thread.
+    """Hold the matrix products of NumPy to one thread.
 
     Raises:
         CodecError: threadpoolctl is not installed.
     """
-    with extra("eval"):
+    with needs("'soundstream[eval]'"):
         from threadpoolctl import threadpool_limits
     return threadpool_limits(1)
 
 
-def sgemm() -> np.ndarray:
-    """One product of float32 matrices of 1024 x 1024."""
+def matrix_product() -> Part:
+    """A product of two float32 matrices of 1024 x 1024: what the machine can do."""
     ones = np.ones((GEMM_SIZE, GEMM_SIZE), np.float32)
-    return ones @ ones
+    return Part("machine", "sgemm", "offline", lambda: ones @ ones, GEMM_SIZE**3)
 
 
 def gflops(macs: float, seconds: float) -> float:
-    """1e9 floating-point operations a second, two for each multiplication with its addition."""
+    """Floating-point operations in 1e9 a second; a multiplication with its addition counts as two."""
     return 2e-9 * macs / seconds
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """The 50th, 90th and 99th percentile."""
+    return {f"p{q}": round(float(np.percentile(values, q)), 2) for q in (50, 90, 99)}
 
 
 def _cpu_seconds(run: Callable[[], object]) -> float:

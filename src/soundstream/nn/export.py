@@ -40,6 +40,8 @@ def export(model: SoundStream, folder: Path) -> str:
     Raises:
         ConfigError: the folder holds something else than an artifact.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; give a folder for the model")
     if folder.exists() and any(path.name not in {*FILES, "manifest.json", "README.md"} for path in folder.iterdir()):
         raise ConfigError(f"{folder} holds other files; give a new folder or that of an earlier artifact")
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +60,10 @@ def export(model: SoundStream, folder: Path) -> str:
 
 
 def exportable(model: SoundStream) -> SoundStream:
-    """A copy as it is exported: the latent normalizer folded into FiLM, values rounded to float16."""
+    """A copy as it is exported: the latent normalizer folded into FiLM, values rounded to float16.
+
+    The fold is exact for conditions that sum to one, as one-hot ones do.
+    """
     model = copy.deepcopy(model).eval().cpu().float()
     film, normalizer = model.film, model.normalizer
     with torch.no_grad():
@@ -66,9 +71,8 @@ def exportable(model: SoundStream) -> SoundStream:
         film.beta.copy_((film.beta - normalizer.mean[:, None]) / normalizer.std)
         normalizer.mean.zero_()
         normalizer.std.fill_(1)
-        for tensor in (*model.parameters(), *model.buffers()):
-            if tensor.is_floating_point():
-                tensor.copy_(tensor.half().float())
+        for tensor in (*model.parameters(), model.quantizer.codebooks):
+            tensor.copy_(tensor.half().float())
     return model
 
 

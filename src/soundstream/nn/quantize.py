@@ -142,7 +142,7 @@ class ResidualVectorQuantizer(nn.Module):
         residual = vectors.float()
         for q in range(len(self.codebooks)):
             self.codebooks[q], self.usage[q] = kmeans(residual, self.codebooks.shape[1])
-            self.usage[q].clamp_(min=DEAD_USAGE)
+            self.usage[q].clamp_(min=2 * DEAD_USAGE)
             self.sums[q] = self.codebooks[q] * self.usage[q][:, None]
             residual = residual - self.codebooks[q][self.nearest(residual, q)]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.config import CodecConfig
-from soundstream.errors import ArtifactError, ConfigError
+from soundstream.errors import ArtifactError
 
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
 FORMAT = 1
@@ -51,13 +51,8 @@ def load_artifact(name_or_path: str | Path = "default") -> Artifact:
     changed = [name for name in FILES if manifest["files"].get(name) != digests[name]]
     if changed or manifest["model_id"] != _model_id(digests):
         raise ArtifactError(f"{folder} is damaged: {', '.join(changed) or 'manifest.json'} does not match its checksum")
-    try:
-        config = CodecConfig.from_dict(json.loads((folder / "config.json").read_text()))
-    except (ConfigError, json.JSONDecodeError) as error:
-        raise ArtifactError(f"{folder / 'config.json'}: {error}") from error
-    codebooks = np.load(folder / "codebooks.npy", allow_pickle=False).astype(np.float32)
-    if codebooks.shape != (config.num_quantizers, config.codebook_size, config.latent_dim):
-        raise ArtifactError(f"{folder / 'codebooks.npy'} has shape {codebooks.shape}, which config.json contradicts")
+    config = _read_config(folder / "config.json")
+    codebooks = _read_codebooks(folder / "codebooks.npy", config)
     return Artifact(folder, config, bytes.fromhex(manifest["model_id"]), codebooks)
 
 
@@ -83,12 +78,33 @@ def write_manifest(folder: Path) -> str:
 def _read_manifest(folder: Path) -> dict:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
-        known = manifest["format"] == FORMAT and isinstance(manifest["files"], dict)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder / 'manifest.json'} is not a model's manifest") from error
-    if not known:
+    except ValueError as error:
+        raise ArtifactError(f"{folder / 'manifest.json'} is damaged: {error}") from error
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise ArtifactError(f"{folder / 'manifest.json'} is not a model's manifest")
+    if manifest["format"] != FORMAT:
         raise ArtifactError(f"{folder} has artifact format {manifest['format']}; this release reads {FORMAT}")
+    if not isinstance(manifest.get("files"), dict) or "model_id" not in manifest:
+        raise ArtifactError(f"{folder / 'manifest.json'} is damaged: it lacks files or model_id")
     return manifest
+
+
+def _read_config(path: Path) -> CodecConfig:
+    try:
+        return CodecConfig.from_dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def _read_codebooks(path: Path, config: CodecConfig) -> NDArray[np.float32]:
+    expected = (config.num_quantizers, config.codebook_size, config.latent_dim)
+    try:
+        codebooks = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ArtifactError(f"{path} is not an array: {error}") from error
+    if not isinstance(codebooks, np.ndarray) or codebooks.shape != expected:
+        raise ArtifactError(f"{path} does not hold codebooks {list(expected)}, as config.json says")
+    return codebooks.astype(np.float32)
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from soundstream.errors import ConfigError
 from soundstream.nn.model import SoundStream
 from soundstream.train.config import TrainConfig
+
+FILES = ("run.json", "model.safetensors", "optimizer.safetensors")
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,35 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def find(folder: Path) -> Path | None:
+    """Where the checkpoint of this name is: beside it, if a save was cut off between its two renames; else None."""
+    places = (folder, folder.with_name(folder.name + ".old"))
+    return next((place for place in places if place.exists()), None)
+
+
 def load(folder: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        ConfigError: the folder holds no checkpoint.
+        ConfigError: the folder holds no checkpoint, or a file of it is damaged.
     """
-    if not (folder / "run.json").exists():
-        raise ConfigError(f"{folder} is not a checkpoint: it has no run.json")
-    run = json.loads((folder / "run.json").read_text())
-    tensors = [load_file(folder / f"{name}.safetensors") for name in ("model", "optimizer")]
-    return Checkpoint(TrainConfig.from_dict(run["config"]), run["step"], *tensors)
+    folder = find(folder) or folder
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise ConfigError(f"{folder} is not a checkpoint: it has no {name}")
+    try:
+        run = json.loads((folder / FILES[0]).read_text())
+        config, step = TrainConfig.from_dict(run["config"]), int(run["step"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder / FILES[0]} is damaged: {error}") from error
+    return Checkpoint(config, step, *(_load_tensors(folder / name) for name in FILES[1:]))
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ConfigError(f"{path} is damaged: {error}") from error
 
 
 def load_model(folder: Path) -> SoundStream:

@@ -72,6 +72,9 @@ class TrainConfig:
         unknown = set(data) - {f.name for f in dataclasses.fields(cls)}
         if unknown:
             raise ConfigError(f"unknown training setting {', '.join(sorted(unknown))}")
+        for name, default in cls().to_dict().items():
+            if name in data and not isinstance(data[name], _LIKE.get(type(default), type(default))):
+                raise ConfigError(f"{name} is {data[name]!r}; expected something like {default!r}")
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**(plain | {"codec": CodecConfig.from_dict(data.get("codec", {}))}))
 
@@ -85,6 +88,9 @@ def load_run(path: Path, **changes: Any) -> TrainConfig:
     return TrainConfig.from_dict(_read(path) | changes)
 
 
+_LIKE: dict[type, tuple[type, ...]] = {float: (int, float), tuple: (tuple, list)}
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(path.read_text())
@@ -92,5 +98,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read run file {path}: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not a valid run file: {error}") from error
+    if path.parent / data.get("include", "") == path:
+        raise ConfigError(f"{path} includes itself; include names another file")
     base = _read(path.parent / data.pop("include")) if "include" in data else {}
-    return base | data | {"codec": base.get("codec", {}) | data.get("codec", {})}
+    codec = data.get("codec", {})
+    return base | data | {"codec": base.get("codec", {}) | codec if isinstance(codec, dict) else codec}

@@ -58,13 +58,13 @@ def load_corpus(
     """Decode every audio file below `folder` to mono int16 at `sample_rate`.
 
     Args:
-        cache: file that keeps the decoded samples for the next run; it is used if it lists the same files and sizes.
+        cache: file that keeps the decoded samples for the next run; used if its files have the same sizes and times.
         progress: called with files done and files in all.
     Raises:
         AudioError: no usable audio file was found.
     """
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    listing = {str(p.relative_to(folder)): p.stat().st_size for p in files}
+    listing = {str(p.relative_to(folder)): [p.stat().st_size, p.stat().st_mtime_ns] for p in files}
     if cache and (corpus := _read_cache(cache, sample_rate, listing)):
         return corpus
     clips, refused = {}, {}
@@ -91,7 +91,7 @@ def _decode(path: Path, sample_rate: int) -> NDArray[np.int16]:
     return np.round(mono.clip(-1, 1) * 32767).astype(np.int16)
 
 
-def _write_cache(cache: Path, corpus: Corpus, listing: dict[str, int]) -> None:
+def _write_cache(cache: Path, corpus: Corpus, listing: dict[str, list[int]]) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
     np.save(cache, np.concatenate(list(corpus.clips.values())))
     lengths = {path: len(pcm) for path, pcm in corpus.clips.items()}
@@ -104,7 +104,7 @@ def _write_cache(cache: Path, corpus: Corpus, listing: dict[str, int]) -> None:
     cache.with_suffix(".json").write_text(json.dumps(index))
 
 
-def _read_cache(cache: Path, sample_rate: int, listing: dict[str, int]) -> Corpus | None:
+def _read_cache(cache: Path, sample_rate: int, listing: dict[str, list[int]]) -> Corpus | None:
     index_path = cache.with_suffix(".json")
     if not index_path.exists():
         return None
@@ -144,7 +144,11 @@ class Crops:
 
 
 def fixed_clips(corpus: Corpus, seconds: float, per_category: int) -> Float[Tensor, "batch 1 samples"]:
-    """The middle of some clips of each category, for validation: the same ones for the same corpus."""
+    """The middle of some clips of each category, for validation: the same ones for the same corpus.
+
+    Raises:
+        AudioError: no clip is long enough.
+    """
     length = int(seconds * corpus.sample_rate)
     chosen = []
     for paths in corpus.categories().values():
@@ -153,4 +157,6 @@ def fixed_clips(corpus: Corpus, seconds: float, per_category: int) -> Float[Tens
             pcm = corpus.clips[long_enough[i]]
             start = (len(pcm) - length) // 2
             chosen.append(pcm[start : start + length].astype(np.float32) / 32768)
+    if not chosen:
+        raise AudioError(f"no clip of the validation data is {seconds} s long")
     return torch.from_numpy(np.stack(chosen)[:, None])

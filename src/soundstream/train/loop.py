@@ -66,7 +66,7 @@ class Trainer:
         start = saved = time.monotonic()
         with _stop_signals() as stop:
             while self.step < self.config.total_steps and not stop.is_set():
-                if time_limit_s and time.monotonic() - start > time_limit_s:
+                if time_limit_s is not None and time.monotonic() - start > time_limit_s:
                     break
                 begun = time.monotonic()
                 entry = self.train_step()
@@ -80,9 +80,9 @@ class Trainer:
     def train_step(self) -> Log:
         """One step: draw, code, compare, follow the gradient."""
         config = self.config
+        torch.manual_seed(config.seed + self.step)
         if self.step == config.quantize_from_step:
             self._start_codebooks()
-        torch.manual_seed(config.seed + self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         target = self.crops.draw(self.step)
@@ -176,7 +176,7 @@ def _stop_signals() -> Iterator[threading.Event]:
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Linear warm-up, then constant, then linear to zero over the last `decay_steps`."""
     rise = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    fall = min(1.0, (config.total_steps - step) / max(1, config.decay_steps))
+    fall = min(1.0, max(0.0, (config.total_steps - step) / max(1, config.decay_steps)))
     return config.learning_rate * rise * fall
 
 

@@ -1,0 +1,28 @@
+"""What a network costs: the multiplications of its convolutions, counted in its own graph."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from soundstream.extras import needs
+
+
+def macs_per_frame(path: Path, hop_length: int) -> int:
+    """Multiplications with additions of all convolutions of an ONNX graph, for one frame of one signal.
+
+    Raises:
+        CodecError: onnx is not installed.
+    """
+    with needs("'soundstream[eval]'"):
+        import onnx
+    model = onnx.load(path)
+    sizes = {"batch": 1, "frames": 1, "samples": hop_length}
+    for value in model.graph.input:
+        for dimension in value.type.tensor_type.shape.dim:
+            dimension.dim_value = sizes.get(dimension.dim_param) or dimension.dim_value
+    del model.graph.output[:]
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.value_info}
+    convolutions = [node for node in inferred.node if node.op_type == "Conv"]
+    return sum(math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:]) for node in convolutions)

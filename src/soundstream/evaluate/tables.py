@@ -1,0 +1,157 @@
+"""Fills Markdown from the measurements in `docs/results`, so that no figure is typed by hand.
+
+    <!-- table: NAME WORD... -->      everything down to the next end marker is the table `NAME` of `TABLES`;
+    <!-- end -->                      words choose a part of it
+    <!-- value: FILE.KEY.KEY FORMAT -->27.8<!-- end -->     one figure in a sentence
+
+A value's path begins with a file of `docs/results`. Where it meets a list of rows, the next key names one row by words
+that are values of it: `bench.rows.soundstream/encoder/offline.times_real_time`. FORMAT is one of Python's, `,` if left
+out. A table is empty as long as its file does not exist. Markers in code are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from soundstream.errors import ConfigError
+
+Results = dict[str, dict[str, Any]]
+
+_CODE = r"(?P<code>^```.*?^```|`[^`\n]+`)"
+_TABLE = re.compile(_CODE + r"|(<!-- table: (\w+)((?: \S+)*) -->\n).*?(<!-- end -->)", re.DOTALL | re.MULTILINE)
+_VALUE = re.compile(_CODE + r"|(<!-- value: (\S+)(?: (\S+))? -->).*?(<!-- end -->)", re.DOTALL | re.MULTILINE)
+_MEASURED = re.compile(r"\d[\d.,]*\s?(?:ms|MB|dB|GFLOP/s|%|x real time|times real time|times faster)(?!\w)")
+
+
+def load_results(folder: Path) -> Results:
+    """Every measurement of a folder, by file name without `.json`."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def fill(text: str, results: Results) -> str:
+    """The text with every marked table and value as the results have it.
+
+    Raises:
+        ConfigError: a marker names a table, file or figure that does not exist.
+    """
+    text = _TABLE.sub(lambda m: m["code"] or m[2] + _table(m[3], m[4].split(), results) + m[5], text)
+    return _VALUE.sub(lambda m: m["code"] or m[2] + _value(m[3], m[4], results) + m[5], text)
+
+
+def unmarked(text: str) -> list[str]:
+    """Numbers with a measured unit that stand in the text outside markers and code."""
+    return _MEASURED.findall(_VALUE.sub("", _TABLE.sub("", text)))
+
+
+def find_value(path: str, results: Results) -> Any:
+    """What a dotted path leads to.
+
+    Raises:
+        ConfigError: it leads nowhere, or to several rows.
+    """
+    found: Any = results
+    for key in path.split("."):
+        options = _options(found, key)
+        if len(options) != 1:
+            raise ConfigError(f"{len(options)} figures are called {key!r} in {path!r}; expected one in docs/results")
+        found = options[0]
+    return found
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[object]], words: int) -> str:
+    """A table of which the first `words` columns hold words and the others numbers."""
+    rule = ["---"] * words + ["---:"] * (len(head) - words)
+    return "".join("| " + " | ".join(map(str, row)) + " |\n" for row in (head, rule, *rows))
+
+
+def speed(words: Sequence[str], results: Results) -> str:
+    """Times real time of each part, and its share of the machine's own matrix product; words choose codecs."""
+    rows = [row for row in results["bench"]["rows"] if not words or row["codec"] in words]
+    found = {(row["codec"], row["part"], row["mode"]): row for row in rows}
+    lines = []
+    for name in dict.fromkeys((row["codec"], row["part"]) for row in rows):
+        modes = [found.get((*name, mode), {}) for mode in ("offline", "hop by hop")]
+        speeds = [_cell(row.get("times_real_time"), ",") for row in modes]
+        lines.append([*name, *speeds, *(_cell(row.get("sgemm_share"), ".0%") for row in modes)])
+    return markdown(["codec", "part", "offline", "hop by hop", "of sgemm, offline", "hop by hop"], lines, words=2)
+
+
+def quality(words: Sequence[str], results: Results) -> str:
+    """Mean ± standard error of each metric by class of content and codec, with n; words choose classes."""
+    rows = [row for row in results["quality"]["rows"] if not words or row["class"] in words]
+    metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
+    lines = []
+    for row in rows:
+        means = [_mean(row["metrics"].get(name)) for name in metrics]
+        lines.append([row["class"], row["codec"], row["n"], _cell(row["bitrate"], ",.0f"), *means])
+    return markdown(["class", "codec", "n", "measured bit/s", *metrics], lines, words=2)
+
+
+def training(words: Sequence[str], results: Results) -> str:
+    """The rows of a run's log as they are; words choose columns."""
+    rows = results["training"]["rows"]
+    head = list(words or rows[0])
+    return markdown(head, ([_cell(row.get(name), ",") for name in head] for row in rows), words=0)
+
+
+TABLES: dict[str, tuple[str, Callable[[Sequence[str], Results], str]]] = {
+    "speed": ("bench", speed),
+    "quality": ("quality", quality),
+    "training": ("training", training),
+}
+"""Tables by name: the file they need, and what makes them."""
+
+
+def fill_files(root: Path) -> list[Path]:
+    """Fill README.md and all Markdown below docs/ of a checkout; returns the files that changed."""
+    results = load_results(root / "docs" / "results")
+    changed = []
+    for path in documents(root):
+        text = path.read_text()
+        if (filled := fill(text, results)) != text:
+            path.write_text(filled)
+            changed.append(path)
+    return changed
+
+
+def documents(root: Path) -> list[Path]:
+    """The files of a checkout that may hold markers."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def _table(name: str, words: Sequence[str], results: Results) -> str:
+    if name not in TABLES:
+        raise ConfigError(f"no table is called {name!r}; choose from {', '.join(TABLES)}")
+    source, make = TABLES[name]
+    return make(words, results) if source in results else ""
+
+
+def _value(path: str, form: str | None, results: Results) -> str:
+    value = find_value(path, results)
+    return format(value, form or ("" if isinstance(value, str) else ","))
+
+
+def _options(found: Any, key: str) -> list:
+    if isinstance(found, list):
+        words = set(key.split("/"))
+        return [row for row in found if words <= {value for value in row.values() if isinstance(value, str)}]
+    return [found[key]] if isinstance(found, dict) and key in found else []
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _mean(metric: dict[str, float | None] | None) -> str:
+    if not metric or metric["mean"] is None:
+        return "-"
+    return f"{metric['mean']:.2f} ± {_cell(metric['se'], '.2f')}"
+
+
+if __name__ == "__main__":
+    for changed in fill_files(Path.cwd()):
+        print(changed)

@@ -1,0 +1,23 @@
+"""Optional packages: what to say when one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from soundstream.errors import CodecError
+
+
+@contextmanager
+def needs(install: str) -> Iterator[None]:
+    """Around imports of optional packages: a missing one is named together with the line that installs it.
+
+    Args:
+        install: what follows `pip install`.
+    Raises:
+        CodecError: an import inside failed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CodecError(f"this command needs {error.name}; install it with: pip install {install}") from error
