@@ -28,20 +28,24 @@ EXAMPLE = {
     },
     "training": {"rows": [{"step": 1000, "rank": 9.5}, {"step": 2000, "rank": 10.25}]},
     "quality": {
-        "rows": [
+        "summary": [
             {
-                "codec": "ours:3000",
-                "class": "speech",
+                "content_class": "speech",
+                "codec": "soundstream:3000",
                 "n": 12,
-                "bitrate": 3051.4,
-                "metrics": {"PESQ": {"mean": 1.234, "se": 0.056}},
+                "bitrate": {"mean": 3051.4, "standard_error": 2.2, "n": 12},
+                "metrics": {
+                    "pesq": {"mean": 1.234, "standard_error": 0.056, "n": 11},
+                    "stoi": {"mean": 0.8765, "standard_error": 0.01, "n": 12},
+                    "visqol-audio": None,
+                },
             },
             {
-                "codec": "opus",
-                "class": "music",
+                "content_class": "music",
+                "codec": "original",
                 "n": 1,
-                "bitrate": 6000,
-                "metrics": {"SI-SDR": {"mean": 3, "se": None}},
+                "bitrate": None,
+                "metrics": {"pesq": None, "visqol-audio": {"mean": 4.73, "standard_error": None, "n": 1}},
             },
         ]
     },
@@ -79,7 +83,7 @@ def test_a_table_is_filled_and_filled_again_to_the_same():
         "| codec | part | offline | hop by hop | of sgemm, offline | hop by hop |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
         "| ours | encoder | 1,234.5 | 17.0 | 50% | 25% |",
-        "| opus | pcm to bytes | 99.0 | - | - | - |",
+        "| opus | pcm to bytes | 99.0 | – | – | – |",
         "<!-- end -->",
         "after",
     ]
@@ -90,9 +94,9 @@ def test_words_choose_rows():
     assert "opus" in filled and "ours" not in filled
     filled = fill("<!-- table: quality speech -->\n<!-- end -->", EXAMPLE)
     assert filled.splitlines()[1:-1] == [
-        "| class | codec | n | measured bit/s | PESQ |",
-        "| --- | --- | ---: | ---: | ---: |",
-        "| speech | ours:3000 | 12 | 3,051 | 1.23 ± 0.06 |",
+        "| class | codec | n | bit/s | PESQ-wb | STOI |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| speech | soundstream:3000 | 12 | 3,051 ± 2 | 1.23 ± 0.06 (11) | 0.876 ± 0.010 |",
     ]
 
 
@@ -103,7 +107,7 @@ def test_words_choose_columns_of_a_log():
 
 def test_dashes_stand_where_a_metric_means_nothing():
     filled = fill("<!-- table: quality -->\n<!-- end -->", EXAMPLE)
-    assert "| music | opus | 1 | 6,000 | - | 3.00 ± - |" in filled
+    assert "| music | original | 1 | – | – | – | 4.73 |" in filled
 
 
 def test_a_table_without_measurements_is_empty():
@@ -118,7 +122,7 @@ def test_a_table_without_measurements_is_empty():
         ("bench.hop_ms.p50 .1f", "1.2"),
         ("bench.rows.ours/encoder/offline.times_real_time", "1,234.5"),
         ("bench.rows.opus.times_real_time .0f", "99"),
-        ("quality.rows.ours:3000/speech.metrics.PESQ.mean .2f", "1.23"),
+        ("quality.summary.soundstream:3000/speech.metrics.pesq.mean .2f", "1.23"),
         ("bench.model", "abc"),
     ],
 )

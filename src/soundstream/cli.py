@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from soundstream import __version__, audio, bench_cli, train_cli
+from soundstream import __version__, audio, bench_cli, eval_cli, train_cli
 from soundstream.bitstream import Reader
 from soundstream.codec import DEFAULT_BITRATE, Array, load
 from soundstream.errors import CodecError, ConfigError, OutputError
@@ -115,6 +115,7 @@ def info(
 
 
 app.command()(bench_cli.bench)
+app.command(name="eval")(eval_cli.evaluate)
 app.command()(train_cli.train)
 app.command()(train_cli.export)
 

@@ -61,12 +61,17 @@ def train(
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder of a run.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],
+    state: Annotated[
+        Path | None, typer.Option("--state", help="Also write a small checkpoint here, for `train --resume` elsewhere.")
+    ] = None,
 ) -> None:
     """Write a trained model as an artifact: ONNX graphs, codebooks, config and model id."""
     with needs("'soundstream[train]'"):
         from soundstream.nn.export import export as write
-        from soundstream.train.checkpoint import load_model
-    print(write(load_model(checkpoint), output))
+        from soundstream.train import checkpoint as ckpt
+    print(write(ckpt.load_model(checkpoint), output))
+    if state:
+        ckpt.save(state, ckpt.compact(ckpt.load(checkpoint)))
 
 
 def _cache(folder: Path, out: Path) -> Path:

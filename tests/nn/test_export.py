@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import tiny
 import torch
@@ -120,6 +121,17 @@ def test_a_layer_without_an_onnx_form_is_named():
 
     with pytest.raises(NotImplementedError, match="Snake"):
         Graph("test").add(Chain(elu=Elu(), snake=Snake()), "", "x")
+
+
+def test_elu_is_torchs_to_a_millionth():
+    graph, layer = Graph("test"), Elu()
+    graph.input("x", 1, "samples")
+    graph.node("Identity", [graph.add(layer, "elu", "x")], "y")
+    session = onnxruntime.InferenceSession(graph.finish("y", 1, "samples", tiny.CONFIG).SerializeToString())
+    x = torch.cat([torch.linspace(-120, 90, 2000), torch.linspace(-1e-3, 1e-3, 2001), tiny.noise(2000)]).reshape(
+        1, 1, 1, -1
+    )
+    np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], layer(x), rtol=0, atol=1e-6)
 
 
 # chunks

@@ -85,3 +85,16 @@ def test_a_damaged_file_is_named(tmp_path, damaged):
 def test_a_checkpoint_holds_its_whole_config(tmp_path):
     save(tmp_path / "checkpoint", made())
     assert json.loads((tmp_path / "checkpoint/run.json").read_text())["config"]["codec"]["latent_dim"] == 8
+
+
+def test_a_compact_state_is_small_and_trains_on(tmp_path):
+    written = made(step=7)
+    save(tmp_path / "small", ckpt.compact(written))
+    found = load(tmp_path / "small")
+    assert (found.step, found.config, found.optimizer) == (7, written.config, {})
+    assert found.model.keys() == written.model.keys()
+    for name, tensor in written.model.items():
+        torch.testing.assert_close(found.model[name], tensor, atol=1e-3, rtol=2e-3)
+    save(tmp_path / "full", written)
+    sizes = [(tmp_path / folder / "model.safetensors").stat().st_size for folder in ("small", "full")]
+    assert sizes[0] < 0.6 * sizes[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -120,33 +120,59 @@ def speech_like(seconds: float, sample_rate: int) -> Array:
     return (0.2 * voice + noise).astype(np.float32)[None]
 
 
-def _own_parts(codec: Codec, folder: Path, pcm: Array, bitrate: int) -> Iterator[Part]:
-    """Each stage offline and hop by hop, and the whole way from pcm to a file's bytes and back."""
-    model, config = codec.model, codec.config
-    hop, count, coder = config.hop_length, config.quantizers_for(bitrate), PlainCoder(config.codebook_bits)
+@dataclass(frozen=True)
+class _Stage:
+    """A stage of the codec: `start` gives a function that takes one input after the other."""
+
+    part: str
+    start: Callable[[], Callable]
+    whole: Any
+    """The clip as one input."""
+    hops: Sequence
+    """The clip as one input a frame."""
+    macs: int | None = None
+    """Multiplications with additions of a frame."""
+
+    def parts(self) -> list[Part]:
+        """The stage offline and hop by hop."""
+        return [
+            Part("soundstream", self.part, mode, _pushing(self.start, inputs), self.macs and len(self.hops) * self.macs)
+            for mode, inputs in (("offline", [self.whole]), ("hop by hop", self.hops))
+        ]
+
+
+def _own_parts(codec: Codec, folder: Path, pcm: Array, bitrate: int) -> list[Part]:
+    """Each stage, and the whole way from pcm to the bytes of a file and back."""
+    sample_rate = codec.config.sample_rate
+    coded = codec.encode(pcm, sample_rate, bitrate)
+    return [
+        *(
+            part
+            for stage in _stages(codec, folder, pcm, codec.config.quantizers_for(bitrate))
+            for part in stage.parts()
+        ),
+        Part("soundstream", WHOLE_ENCODE, "offline", lambda: codec.encode(pcm, sample_rate, bitrate)),
+        Part("soundstream", WHOLE_DECODE, "offline", lambda: codec.decode(coded)),
+    ]
+
+
+def _stages(codec: Codec, folder: Path, pcm: Array, count: int) -> list[_Stage]:
+    model, config, coder = codec.model, codec.config, PlainCoder(codec.config.codebook_bits)
+    hop, search_macs = config.hop_length, count * config.codebook_size * config.latent_dim
     latents = LatentStream(model, 1).push(pcm)
     codes = model.quantizer.encode(latents, count)
-    coded = codec.encode(pcm, config.sample_rate, bitrate)
-    search_macs = count * config.codebook_size * config.latent_dim
-    frames, frame_codes = latents.shape[2], _split(codes, 1)
-    packed, frames_packed = ([(coder.encode(c), c.shape) for c in some] for some in ([codes], frame_codes))
-    stages: list[tuple[str, Callable[[], Callable], Sequence, Sequence, int | None]] = [
-        ("encoder", lambda: LatentStream(model, 1).push, [pcm], _split(pcm, hop), _macs(folder, "encoder", hop)),
-        ("quantizer", lambda: lambda x: model.quantizer.encode(x, count), [latents], _split(latents, 1), search_macs),
-        ("entropy encoder", lambda: coder.encode, [codes], frame_codes, None),
-        ("entropy decoder", lambda: lambda x: coder.decode(*x), packed, frames_packed, None),
-        ("decoder", lambda: DecoderStream(model, 1).push, [codes], frame_codes, _macs(folder, "decoder", hop)),
+    columns = _split(codes, 1)
+    packed, *packed_columns = [(coder.encode(part), part.shape) for part in (codes, *columns)]
+    encoder_macs, decoder_macs = (macs_per_frame(folder / f"{name}.onnx", hop) for name in ("encoder", "decoder"))
+    return [
+        _Stage("encoder", lambda: LatentStream(model, 1).push, pcm, _split(pcm, hop), encoder_macs),
+        _Stage(
+            "quantizer", lambda: lambda x: model.quantizer.encode(x, count), latents, _split(latents, 1), search_macs
+        ),
+        _Stage("entropy encoder", lambda: coder.encode, codes, columns),
+        _Stage("entropy decoder", lambda: lambda x: coder.decode(*x), packed, packed_columns),
+        _Stage("decoder", lambda: DecoderStream(model, 1).push, codes, columns, decoder_macs),
     ]
-    for part, start, whole, hops, macs in stages:
-        total = macs and frames * macs
-        yield Part("soundstream", part, "offline", _pushing(start, whole), total)
-        yield Part("soundstream", part, "hop by hop", _pushing(start, hops), total)
-    yield Part("soundstream", WHOLE_ENCODE, "offline", lambda: codec.encode(pcm, config.sample_rate, bitrate))
-    yield Part("soundstream", WHOLE_DECODE, "offline", lambda: codec.decode(coded))
-
-
-def _macs(folder: Path, network: str, hop_length: int) -> int:
-    return macs_per_frame(folder / f"{network}.onnx", hop_length)
 
 
 def _split(array: np.ndarray, length: int) -> list[np.ndarray]:

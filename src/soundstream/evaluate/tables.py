@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from soundstream.errors import ConfigError
+from soundstream.evaluate.metrics import REGISTRY
+from soundstream.evaluate.report import DASH, cell
+from soundstream.evaluate.statistics import Mean
 
 Results = dict[str, dict[str, Any]]
 
@@ -82,13 +85,14 @@ def speed(words: Sequence[str], results: Results) -> str:
 
 def quality(words: Sequence[str], results: Results) -> str:
     """Mean ± standard error of each metric by class of content and codec, with n; words choose classes."""
-    rows = [row for row in results["quality"]["rows"] if not words or row["class"] in words]
-    metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
+    groups = [group for group in results["quality"]["summary"] if not words or group["content_class"] in words]
+    metrics = dict.fromkeys(name for group in groups for name, mean in group["metrics"].items() if mean)
     lines = []
-    for row in rows:
-        means = [_mean(row["metrics"].get(name)) for name in metrics]
-        lines.append([row["class"], row["codec"], row["n"], _cell(row["bitrate"], ",.0f"), *means])
-    return markdown(["class", "codec", "n", "measured bit/s", *metrics], lines, words=2)
+    for group in groups:
+        means = [_mean(group["metrics"].get(name), group["n"]) for name in metrics]
+        bitrate = cell(Mean(**group["bitrate"]) if group["bitrate"] else None, group["n"], digits=0)
+        lines.append([group["content_class"], group["codec"], group["n"], bitrate, *means])
+    return markdown(["class", "codec", "n", "bit/s", *(REGISTRY[name].title for name in metrics)], lines, words=2)
 
 
 def training(words: Sequence[str], results: Results) -> str:
@@ -143,13 +147,11 @@ def _options(found: Any, key: str) -> list:
 
 
 def _cell(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+    return DASH if value is None else format(value, form)
 
 
-def _mean(metric: dict[str, float | None] | None) -> str:
-    if not metric or metric["mean"] is None:
-        return "-"
-    return f"{metric['mean']:.2f} ± {_cell(metric['se'], '.2f')}"
+def _mean(mean: dict[str, Any] | None, n: int) -> str:
+    return cell(Mean(**mean), n, digits=2 if abs(mean["mean"]) >= 1 else 3) if mean else DASH
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from soundstream.errors import ConfigError
 from soundstream.nn.model import SoundStream
 from soundstream.train.config import TrainConfig
 
+SUMS = "quantizer.sums"
 FILES = ("run.json", "model.safetensors", "optimizer.safetensors")
 
 
@@ -68,7 +69,8 @@ def load(folder: Path) -> Checkpoint:
         config, step = TrainConfig.from_dict(run["config"]), int(run["step"])
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder / FILES[0]} is damaged: {error}") from error
-    return Checkpoint(config, step, *(_load_tensors(folder / name) for name in FILES[1:]))
+    model, optimizer = (_load_tensors(folder / name) for name in FILES[1:])
+    return Checkpoint(config, step, _full(model), optimizer)
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:
@@ -76,6 +78,23 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise ConfigError(f"{path} is damaged: {error}") from error
+
+
+def compact(checkpoint: Checkpoint) -> Checkpoint:
+    """A state small enough to pass on: float16, without the optimizer and what follows from the rest."""
+    model = {name: _half(tensor) for name, tensor in checkpoint.model.items() if name != SUMS}
+    return replace(checkpoint, model=model, optimizer={})
+
+
+def _full(model: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Inverse of `compact`, up to float16 steps; a full model stays as it is."""
+    model = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in model.items()}
+    model.setdefault(SUMS, model["quantizer.codebooks"] * model["quantizer.usage"][..., None])
+    return model
+
+
+def _half(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def load_model(folder: Path) -> SoundStream:

@@ -1,0 +1,101 @@
+"""The command `eval`: quality beside other codecs, on the same clips, in the same run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from soundstream.errors import CodecError
+from soundstream.evaluate.metrics import DEFAULT
+
+CODECS = (
+    "original,lowpass:3500,lowpass:7000,soundstream:1500,soundstream:3000,soundstream:6000,soundstream:12000,"
+    "opus:6000,opus:9000,opus:12000,opus:16000,opus-swb:12000"
+)
+
+
+def evaluate(
+    folder: Annotated[
+        Path, typer.Argument(metavar="CLIPS", help="Folder tree of audio; its first folders are content classes.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="REPORT", help="Report folder to write.")],
+    codecs: Annotated[
+        str,
+        typer.Option("--codecs", help="Codecs, such as soundstream:6000,opus:6000,opus-cbr:6000,mp3:32000,original."),
+    ] = CODECS,
+    metrics: Annotated[str, typer.Option("--metrics", help="Metrics; dnsmos is one more.")] = ",".join(DEFAULT),
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="CODEC", help="Show differences to this codec, clip by clip.")
+    ] = None,
+    shell: Annotated[
+        tuple[str, str, str] | None,
+        typer.Option(
+            "--shell",
+            metavar="NAME ENCODE DECODE",
+            help="An external codec as two shell commands with {in}, {out} and {bitrate}; then name it in --codecs.",
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="A shipped model's name, or the folder of another one.")
+    ] = "default",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most clips of a class.")] = None,
+    mix_noise: Annotated[
+        float | None,
+        typer.Option("--mix-noise", metavar="DB", help="Add noisy speech: speech/ and ambient/ mixed at this SNR."),
+    ] = None,
+    spectrogram_clips: Annotated[
+        int, typer.Option("--spectrograms", min=0, metavar="N", help="Draw spectrograms of N clips.")
+    ] = 0,
+    listening_test: Annotated[
+        bool, typer.Option("--listening-test", help="Write a MUSHRA-like listening test as a static page.")
+    ] = False,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; one a CPU core by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Use a report folder of other settings.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Measure codecs on a folder of clips: tables, pictures and every number as JSON.
+
+    An interrupted run goes on where it stopped when the same command is given again.
+    """
+    with _extra():
+        from soundstream.evaluate import evaluation
+        from soundstream.evaluate.baselines import check_shell
+    if shell:
+        check_shell(shell)
+    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
+    settings = evaluation.Settings(str(folder), codecs, names, model, shell, limit, mix_noise, baseline)
+    prepared = evaluation.prepare(settings)
+    evaluation.claim(prepared, output, force)
+    with _progress(quiet) as progress:
+        evaluation.run(prepared, output, jobs or os.cpu_count() or 1, progress)
+    evaluation.draw_spectrograms(prepared, output, spectrogram_clips)
+    if listening_test:
+        evaluation.write_listening_test(prepared, output)
+    print((output / "report.md").read_text(encoding="utf-8"), end="")
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CodecError(
+            f"this command needs {error.name}; install it with: pip install 'soundstream[eval]'"
+        ) from error
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, which shows only where a person looks on."""
+    columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
+        task = bar.add_task("measuring", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,213 @@
+"""Other codecs behind the two methods of ours.
+
+`encode(pcm, sample_rate) -> bytes` and `decode(bytes) -> (pcm, sample_rate)`.
+Evaluation is mono: pcm is float32 `[1, samples]` in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream import audio
+from soundstream.codec import Codec
+from soundstream.errors import CodecError, ConfigError
+
+Array = NDArray[np.float32]
+
+OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+
+
+class Baseline(Protocol):
+    """Anything that can be put beside our codec."""
+
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """Compress pcm `[1, samples]` to what would be stored, container included."""
+
+    def decode(self, data: bytes) -> tuple[Array, int]:
+        """Audio `[1, samples]`, delayed as the codec delays it, and its sample rate in Hz."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """This package's codec at one nominal bit rate."""
+
+    codec: Codec
+    bitrate: int
+
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """Bytes of a `.nac` file."""
+        return self.codec.encode(pcm, sample_rate, self.bitrate)
+
+    def decode(self, data: bytes) -> tuple[Array, int]:
+        """Audio at the rate of the original."""
+        return self.codec.decode(data)
+
+
+@dataclass(frozen=True)
+class LowPass:
+    """An anchor: everything above `cutoff` removed and nothing else done. It has no bit rate.
+
+    Source: the anchors of ITU-R BS.1534, linear phase, with a transition band of a seventh of the cutoff.
+    """
+
+    cutoff: int
+    """Hz."""
+
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """The filtered audio as 16-bit WAV."""
+        spectrum = np.fft.rfft(pcm)
+        frequencies = np.fft.rfftfreq(pcm.shape[1], 1 / sample_rate)
+        slope = np.clip((frequencies / self.cutoff - 1) * 7, 0, 1)
+        filtered = np.fft.irfft(spectrum * np.cos(np.pi / 2 * slope) ** 2, pcm.shape[1])
+        return to_wav(filtered.astype(np.float32), sample_rate)
+
+    def decode(self, data: bytes) -> tuple[Array, int]:
+        """The same audio."""
+        return audio.read(io.BytesIO(data))
+
+
+class Original:
+    """No codec at all: the score of a perfect copy, and of the original where a metric needs none."""
+
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """The audio as 16-bit WAV."""
+        return to_wav(pcm, sample_rate)
+
+    def decode(self, data: bytes) -> tuple[Array, int]:
+        """The same audio."""
+        return audio.read(io.BytesIO(data))
+
+
+@dataclass(frozen=True)
+class Ffmpeg:
+    """A codec of the FFmpeg libraries that the package `av` bundles."""
+
+    encoder: str
+    """FFmpeg's name of it, such as libopus."""
+    container: str
+    rates: tuple[int, ...]
+    """Sample rates in Hz it takes; the audio is resampled to the next one up."""
+    bitrate: int
+    options: tuple[tuple[str, str], ...] = ()
+    """Settings of the encoder, as FFmpeg names them."""
+
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """The whole file."""
+        rate = next((rate for rate in self.rates if rate >= sample_rate), self.rates[-1])
+        pcm = audio.resample(pcm, sample_rate, rate)
+        file = io.BytesIO()
+        with _av().open(file, "w", format=self.container) as output:
+            stream = output.add_stream(self.encoder, rate=rate, layout="mono", options=dict(self.options))
+            stream.bit_rate = self.bitrate
+            for frame in [*_frames(pcm, rate, stream.format.name), None]:
+                output.mux(stream.encode(frame))
+        return file.getvalue()
+
+    def decode(self, data: bytes) -> tuple[Array, int]:
+        """Audio at the rate that FFmpeg decodes to: 48 kHz for Opus."""
+        av = _av()
+        with av.open(io.BytesIO(data)) as source:
+            rate = source.streams.audio[0].rate
+            to_float = av.AudioResampler(format="fltp", layout="mono", rate=rate)
+            frames = [part for frame in source.decode(audio=0) for part in to_float.resample(frame)]
+        return np.concatenate([np.zeros((1, 0), np.float32), *(frame.to_ndarray() for frame in frames)], axis=1), rate
+
+
+@dataclass(frozen=True)
+class Shell:
+    """An external codec, run as a pair of shell commands.
+
+    Both commands name `{in}` and `{out}`; the coded file may carry a suffix, `{out}.lyra` and then `{in}.lyra`. The
+    audio is 16-bit WAV. `{bitrate}` is replaced by the bit rate asked for.
+    """
+
+    encode_command: str
+    decode_command: str
+    bitrate: int
+
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """What the encode command wrote."""
+        with tempfile.TemporaryDirectory() as folder:
+            source, coded = Path(folder, "in.wav"), Path(folder, "coded")
+            source.write_bytes(to_wav(pcm, sample_rate))
+            self._run(self.encode_command, source, coded)
+            return _written(coded, self.encode_command)
+
+    def decode(self, data: bytes) -> tuple[Array, int]:
+        """What the decode command wrote; several channels are averaged."""
+        with tempfile.TemporaryDirectory() as folder:
+            suffix = re.search(r"\{in\}(\.\w+)?", self.decode_command)
+            coded, output = Path(folder, "coded"), Path(folder, "out.wav")
+            coded.with_suffix((suffix and suffix[1]) or "").write_bytes(data)
+            self._run(self.decode_command, coded, output)
+            pcm, sample_rate = audio.read(output)
+        return pcm.mean(0, keepdims=True), sample_rate
+
+    def _run(self, command: str, source: Path, output: Path) -> None:
+        for name, value in {"in": source, "out": output, "bitrate": self.bitrate}.items():
+            command = command.replace(f"{{{name}}}", shlex.quote(str(value)))
+        result = subprocess.run(command, shell=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if result.returncode:
+            reason = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise CodecError(f"the command {command!r} ended with code {result.returncode}: {reason}")
+
+
+def check_shell(shell: tuple[str, str, str]) -> None:
+    """Refuse an external codec whose commands do not say where its files go.
+
+    Raises:
+        ConfigError: the name is odd, or `{in}` or `{out}` is missing.
+    """
+    name, *commands = shell
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise ConfigError(f"--shell name {name!r}; expected letters, digits, '_', '.' and '-'")
+    for command in commands:
+        if "{in}" not in command or "{out}" not in command:
+            raise ConfigError(f"--shell command {command!r} does not name both {{in}} and {{out}}")
+
+
+def to_wav(pcm: Array, sample_rate: int) -> bytes:
+    """Pcm `[channels, samples]` as the bytes of a 16-bit WAV file."""
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(pcm.T, -1, 1), sample_rate, "PCM_16", format="WAV")
+    return file.getvalue()
+
+
+def _written(coded: Path, command: str) -> bytes:
+    files = [*coded.parent.glob("coded*")]
+    if len(files) != 1:
+        raise CodecError(f"the command {command!r} wrote {len(files)} files named {{out}}; expected one")
+    return files[0].read_bytes()
+
+
+def _frames(pcm: Array, rate: int, sample_format: str) -> Iterator[Any]:
+    av = _av()
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm), format="fltp", layout="mono")
+    frame.sample_rate = rate
+    resampler = av.AudioResampler(format=sample_format, layout="mono", rate=rate)
+    yield from resampler.resample(frame)
+    yield from resampler.resample(None)
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise CodecError(
+            "Opus and MP3 need the package av; install it with: pip install 'soundstream[eval]'"
+        ) from error
+    return av

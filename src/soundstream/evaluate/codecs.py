@@ -1,0 +1,94 @@
+"""Codec specs, such as `opus:6000`, and the codecs that they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from soundstream.codec import load
+from soundstream.errors import ConfigError
+from soundstream.evaluate.baselines import MP3_RATES, OPUS_RATES, Baseline, Ffmpeg, LowPass, Original, Ours, Shell
+
+WITHOUT_RATE = frozenset({"original", "lowpass"})
+KNOWN = (
+    "soundstream:BITRATE, opus:BITRATE, opus-cbr:BITRATE, opus-swb:BITRATE, mp3:BITRATE, lowpass:HERTZ, original, "
+    "and the name given to --shell"
+)
+
+_OPUS_OPTIONS = {
+    "opus": (("vbr", "on"),),
+    "opus-cbr": (("vbr", "off"),),
+    "opus-swb": (("vbr", "on"), ("cutoff", "12000")),
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What `--codecs` names: a family and a number, bit/s or for low-pass anchors Hz."""
+
+    family: str
+    value: int
+
+    def __str__(self) -> str:
+        return self.family if self.family == "original" else f"{self.family}:{self.value}"
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether its bytes say anything: anchors are stored as plain WAV."""
+        return self.family not in WITHOUT_RATE
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where codecs come from besides this package's own."""
+
+    model: str = "default"
+    """A shipped model's name, or an artifact folder."""
+    shell: tuple[str, str, str] | None = None
+    """Name, encode command and decode command of an external codec."""
+
+
+def parse(text: str, sources: Sources) -> list[Spec]:
+    """Specs of a comma-separated list, in its order.
+
+    Raises:
+        ConfigError: a spec is unknown, has no number, or comes twice.
+    """
+    specs = [_parse_one(word.strip(), sources) for word in text.split(",") if word.strip()]
+    if not specs or len(set(specs)) < len(specs):
+        raise ConfigError(f"--codecs {text!r} names {'a codec twice' if specs else 'no codec'}; known are {KNOWN}")
+    return specs
+
+
+def _parse_one(word: str, sources: Sources) -> Spec:
+    family, _, number = word.partition(":")
+    if word == "original":
+        return Spec(family, 0)
+    known = {"soundstream", "mp3", "lowpass", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
+    if family not in known or not number.isdecimal() or int(number) == 0:
+        raise ConfigError(f"codec {word!r} is unknown; known are {KNOWN}")
+    return Spec(family, int(number))
+
+
+@lru_cache(maxsize=64)
+def make(spec: Spec, sources: Sources) -> Baseline:
+    """The codec that a spec names.
+
+    Raises:
+        ConfigError: our codec does not have this bit rate.
+        ArtifactError: the model is missing or damaged.
+    """
+    if spec.family == "soundstream":
+        codec = load(sources.model)
+        codec.config.quantizers_for(spec.value)
+        return Ours(codec, spec.value)
+    if spec.family == "original":
+        return Original()
+    if spec.family == "lowpass":
+        return LowPass(spec.value)
+    if spec.family == "mp3":
+        return Ffmpeg("libmp3lame", "mp3", MP3_RATES, spec.value)
+    if spec.family in _OPUS_OPTIONS:
+        return Ffmpeg("libopus", "ogg", OPUS_RATES, spec.value, _OPUS_OPTIONS[spec.family])
+    assert sources.shell is not None
+    return Shell(*sources.shell[1:], spec.value)
