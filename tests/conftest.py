@@ -7,7 +7,6 @@ import pytest
 def artifact_folder(tmp_path_factory):
     """The tiny model as an exported artifact; not to be changed."""
     import tiny
-
     from soundstream.nn.export import export
 
     folder = tmp_path_factory.mktemp("tiny") / "artifact"

@@ -4,9 +4,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
+import tiny
 from soundstream.errors import CodecError, ConfigError
 from soundstream.evaluate import footprint, peers
 from soundstream.evaluate.bench import bench, speech_like

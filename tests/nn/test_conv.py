@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from tiny import noise
 from torch.nn import functional
 
 from soundstream.nn.conv import GAIN, CausalConv, CausalUpsample, Elu
+from tiny import noise
 
 
 @pytest.mark.parametrize("dilation", [1, 3, 9])

@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.nn.conv import Elu
 from soundstream.nn.export import Graph, export, exportable

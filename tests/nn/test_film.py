@@ -1,7 +1,7 @@
 import torch
-from tiny import noise
 
 from soundstream.nn.film import FiLM
+from tiny import noise
 
 PLAIN, DENOISE = torch.eye(2).reshape(2, 1, 2, 1, 1)
 

@@ -1,8 +1,8 @@
 import pytest
-import tiny
 import torch
 from jaxtyping import TypeCheckError
 
+import tiny
 from soundstream.config import CodecConfig
 from soundstream.nn.model import SoundStream, plain_condition
 

@@ -2,9 +2,9 @@ from itertools import pairwise
 
 import pytest
 import torch
-from tiny import noise
 
 from soundstream.nn.quantize import DEAD_USAGE, DECAY, LatentNormalizer, ResidualVectorQuantizer, kmeans
+from tiny import noise
 
 
 def quantizer(num_quantizers=4, codebook_size=16, latent_dim=8):

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 import torch
-from tiny import CONFIG, noise
 
 from soundstream.config import CodecConfig
 from soundstream.nn.seanet import OUTPUT_SCALE, RESIDUAL_SCALE, ResidualUnit, decoder, encoder
+from tiny import CONFIG, noise
 
 
 @pytest.mark.parametrize("strides", [(2, 4, 5), (1, 4, 5), (3,), (2, 2, 2, 2)], ids=str)

@@ -4,11 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import CONFIG, noise
 
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.seanet import ResidualUnit, decoder, encoder
 from soundstream.nn.streaming import Chain
+from tiny import CONFIG, noise
 
 PLAIN = [(1, 1, 1), (2, 1, 1), (3, 1, 1), (3, 1, 2), (7, 1, 1), (7, 1, 3), (7, 1, 9)]
 STRIDED = [(4, 2, 1), (10, 5, 1), (16, 8, 1)]

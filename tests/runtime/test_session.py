@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.stream import Model
 

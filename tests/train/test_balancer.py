@@ -1,8 +1,8 @@
 import pytest
 import torch
-from tiny import noise
 
 from soundstream.train.balancer import balanced_gradient
+from tiny import noise
 
 SHARES = {"a": 0.7, "b": 0.3}
 

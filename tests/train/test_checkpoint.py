@@ -2,9 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from soundstream.errors import ConfigError
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.checkpoint import Checkpoint, load, load_model, save

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 import soundfile
-import tiny
 
+import tiny
 from soundstream.errors import AudioError
 from soundstream.train import data
 from soundstream.train.data import PEAK, Corpus, Crops, fixed_clips, load_corpus

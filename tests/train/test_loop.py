@@ -6,9 +6,9 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from soundstream.train import checkpoint as ckpt
 from soundstream.train import loop
 from soundstream.train.config import TrainConfig

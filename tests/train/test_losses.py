@@ -1,9 +1,9 @@
 import pytest
 import torch
-from tiny import noise
 
 from soundstream import mel
 from soundstream.train.losses import MelLoss, signal_to_noise_db, waveform_loss
+from tiny import noise
 
 RATE = 24_000
 

@@ -3,8 +3,8 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny
 
+import tiny
 from soundstream.errors import ConfigError
 from soundstream.train.config import TrainConfig, load_run
 
