@@ -108,7 +108,7 @@ class Ffmpeg:
         rate = next((rate for rate in self.rates if rate >= sample_rate), self.rates[-1])
         pcm = audio.resample(pcm, sample_rate, rate)
         file = io.BytesIO()
-        with _av().open(file, "w", format=self.container) as output:
+        with import_av().open(file, "w", format=self.container) as output:
             stream = output.add_stream(self.encoder, rate=rate, layout="mono", options=dict(self.options))
             stream.bit_rate = self.bitrate
             for frame in [*_frames(pcm, rate, stream.format.name), None]:
@@ -117,12 +117,7 @@ class Ffmpeg:
 
     def decode(self, data: bytes) -> tuple[Array, int]:
         """Audio at the rate that FFmpeg decodes to: 48 kHz for Opus."""
-        av = _av()
-        with av.open(io.BytesIO(data)) as source:
-            rate = source.streams.audio[0].rate
-            to_float = av.AudioResampler(format="fltp", layout="mono", rate=rate)
-            frames = [part for frame in source.decode(audio=0) for part in to_float.resample(frame)]
-        return np.concatenate([np.zeros((1, 0), np.float32), *(frame.to_ndarray() for frame in frames)], axis=1), rate
+        return ffmpeg_decode(data)
 
 
 @dataclass(frozen=True)
@@ -187,6 +182,27 @@ def to_wav(pcm: Array, sample_rate: int) -> bytes:
     return file.getvalue()
 
 
+def ffmpeg_decode(data: bytes) -> tuple[Array, int]:
+    """Mono audio `[1, samples]` of any file that FFmpeg reads, and its sample rate in Hz."""
+    av = import_av()
+    with av.open(io.BytesIO(data)) as source:
+        rate = source.streams.audio[0].rate
+        to_float = av.AudioResampler(format="fltp", layout="mono", rate=rate)
+        frames = [part for frame in source.decode(audio=0) for part in to_float.resample(frame)]
+    return np.concatenate([np.zeros((1, 0), np.float32), *(frame.to_ndarray() for frame in frames)], axis=1), rate
+
+
+def import_av() -> Any:
+    """The package `av`, or an error that says how to get it."""
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise CodecError(
+            "Opus and MP3 need the package av; install it with: pip install 'soundstream[eval]'"
+        ) from error
+    return av
+
+
 def _written(coded: Path, command: str) -> bytes:
     files = [*coded.parent.glob("coded*")]
     if len(files) != 1:
@@ -195,19 +211,9 @@ def _written(coded: Path, command: str) -> bytes:
 
 
 def _frames(pcm: Array, rate: int, sample_format: str) -> Iterator[Any]:
-    av = _av()
+    av = import_av()
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm), format="fltp", layout="mono")
     frame.sample_rate = rate
     resampler = av.AudioResampler(format=sample_format, layout="mono", rate=rate)
     yield from resampler.resample(frame)
     yield from resampler.resample(None)
-
-
-def _av() -> Any:
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise CodecError(
-            "Opus and MP3 need the package av; install it with: pip install 'soundstream[eval]'"
-        ) from error
-    return av

@@ -8,6 +8,7 @@ from functools import lru_cache
 from soundstream.codec import load
 from soundstream.errors import ConfigError
 from soundstream.evaluate.baselines import MP3_RATES, OPUS_RATES, Baseline, Ffmpeg, LowPass, Original, Ours, Shell
+from soundstream.evaluate.opus import ForcedOpus
 
 WITHOUT_RATE = frozenset({"original", "lowpass"})
 KNOWN = (
@@ -18,7 +19,6 @@ KNOWN = (
 _OPUS_OPTIONS = {
     "opus": (("vbr", "on"),),
     "opus-cbr": (("vbr", "off"),),
-    "opus-swb": (("vbr", "on"), ("cutoff", "12000")),
 }
 
 
@@ -64,7 +64,7 @@ def _parse_one(word: str, sources: Sources) -> Spec:
     family, _, number = word.partition(":")
     if word == "original":
         return Spec(family, 0)
-    known = {"soundstream", "mp3", "lowpass", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
+    known = {"soundstream", "mp3", "lowpass", "opus-swb", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
     if family not in known or not number.isdecimal() or int(number) == 0:
         raise ConfigError(f"codec {word!r} is unknown; known are {KNOWN}")
     return Spec(family, int(number))
@@ -88,6 +88,8 @@ def make(spec: Spec, sources: Sources) -> Baseline:
         return LowPass(spec.value)
     if spec.family == "mp3":
         return Ffmpeg("libmp3lame", "mp3", MP3_RATES, spec.value)
+    if spec.family == "opus-swb":
+        return ForcedOpus(spec.value)
     if spec.family in _OPUS_OPTIONS:
         return Ffmpeg("libopus", "ogg", OPUS_RATES, spec.value, _OPUS_OPTIONS[spec.family])
     assert sources.shell is not None

@@ -90,6 +90,7 @@ def select(names: Iterable[str]) -> list[Metric]:
 
 def si_sdr(reference: Array, decoded: Array, sample_rate: int) -> float:
     """Scale-invariant signal-to-distortion ratio in dB, at most 100; `sample_rate` plays no part."""
+    _check_sound(reference, decoded)
     target = reference.astype(np.float64) - reference.mean()
     estimate = decoded.astype(np.float64) - decoded.mean()
     projection = target * (estimate @ target) / (target @ target)
@@ -99,6 +100,7 @@ def si_sdr(reference: Array, decoded: Array, sample_rate: int) -> float:
 
 
 def _visqol(mode: str, rate: int, reference: Array, decoded: Array, sample_rate: int) -> float:
+    _check_sound(reference, decoded)
     pair = (_resample(x, sample_rate, rate).astype(np.float64) for x in (reference, decoded))
     return _visqol_api(mode).measure_from_arrays(*pair, rate).moslqo
 
@@ -111,13 +113,15 @@ def _visqol_api(mode: str) -> Any:
 
 
 def _pesq(reference: Array, decoded: Array, sample_rate: int) -> float:
+    _check_sound(reference, decoded)
     pair = (_resample(x, sample_rate, 16_000) for x in (reference, decoded))
     return _import("pesq", "PESQ").pesq(16_000, *pair, "wb")
 
 
 def _stoi(reference: Array, decoded: Array, sample_rate: int) -> float:
-    if not reference.any() or len(reference) < sample_rate:
-        raise ValueError("STOI needs a second of sound")
+    _check_sound(reference, decoded)
+    if len(reference) < sample_rate:
+        raise ValueError("STOI needs a second")
     pair = (_resample(x, sample_rate, 10_000) for x in (reference, decoded))
     return _import("pystoi", "STOI").stoi(*pair, 10_000)
 
@@ -147,6 +151,11 @@ def _dnsmos_session() -> Any:
     options.intra_op_num_threads = 1
     folder = Path(str(_import("speechmos", "DNSMOS").__file__)).parent
     return onnxruntime.InferenceSession(folder / "dnsmos_models" / "sig_bak_ovr.onnx", options)
+
+
+def _check_sound(*signals: Array) -> None:
+    if any(np.ptp(signal) == 0 for signal in signals):
+        raise ValueError("silence cannot be compared")
 
 
 def _resample(pcm: Array, from_rate: int, to_rate: int) -> Array:

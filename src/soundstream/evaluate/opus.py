@@ -1,7 +1,7 @@
 """Opus with its band forced, which FFmpeg's interface cannot do: it only sets an upper limit.
 
-Plain Opus at 12 kbit/s codes speech up to 8 kHz, so that a comparison there is mostly one of bandwidth. The library is the
-one that the package `av` bundles, called directly; `av` then packs the packets into Ogg and decodes them as ever.
+Plain Opus at 12 kbit/s codes speech up to 8 kHz, so that a comparison there is mostly one of bandwidth. The library is
+the one that the package `av` bundles, called directly; `av` then packs the packets into Ogg and decodes them as ever.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.errors import CodecError
+from soundstream.evaluate.baselines import ffmpeg_decode, import_av
 
 Array = NDArray[np.float32]
 
@@ -39,8 +40,8 @@ class ForcedOpus:
     bitrate: int
     band: int = SUPER_WIDE_BAND
 
-    def packets(self, pcm: Array, sample_rate: int) -> tuple[list[bytes], int]:
-        """Opus packets of pcm `[1, samples]`, and the samples at 48 kHz by which they are late."""
+    def packets(self, pcm: Array, sample_rate: int) -> list[bytes]:
+        """Opus packets of pcm `[1, samples]`, enough for the encoder's delay as well."""
         library = _library()
         pcm = audio.resample(pcm, sample_rate, _RATE)[0]
         with _encoder(library) as encoder:
@@ -50,16 +51,16 @@ class ForcedOpus:
             _check(library.opus_encoder_ctl(encoder, _GET_LOOKAHEAD, ctypes.byref(late)))
             frames = -(-(len(pcm) + late.value) // _FRAME)
             pcm = np.pad(pcm, (0, frames * _FRAME - len(pcm)))
-            return [_encode(library, encoder, frame) for frame in pcm.reshape(-1, _FRAME)], late.value
+            return [_encode(library, encoder, frame) for frame in pcm.reshape(-1, _FRAME)]
 
-    def encode(self, pcm: Array, sample_rate: int, av: Any) -> bytes:
-        """An Ogg file of the packets."""
-        packets, _ = self.packets(pcm, sample_rate)
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """The whole Ogg file."""
         file = io.BytesIO()
+        av = import_av()
         with av.open(file, "w", format="ogg") as output:
             stream = output.add_stream("libopus", rate=_RATE, layout="mono")
             stream.codec_context.open()
-            for number, data in enumerate(packets):
+            for number, data in enumerate(self.packets(pcm, sample_rate)):
                 packet = av.Packet(data)
                 packet.stream, packet.time_base = stream, stream.codec_context.time_base
                 packet.pts = packet.dts = number * _FRAME
@@ -67,18 +68,21 @@ class ForcedOpus:
                 output.mux(packet)
         return file.getvalue()
 
+    def decode(self, data: bytes) -> tuple[Array, int]:
+        """Audio at 48 kHz."""
+        return ffmpeg_decode(data)
+
 
 @lru_cache
 def _library() -> Any:
-    import av
-
-    package = Path(av.__file__).parent
+    package = Path(import_av().__file__).parent
     folders = package.with_name("av.libs"), package / ".dylibs"
     found = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*opus*"))]
     if not found:
         raise CodecError("opus-swb needs a package av that bundles libopus; install the wheel of av from PyPI")
     library = ctypes.CDLL(str(found[0]))
     library.opus_encoder_create.restype = ctypes.c_void_p
+    library.opus_encoder_ctl.argtypes = [ctypes.c_void_p, ctypes.c_int]  # the third argument's type varies
     return library
 
 
@@ -96,7 +100,8 @@ def _encoder(library: Any) -> Iterator[ctypes.c_void_p]:
 def _encode(library: Any, encoder: ctypes.c_void_p, frame: Array) -> bytes:
     data = ctypes.create_string_buffer(_MAX_PACKET)
     samples = np.ascontiguousarray(frame, np.float32).ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-    return data.raw[: _check(library.opus_encode_float(encoder, samples, _FRAME, data, _MAX_PACKET))]
+    size = _check(library.opus_encode_float(encoder, samples, _FRAME, data, _MAX_PACKET))
+    return data.raw[:size]
 
 
 def _check(status: int) -> int:

@@ -1,0 +1,48 @@
+"""What the README shows and the package ships."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import soundstream
+from soundstream import audio
+from soundstream.mel import log_mel_distance
+
+ROOT = Path(__file__).parent.parent
+CLIPS = sorted((ROOT / "examples/clips").glob("*.flac"))
+
+
+def test_the_python_of_the_readme_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["decoded"].shape == (1, len(names["pcm"]))
+    assert names["codes"].shape == (4, -(-len(names["pcm"]) // 320))
+
+
+def test_the_shipped_model_is_the_default_and_fits_the_wheel():
+    codec = soundstream.load()
+    assert codec.config == soundstream.CodecConfig()
+    folder = Path(soundstream.__file__).parent / "models/default"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 30_000_000
+    assert codec.model_id.hex() in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.stem)
+def test_the_shipped_model_follows_the_sound_and_better_with_more_bits(clip):
+    pcm, sample_rate = audio.read(clip)
+    distances = []
+    for bitrate in (1500, 3000, 6000, 12_000):
+        decoded, _ = soundstream.decode(soundstream.encode(pcm, sample_rate, bitrate))
+        distances.append(log_mel_distance(pcm[0], decoded[0], sample_rate))
+    noise = np.random.default_rng(0).permutation(pcm[0])
+    assert distances == sorted(distances, reverse=True)
+    assert distances[0] < 0.6 * log_mel_distance(pcm[0], noise, sample_rate)
+
+
+def test_every_example_clip_has_its_licence_named():
+    text = (ROOT / "examples/README.md").read_text()
+    assert len(CLIPS) == 3 and all(f"clips/{clip.name}" in text for clip in CLIPS)
