@@ -114,7 +114,8 @@ def run(evaluation: Evaluation, folder: Path, workers: int, progress: Callable[[
         group = [s for s in summaries if s.content_class == content_class]
         n = max(s.n for s in group)
         title = f"{content_class}, {n} clip{'s' * (n > 1)}, mean and standard error"
-        rate_quality(folder / f"rate_quality_{content_class}.png", title, _panels(group, evaluation.metrics))
+        if panels := _panels(group, evaluation.metrics):
+            rate_quality(folder / f"rate_quality_{content_class}.png", title, panels)
     return summaries
 
 

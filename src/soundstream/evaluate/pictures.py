@@ -49,7 +49,8 @@ def rate_quality(path: Path, title: str, panels: Mapping[str, Sequence[Point]]) 
     for axis, (name, points) in zip(axes.flat, panels.items(), strict=False):
         _draw_curves(axis, points)
         axis.set_title(name, fontsize=11)
-    axes.flat[0].legend(fontsize=8)
+    if axes.flat[0].get_legend_handles_labels()[0]:  # none where all are anchors
+        axes.flat[0].legend(fontsize=8)
     figure.suptitle(title)
     _save(figure, path)
 
@@ -93,7 +94,8 @@ def _inside(value: float, limits: tuple[float, float]) -> bool:
 def _draw_spectrogram(axis: Any, title: str, pcm: Array, sample_rate: int) -> None:
     window = min(1024, len(pcm))
     overlap = window * 3 // 4
-    axis.specgram(pcm + 1e-6, NFFT=window, noverlap=overlap, Fs=sample_rate, vmin=_QUIET, vmax=_LOUD, cmap="magma")
+    dithered = pcm + np.random.default_rng(0).normal(0, 1e-6, len(pcm))  # silence has no logarithm
+    axis.specgram(dithered, NFFT=window, noverlap=overlap, Fs=sample_rate, vmin=_QUIET, vmax=_LOUD, cmap="magma")
     axis.set_title(title, fontsize=9)
     ticks = np.arange(0, sample_rate / 2 + 1, 4000)
     axis.set_yticks(ticks, [f"{tick / 1000:g} kHz" for tick in ticks])
