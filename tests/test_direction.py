@@ -38,7 +38,7 @@ MAY_IMPORT = {
 """By part, the other parts of the package that it may import; an empty name is the package itself."""
 TORCH = {"torch", "safetensors", "onnx", "jaxtyping"}
 TORCH_PARTS = {"nn", "train"}
-INSIDE_A_FUNCTION = {"train_cli", "evaluate.macs", "evaluate.peers"}
+INSIDE_A_FUNCTION = {"train_cli", "evaluate.peers"}
 """Modules that import from the torch half only where a command asks for it."""
 
 

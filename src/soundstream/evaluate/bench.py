@@ -15,11 +15,9 @@ import onnxruntime
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
 from soundstream.entropy import PlainCoder
 from soundstream.evaluate import footprint, peers
-from soundstream.evaluate.macs import macs_per_frame
 from soundstream.evaluate.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
-from soundstream.runtime.artifact import find
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream
 
 CLIP_S = 6
@@ -88,7 +86,7 @@ def bench(
     codec = load(model)
     pcm = speech_like(seconds, codec.config.sample_rate)
     with single_thread():
-        parts = [matrix_product(), *_own_parts(codec, find(model), pcm, bitrate)]
+        parts = [matrix_product(), *_own_parts(codec, pcm, bitrate)]
         for peer in against:
             parts += peers.parts(peer, pcm, codec.config.sample_rate, bitrate)
         times = cpu_seconds([part.run for part in parts], rounds)
@@ -141,37 +139,32 @@ class _Stage:
         ]
 
 
-def _own_parts(codec: Codec, folder: Path, pcm: Array, bitrate: int) -> list[Part]:
+def _own_parts(codec: Codec, pcm: Array, bitrate: int) -> list[Part]:
     """Each stage, and the whole way from pcm to the bytes of a file and back."""
     sample_rate = codec.config.sample_rate
     coded = codec.encode(pcm, sample_rate, bitrate)
     return [
-        *(
-            part
-            for stage in _stages(codec, folder, pcm, codec.config.quantizers_for(bitrate))
-            for part in stage.parts()
-        ),
+        *(part for stage in _stages(codec, pcm, codec.config.quantizers_for(bitrate)) for part in stage.parts()),
         Part("soundstream", WHOLE_ENCODE, "offline", lambda: codec.encode(pcm, sample_rate, bitrate)),
         Part("soundstream", WHOLE_DECODE, "offline", lambda: codec.decode(coded)),
     ]
 
 
-def _stages(codec: Codec, folder: Path, pcm: Array, count: int) -> list[_Stage]:
+def _stages(codec: Codec, pcm: Array, count: int) -> list[_Stage]:
     model, config, coder = codec.model, codec.config, PlainCoder(codec.config.codebook_bits)
     hop, search_macs = config.hop_length, count * config.codebook_size * config.latent_dim
     latents = LatentStream(model, 1).push(pcm)
     codes = model.quantizer.encode(latents, count)
     columns = _split(codes, 1)
     packed, *packed_columns = [(coder.encode(part), part.shape) for part in (codes, *columns)]
-    encoder_macs, decoder_macs = (macs_per_frame(folder / f"{name}.onnx", hop) for name in ("encoder", "decoder"))
     return [
-        _Stage("encoder", lambda: LatentStream(model, 1).push, pcm, _split(pcm, hop), encoder_macs),
+        _Stage("encoder", lambda: LatentStream(model, 1).push, pcm, _split(pcm, hop), model.encoder.macs_per_frame),
         _Stage(
             "quantizer", lambda: lambda x: model.quantizer.encode(x, count), latents, _split(latents, 1), search_macs
         ),
         _Stage("entropy encoder", lambda: coder.encode, codes, columns),
         _Stage("entropy decoder", lambda: lambda x: coder.decode(*x), packed, packed_columns),
-        _Stage("decoder", lambda: DecoderStream(model, 1).push, codes, columns, decoder_macs),
+        _Stage("decoder", lambda: DecoderStream(model, 1).push, codes, columns, model.decoder.macs_per_frame),
     ]
 
 

@@ -8,9 +8,10 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import soundstream
-from soundstream.extras import needs
 
 PACKAGE = "soundstream"
 _IMPORT = "import time; start = time.perf_counter(); import soundstream; print(time.perf_counter() - start)"
@@ -37,9 +38,6 @@ def peak_memory_mb(model: str | Path, bitrate: int) -> int | None:
 
 def install_mb() -> dict[str, float]:
     """Size in 1e6 bytes of each distribution that the package needs without extras, itself included."""
-    with needs("'soundstream[eval]'"):
-        from packaging.requirements import Requirement
-        from packaging.utils import canonicalize_name
     sizes: dict[str, float] = {}
     waiting = [PACKAGE]
     while waiting:

@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
-
-from soundstream.extras import needs
+from threadpoolctl import threadpool_limits
 
 GEMM_SIZE = 1024
 
@@ -34,13 +33,7 @@ def cpu_seconds(runs: Sequence[Callable[[], object]], rounds: int) -> list[float
 
 
 def single_thread() -> AbstractContextManager:
-    """Hold the matrix products of NumPy to one thread.
-
-    Raises:
-        CodecError: threadpoolctl is not installed.
-    """
-    with needs("'soundstream[eval]'"):
-        from threadpoolctl import threadpool_limits
+    """Hold the matrix products of NumPy to one thread."""
     return threadpool_limits(1)
 
 

@@ -23,10 +23,11 @@ from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.film import FiLM
+from soundstream.nn.macs import macs_per_frame
 from soundstream.nn.model import SoundStream
 from soundstream.nn.seanet import ResidualUnit
 from soundstream.nn.streaming import Chain, StreamingModule
-from soundstream.runtime.artifact import FILES, write_manifest
+from soundstream.runtime.artifact import FILES, MACS_PROPERTY, write_manifest
 
 OPSET = 17
 LAST = np.iinfo(np.int64).max
@@ -184,7 +185,8 @@ class Graph:
         outputs = [_value(output, channels, length), *self.states]
         graph = helper.make_graph(self.nodes, self.name, self.inputs, outputs, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
-        helper.set_model_props(model, {"codec": json.dumps(config.to_dict())})
+        macs = macs_per_frame(model, config.hop_length)
+        helper.set_model_props(model, {"codec": json.dumps(config.to_dict()), MACS_PROPERTY: str(macs)})
         onnx.checker.check_model(model)
         return model
 

@@ -9,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from soundstream.errors import ArtifactError
+from soundstream.runtime.artifact import MACS_PROPERTY
 
 Array = NDArray[np.float32]
 
@@ -54,6 +55,8 @@ class Network:
         except Exception as error:
             raise ArtifactError(f"ONNX Runtime cannot load {path}: {error}") from error
         self._hop_length = hop_length
+        self.macs_per_frame = int(self.session.get_modelmeta().custom_metadata_map.get(MACS_PROPERTY, 0))
+        """Multiplications with additions for one frame of one signal; 0 if the graph does not say."""
         self._result, *following = self.session.get_outputs()
         states = {output.name.removesuffix(STATE_SUFFIX) for output in following}
         self._inputs = {i.name: i.shape for i in self.session.get_inputs() if i.name not in states}

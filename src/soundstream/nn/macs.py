@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from pathlib import Path
 
-from soundstream.extras import needs
+import onnx
 
 
-def macs_per_frame(path: Path, hop_length: int) -> int:
-    """Multiplications with additions of all convolutions of an ONNX graph, for one frame of one signal.
-
-    Raises:
-        CodecError: onnx is not installed.
-    """
-    with needs("'soundstream[eval]'"):
-        import onnx
-    model = onnx.load(path)
+def macs_per_frame(model: onnx.ModelProto, hop_length: int) -> int:
+    """Multiplications with additions of all convolutions of a graph, for one frame of one signal."""
+    model = copy.deepcopy(model)
     sizes = {"batch": 1, "frames": 1, "samples": hop_length}
     for value in model.graph.input:
         for dimension in value.type.tensor_type.shape.dim:
