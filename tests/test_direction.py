@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "codec": FOUNDATION | STAGES | {"runtime"},
     "evaluate": CODEC,
     "bench_cli": CODEC | {"evaluate"},
-    "eval_cli": CODEC | {"evaluate"},
+    "eval_cli": CODEC | {"evaluate", "extras"},
     "train_cli": FOUNDATION | {"nn", "train"},
     "cli": CODEC | {"bench_cli", "eval_cli", "train_cli"},
     "nn": FOUNDATION,

@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from soundstream.errors import CodecError
 from soundstream.evaluate.metrics import DEFAULT
+from soundstream.extras import needs
 
 CODECS = (
     "original,lowpass:3500,lowpass:7000,soundstream:1500,soundstream:3000,soundstream:6000,soundstream:12000,"
@@ -65,7 +65,7 @@ def evaluate(
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
-    with _extra():
+    with needs("'soundstream[eval]'"):
         from soundstream.evaluate import evaluation
         from soundstream.evaluate.baselines import check_shell
     if shell:
@@ -80,16 +80,6 @@ def evaluate(
     if listening_test:
         evaluation.write_listening_test(prepared, output)
     print((output / "report.md").read_text(encoding="utf-8"), end="")
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise CodecError(
-            f"this command needs {error.name}; install it with: pip install 'soundstream[eval]'"
-        ) from error
 
 
 @contextmanager
