@@ -24,7 +24,7 @@ def band_db(pcm: np.ndarray, low: int, high: int, rate: int = RATE) -> float:
     return 10 * float(np.log10(power[(low <= frequencies) & (frequencies < high)].sum() + 1e-9))
 
 
-@pytest.mark.parametrize("text", ["opus:12000", "opus-cbr:12000", "opus-swb:12000", "mp3:32000"])
+@pytest.mark.parametrize("text", ["opus:12000", "opus-cbr:12000", "opus-swb:12000", "mp3:32000", "lc3:24000"])
 @pytest.mark.parametrize("rate", [16_000, 24_000, 44_100])
 def test_the_sound_comes_back_near_the_bitrate(text: str, rate: int) -> None:
     pcm = chirp(rate=rate)
@@ -51,6 +51,11 @@ def test_constant_bitrate_spends_the_same_on_silence_as_on_noise() -> None:
     codec = make(Spec("opus-cbr", 12_000), NONE)
     sizes = [len(codec.encode(pcm, RATE)) for pcm in (chirp(), np.zeros_like(chirp()))]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.02)
+
+
+def test_lc3_below_its_lowest_bitrate_is_refused() -> None:
+    with pytest.raises(ConfigError, match="16000"):
+        make(Spec("lc3", 12_000), NONE)
 
 
 def test_low_pass_anchor_keeps_what_lies_below_and_drops_what_lies_above() -> None:

@@ -8,11 +8,13 @@ from functools import lru_cache
 from soundstream.codec import load
 from soundstream.errors import ConfigError
 from soundstream.evaluate.baselines import MP3_RATES, OPUS_RATES, Baseline, Ffmpeg, LowPass, Original, Ours, Shell
+from soundstream.evaluate.lc3 import Lc3
 from soundstream.evaluate.opus import ForcedOpus
 
 WITHOUT_RATE = frozenset({"original", "lowpass"})
 KNOWN = (
-    "soundstream:BITRATE, opus:BITRATE, opus-cbr:BITRATE, opus-swb:BITRATE, mp3:BITRATE, lowpass:HERTZ, original, "
+    "soundstream:BITRATE, opus:BITRATE, opus-cbr:BITRATE, opus-swb:BITRATE, mp3:BITRATE, lc3:BITRATE, "
+    "lowpass:HERTZ, original, "
     "and the name given to --shell"
 )
 
@@ -64,7 +66,7 @@ def _parse_one(word: str, sources: Sources) -> Spec:
     family, _, number = word.partition(":")
     if word == "original":
         return Spec(family, 0)
-    known = {"soundstream", "mp3", "lowpass", "opus-swb", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
+    known = {"soundstream", "mp3", "lc3", "lowpass", "opus-swb", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
     if family not in known or not number.isdecimal() or int(number) == 0:
         raise ConfigError(f"codec {word!r} is unknown; known are {KNOWN}")
     return Spec(family, int(number))
@@ -88,6 +90,8 @@ def make(spec: Spec, sources: Sources) -> Baseline:
         return LowPass(spec.value)
     if spec.family == "mp3":
         return Ffmpeg("libmp3lame", "mp3", MP3_RATES, spec.value)
+    if spec.family == "lc3":
+        return Lc3(spec.value)
     if spec.family == "opus-swb":
         return ForcedOpus(spec.value)
     if spec.family in _OPUS_OPTIONS:
