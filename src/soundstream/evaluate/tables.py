@@ -111,7 +111,7 @@ TABLES: dict[str, tuple[str, Callable[[Sequence[str], Results], str]]] = {
 
 
 def fill_files(root: Path) -> list[Path]:
-    """Fill README.md and all Markdown below docs/ of a checkout; returns the files that changed."""
+    """Fill README.md, the Markdown below docs/ and the model cards of a checkout; returns the files that changed."""
     results = load_results(root / "docs" / "results")
     changed = []
     for path in documents(root):
@@ -124,7 +124,8 @@ def fill_files(root: Path) -> list[Path]:
 
 def documents(root: Path) -> list[Path]:
     """The files of a checkout that may hold markers."""
-    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    cards = (root / "src" / "soundstream" / "models").glob("*/README.md")
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md")), *sorted(cards)]
 
 
 def _table(name: str, words: Sequence[str], results: Results) -> str:
