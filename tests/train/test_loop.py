@@ -115,6 +115,17 @@ def test_four_steps_equal_two_saved_and_resumed_two(trainer, quantize_from_step)
         assert {name for name in a if not torch.equal(a[name], b[name])} == set()
 
 
+def test_a_state_without_the_optimizer_is_warmed_up_again(trainer):
+    first = trainer(folder="first", total_steps=9)
+    for _ in range(3):
+        first.train_step()
+    first.save()
+    state = ckpt.compact(ckpt.load(first.run / "checkpoint"))
+    resumed = trainer(state, "second", total_steps=9)
+    resumed.train_step()
+    assert resumed.optimizer.param_groups[0]["lr"] == pytest.approx(tiny.RUN.learning_rate / tiny.RUN.warmup_steps)
+
+
 def test_the_state_of_the_optimizer_is_kept_by_name(trainer):
     run = trainer()
     run.train_step()

@@ -42,7 +42,7 @@ class Trainer:
         resume: ckpt.Checkpoint | None = None,
     ) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.run, self.step = config, run, 0
+        self.config, self.run, self.step, self.warm_from = config, run, 0, 0
         self.crops = Crops(train, config)
         self.valid = fixed_clips(valid, seconds=2.0, per_category=5)
         self.model = SoundStream(config.codec)
@@ -54,6 +54,7 @@ class Trainer:
             self.model.load_state_dict(resume.model)
             ckpt.restore_optimizer(self.model, self.optimizer, resume.optimizer)
             self.step = resume.step
+            self.warm_from = 0 if resume.optimizer else resume.step
         run.mkdir(parents=True, exist_ok=True)
 
     def fit(
@@ -84,7 +85,7 @@ class Trainer:
         if self.step == config.quantize_from_step:
             self._start_codebooks()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
+            group["lr"] = learning_rate(config, self.step, self.warm_from)
         target = self.crops.draw(self.step)
         output = self.model.train()(target, self._quantizer_dropout(len(target)))
         decoded = output.audio.detach().requires_grad_()
@@ -173,9 +174,9 @@ def _stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then constant, then linear to zero over the last `decay_steps`."""
-    rise = min(1.0, (step + 1) / max(1, config.warmup_steps))
+def learning_rate(config: TrainConfig, step: int, warm_from: int = 0) -> float:
+    """Linear warm-up from the step at which the optimizer was fresh, constant, linear to zero over `decay_steps`."""
+    rise = min(1.0, (step - warm_from + 1) / max(1, config.warmup_steps))
     fall = min(1.0, max(0.0, (config.total_steps - step) / max(1, config.decay_steps)))
     return config.learning_rate * rise * fall
 
