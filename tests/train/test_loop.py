@@ -120,8 +120,8 @@ def test_a_state_without_the_optimizer_is_warmed_up_again(trainer):
     for _ in range(3):
         first.train_step()
     first.save()
-    state = ckpt.compact(ckpt.load(first.run / "checkpoint"))
-    resumed = trainer(state, "second", total_steps=9)
+    ckpt.save(first.run / "small", ckpt.compact(ckpt.load(first.run / "checkpoint")))
+    resumed = trainer(ckpt.load(first.run / "small"), "second", total_steps=9)
     resumed.train_step()
     assert resumed.optimizer.param_groups[0]["lr"] == pytest.approx(tiny.RUN.learning_rate / tiny.RUN.warmup_steps)
 
