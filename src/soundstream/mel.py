@@ -1,6 +1,6 @@
 """Mel spectra at several resolutions: the yardstick that training and evaluation share.
 
-Amplitudes are scaled so that a full-scale sine reads about 1. Natural logarithms, floored at `FLOOR`.
+Amplitudes are scaled so that the spectrum of a full-scale sine peaks at 1. Natural logarithms, floored at `FLOOR`.
 
 Source: SoundStream (Zeghidour et al., 2021), section III-E: 64 mel bins, windows 2^6 to 2^11, hop a quarter of the
 window. Differs: filters that hold no frequency bin (at short windows) are left out.

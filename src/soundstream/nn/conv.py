@@ -62,7 +62,7 @@ class CausalConv(StreamingModule):
 
 
 class CausalUpsample(StreamingModule):
-    """Transposed convolution with kernel 2 x stride, as a plain convolution of kernel 2 and a reshape.
+    """Transposed convolution with kernel 2 x stride, as a plain convolution of kernel 2 and a reshape; a bias a phase.
 
     `[batch, in_channels, 1, time]` becomes `[batch, out_channels, 1, time * stride]`. Output channel
     `c * stride + s` of the convolution is sample `s` of channel `c`. Its state is one input sample.
