@@ -43,12 +43,12 @@ def other_codec(other_artifact):
 def _small(tmp_path_factory, seed):
     import torch
 
-    from soundstream.config import CodecConfig
+    from soundstream.config import SeanetConfig
     from soundstream.nn.export import export
     from soundstream.nn.model import SoundStream
 
     torch.manual_seed(seed)
-    config = CodecConfig(encoder_channels=4, decoder_channels=4, latent_dim=8, num_quantizers=8)
+    config = SeanetConfig(encoder_channels=4, decoder_channels=4, latent_dim=8, num_quantizers=8)
     folder = tmp_path_factory.mktemp("small") / "artifact"
     export(SoundStream(config), folder)
     return folder

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from soundstream.config import CodecConfig
+from soundstream.config import FAMILIES, CodecConfig, SeanetConfig, SpectralConfig
 from soundstream.errors import ConfigError
 
 
@@ -11,17 +11,17 @@ from soundstream.errors import ConfigError
     ("strides", "latency_ms"), [((1, 4, 5, 8), 6.67), ((2, 4, 5, 8), 13.33), ((4, 4, 5, 8), 26.67)]
 )
 def test_latency_of_table_3(strides, latency_ms):
-    assert CodecConfig(strides=strides).latency_ms == pytest.approx(latency_ms, abs=0.005)
+    assert SeanetConfig(strides=strides).latency_ms == pytest.approx(latency_ms, abs=0.005)
 
 
 def test_the_default_has_75_frames_a_second_of_10_bit_codes():
-    config = CodecConfig()
+    config = SeanetConfig()
     assert (config.hop_length, config.frame_rate, config.codebook_bits) == (320, 75, 10)
 
 
 @pytest.mark.parametrize("count", range(1, 25))
 def test_each_codebook_adds_750_bit_a_second(count):
-    config = CodecConfig()
+    config = SeanetConfig()
     assert config.bitrate(count) == 750 * count
     assert config.quantizers_for(750 * count) == count
 
@@ -29,26 +29,67 @@ def test_each_codebook_adds_750_bit_a_second(count):
 @pytest.mark.parametrize("bitrate", [-750, 0, 1, 749, 751, 6001, 18_749, 18_750, 10**9])
 def test_other_bitrates_are_refused(bitrate):
     with pytest.raises(ConfigError, match=f"bitrate {bitrate} bit/s is not supported; .* in steps of 750"):
-        CodecConfig().quantizers_for(bitrate)
+        SeanetConfig().quantizers_for(bitrate)
 
 
 def test_the_message_names_the_lowest_and_highest_bitrate_that_works():
     with pytest.raises(ConfigError, match="choose 750 to 18000 in steps of 750"):
-        CodecConfig().quantizers_for(800)
+        SeanetConfig().quantizers_for(800)
 
 
-def test_a_config_comes_back_from_json():
-    config = CodecConfig(encoder_channels=8, strides=(4, 4, 5, 8), dilations=(1, 3), codebook_size=32)
-    assert CodecConfig.from_dict(json.loads(config.to_json())) == config
+@pytest.mark.parametrize(
+    "config",
+    [
+        SeanetConfig(encoder_channels=8, strides=(4, 4, 5, 8), dilations=(1, 3), codebook_size=32),
+        SpectralConfig(overlap=40, decoder_blocks=9, latent_dim=64),
+    ],
+    ids=lambda config: config.family,
+)
+def test_a_config_comes_back_from_json_as_its_family(config):
+    back = CodecConfig.from_dict(json.loads(config.to_json()))
+    assert (type(back), back) == (type(config), config)
 
 
-def test_json_holds_every_field():
-    fields = {field.name for field in dataclasses.fields(CodecConfig)}
-    assert set(json.loads(CodecConfig().to_json())) == fields
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.family)
+def test_json_holds_the_family_and_every_field(family):
+    fields = {field.name for field in dataclasses.fields(family)}
+    data = json.loads(family().to_json())
+    assert set(data) == fields | {"family"}
+    assert data["family"] == family.family
+
+
+def test_settings_without_a_family_are_seanets():
+    assert CodecConfig.from_dict({"strides": [4, 5]}) == SeanetConfig(strides=(4, 5))
+
+
+def test_an_unknown_family_is_refused_with_those_that_exist():
+    with pytest.raises(ConfigError, match="family is 'wavenet'; expected one of: seanet, spectral"):
+        CodecConfig.from_dict({"family": "wavenet"})
+
+
+def test_a_setting_of_the_other_family_is_refused():
+    with pytest.raises(ConfigError, match="unknown spectral setting strides"):
+        CodecConfig.from_dict({"family": "spectral", "strides": [2, 4]})
+
+
+@pytest.mark.parametrize(("overlap", "latency_ms"), [(40, 15.0), (80, 16.67), (160, 20.0)])
+def test_overlap_adds_to_the_latency(overlap, latency_ms):
+    config = SpectralConfig(overlap=overlap)
+    assert config.delay_samples == overlap
+    assert config.latency_ms == pytest.approx(latency_ms, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "change", [{"overlap": 322}, {"overlap": 81}, {"overlap": 0}, {"hop_length": 4}, {"encoder_blocks": 0}], ids=str
+)
+def test_spectral_values_out_of_range_are_refused_by_name(change):
+    (name,) = change
+    with pytest.raises(ConfigError, match=name):
+        SpectralConfig(**change)
 
 
 def test_an_unknown_key_is_refused():
-    with pytest.raises(ConfigError, match="unknown codec setting bins"):
+    with pytest.raises(ConfigError, match="unknown seanet setting bins"):
         CodecConfig.from_dict({"bins": 1024})
 
 
@@ -78,9 +119,9 @@ def test_an_unknown_key_is_refused():
 def test_values_out_of_range_are_refused_by_name(change):
     (name,) = change
     with pytest.raises(ConfigError, match=name):
-        CodecConfig(**change)
+        SeanetConfig(**change)
 
 
 def test_a_config_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        CodecConfig().latent_dim = 1
+        SeanetConfig().latent_dim = 1

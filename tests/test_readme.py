@@ -25,7 +25,7 @@ def test_the_python_of_the_readme_runs(monkeypatch):
 
 def test_the_shipped_model_is_the_default_and_fits_the_wheel():
     codec = soundstream.load()
-    assert codec.config == soundstream.CodecConfig()
+    assert codec.config == soundstream.SeanetConfig()
     folder = Path(soundstream.__file__).parent / "models/default"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 30_000_000
     assert codec.model_id.hex() in (folder / "README.md").read_text()

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from soundstream.config import CodecConfig
+from soundstream.config import SeanetConfig, SpectralConfig
 from soundstream.nn.model import SoundStream
 from soundstream.train.config import TrainConfig
 from soundstream.train.data import Corpus
 
-CONFIG = CodecConfig(
+CONFIG = SeanetConfig(
     sample_rate=8_000,
     encoder_channels=8,
     decoder_channels=8,
@@ -18,6 +18,20 @@ CONFIG = CodecConfig(
     num_quantizers=4,
     codebook_size=16,
 )
+SPECTRAL = SpectralConfig(
+    sample_rate=8_000,
+    hop_length=40,
+    overlap=10,
+    encoder_width=12,
+    encoder_blocks=2,
+    decoder_width=16,
+    decoder_blocks=1,
+    latent_dim=8,
+    num_quantizers=4,
+    codebook_size=16,
+)
+CONFIGS = (CONFIG, SPECTRAL)
+"""One codec of each family, alike in rate, latents and codebooks."""
 RUN = TrainConfig(
     codec=CONFIG,
     batch_size=2,
@@ -30,10 +44,10 @@ RUN = TrainConfig(
 )
 
 
-def model(seed=0):
+def model(seed=0, config=CONFIG):
     """A model in evaluation mode whose biases, normalizer and FiLM all do something."""
     torch.manual_seed(seed)
-    made = SoundStream(CONFIG)
+    made = SoundStream(config)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if name.endswith("bias") or name.startswith("film"):

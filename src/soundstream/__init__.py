@@ -7,7 +7,7 @@ pcm, sample_rate = soundstream.decode(data)
 """
 
 from soundstream.codec import Codec, decode, encode, from_codes, load, to_codes
-from soundstream.config import CodecConfig
+from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
 from soundstream.errors import (
     ArtifactError,
     AudioError,
@@ -38,6 +38,8 @@ __all__ = [
     "InvalidField",
     "ModelMismatch",
     "OutputError",
+    "SeanetConfig",
+    "SpectralConfig",
     "Truncated",
     "UnsupportedVersion",
     "decode",

@@ -86,7 +86,7 @@ class Codec:
         return codes[0] if len(codes) == 1 else codes
 
     def from_codes(self, codes: np.ndarray) -> Array:
-        """Audio `[channels, frames * hop_length]` at the codec's own sample rate.
+        """Audio `[channels, frames * hop_length - delay_samples]` at the codec's own sample rate.
 
         Args:
             codes: `[num_quantizers, frames]` or `[channels, num_quantizers, frames]`.
@@ -96,7 +96,7 @@ class Codec:
         codes = np.asarray(codes)
         codes = codes[None] if codes.ndim == 2 else codes
         self._check_codes(codes)
-        return DecoderStream(self.model, len(codes)).push(codes)
+        return DecoderStream(self.model, len(codes)).push(codes)[:, self.config.delay_samples :]
 
     def header(
         self,
@@ -146,10 +146,13 @@ class Codec:
         rates = self.config.sample_rate, header.sample_rate
         resampler = audio.Resampler(*rates, header.channels)
         stream, coder = DecoderStream(self.model, header.channels), PlainCoder(header.codebook_bits)
+        late = self.config.delay_samples
         tail = _Tail(header.channels, keep=2 * audio.resampled_length(self.config.hop_length, *rates))
         for packet in reader:
             codes = coder.decode(packet.payload, (header.channels, packet.num_quantizers, packet.frames))
-            yield tail.push(resampler.push(stream.push(codes)))
+            pcm = stream.push(codes)
+            yield tail.push(resampler.push(pcm[:, late:]))
+            late = max(0, late - pcm.shape[1])
         assert reader.num_samples is not None
         yield tail.finish(resampler.flush(), reader.num_samples)
 

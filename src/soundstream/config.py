@@ -1,4 +1,4 @@
-"""The shape of a codec: one frozen dataclass that model, artifact and runtime share."""
+"""The shape of a codec: frozen dataclasses that model, artifact and runtime share, one for each family of networks."""
 
 from __future__ import annotations
 
@@ -6,29 +6,24 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from soundstream.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """What a codec is made of; everything else follows from it.
+    """What codecs of all families are made of; a family adds the settings of its networks.
 
     Source: SoundStream (Zeghidour et al., 2021), section III and Table I. The paper does not state `latent_dim`;
     256 reproduces its parameter counts, 128 is our default.
     """
 
+    family: ClassVar[str] = ""
+    """Name of the family in config.json and in run files."""
+
     sample_rate: int = 24_000
     """Hz at which the networks run."""
-    encoder_channels: int = 16
-    """Channels after the encoder's first convolution (C_enc); they double with each block."""
-    decoder_channels: int = 16
-    """Channels before the decoder's last convolution (C_dec)."""
-    strides: tuple[int, ...] = (2, 4, 5, 8)
-    """Down-sampling factor of each encoder block; the decoder mirrors them."""
-    dilations: tuple[int, ...] = (1, 3, 9)
-    """Dilation of each residual unit in a block."""
     latent_dim: int = 128
     """Channels of the latents, and width of a codebook entry (D)."""
     num_quantizers: int = 24
@@ -39,23 +34,21 @@ class CodecConfig:
     """Width of the FiLM condition: one-hot (plain, denoise)."""
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
-                raise ConfigError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
-        for name in ("strides", "dilations"):
-            values = getattr(self, name)
-            whole = isinstance(values, tuple | list) and all(isinstance(v, int) and 1 <= v <= 64 for v in values)
-            if not values or not whole:
-                raise ConfigError(f"{name} is {values!r}; expected whole numbers from 1 to 64")
-            object.__setattr__(self, name, tuple(values))
+        for field in dataclasses.fields(self):
+            if field.name in _RANGES:
+                _check_range(field.name, getattr(self, field.name))
         if self.codebook_size & (self.codebook_size - 1):
             raise ConfigError(f"codebook_size is {self.codebook_size}; expected a power of two")
 
     @property
     def hop_length(self) -> int:
         """Samples per frame."""
-        return math.prod(self.strides)
+        raise NotImplementedError
+
+    @property
+    def delay_samples(self) -> int:
+        """Samples by which decoded audio lags behind the input when a frame is decoded as soon as it is complete."""
+        return 0
 
     @property
     def frame_rate(self) -> float:
@@ -64,8 +57,8 @@ class CodecConfig:
 
     @property
     def latency_ms(self) -> float:
-        """Algorithmic latency: the samples that must be there before a frame can be coded."""
-        return 1000 * self.hop_length / self.sample_rate
+        """Algorithmic latency: from a sample's arrival to its decoded value, if computing took no time."""
+        return 1000 * (self.hop_length + self.delay_samples) / self.sample_rate
 
     @property
     def codebook_bits(self) -> int:
@@ -90,33 +83,119 @@ class CodecConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        fields = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        return {"family": self.family} | fields
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> CodecConfig:
-        """Inverse of `to_dict`.
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> CodecConfig:
+        """Inverse of `to_dict`; data without a family is SEANet's.
 
         Raises:
-            ConfigError: a key is unknown or a value is out of range.
+            ConfigError: the family or a key is unknown, or a value is out of range.
         """
         if not isinstance(data, dict):
             raise ConfigError(f"codec settings are {data!r}; expected a table of names and values")
-        unknown = set(data) - {field.name for field in dataclasses.fields(cls)}
+        name = data.get("family", SeanetConfig.family)
+        family = next((known for known in FAMILIES if known.family == name), None)
+        if family is None:
+            raise ConfigError(f"family is {name!r}; expected one of: {', '.join(f.family for f in FAMILIES)}")
+        unknown = set(data) - {"family", *(field.name for field in dataclasses.fields(family))}
         if unknown:
-            raise ConfigError(f"unknown codec setting {', '.join(sorted(unknown))}")
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**plain)
+            raise ConfigError(f"unknown {family.family} setting {', '.join(sorted(unknown))}")
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "family"}
+        return family(**plain)
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
-_RANGES = (
-    ("sample_rate", 8_000, 192_000),
-    ("encoder_channels", 2, 1024),
-    ("decoder_channels", 2, 1024),
-    ("latent_dim", 1, 4096),
-    ("num_quantizers", 1, 128),
-    ("codebook_size", 2, 65_536),
-    ("condition_dim", 1, 16),
-)
+@dataclass(frozen=True)
+class SeanetConfig(CodecConfig):
+    """A codec whose networks are SEANets, as published: convolutions from the full rate down, step by step."""
+
+    family: ClassVar[str] = "seanet"
+
+    encoder_channels: int = 16
+    """Channels after the encoder's first convolution (C_enc); they double with each block."""
+    decoder_channels: int = 16
+    """Channels before the decoder's last convolution (C_dec)."""
+    strides: tuple[int, ...] = (2, 4, 5, 8)
+    """Down-sampling factor of each encoder block; the decoder mirrors them."""
+    dilations: tuple[int, ...] = (1, 3, 9)
+    """Dilation of each residual unit in a block."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("strides", "dilations"):
+            values = getattr(self, name)
+            whole = isinstance(values, tuple | list) and all(isinstance(v, int) and 1 <= v <= 64 for v in values)
+            if not values or not whole:
+                raise ConfigError(f"{name} is {values!r}; expected whole numbers from 1 to 64")
+            object.__setattr__(self, name, tuple(values))
+
+    @property
+    def hop_length(self) -> int:
+        return math.prod(self.strides)
+
+
+@dataclass(frozen=True)
+class SpectralConfig(CodecConfig):
+    """A codec whose networks work on the frames of an MDCT: all their layers run at the frame rate.
+
+    Source: ours, related to StreamCodec (MDCT), APCodec and Vocos (ConvNeXt); see `soundstream.nn.spectral`.
+    """
+
+    family: ClassVar[str] = "spectral"
+
+    hop_length: int = 320
+    """Samples per frame, and coefficients of the transform."""
+    overlap: int = 80
+    """Samples that neighbouring windows share; decoded audio lags by as many."""
+    encoder_width: int = 256
+    """Channels of the encoder's blocks."""
+    encoder_blocks: int = 6
+    """ConvNeXt blocks of the encoder."""
+    decoder_width: int = 256
+    """Channels of the decoder's blocks."""
+    decoder_blocks: int = 6
+    """ConvNeXt blocks of the decoder."""
+    kernel: int = 7
+    """Frames that a block's depthwise convolution sees."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.overlap > self.hop_length or (self.hop_length - self.overlap) % 2:
+            raise ConfigError(
+                f"overlap is {self.overlap}; expected at most hop_length = {self.hop_length}, at an even distance to it"
+            )
+
+    @property
+    def delay_samples(self) -> int:
+        return self.overlap
+
+
+FAMILIES: tuple[type[CodecConfig], ...] = (SeanetConfig, SpectralConfig)
+"""Every family; the first is meant where none is named."""
+
+_RANGES = {
+    "sample_rate": (8_000, 192_000),
+    "latent_dim": (1, 4096),
+    "num_quantizers": (1, 128),
+    "codebook_size": (2, 65_536),
+    "condition_dim": (1, 16),
+    "encoder_channels": (2, 1024),
+    "decoder_channels": (2, 1024),
+    "hop_length": (8, 4096),
+    "overlap": (2, 4096),
+    "encoder_width": (1, 4096),
+    "decoder_width": (1, 4096),
+    "encoder_blocks": (1, 64),
+    "decoder_blocks": (1, 64),
+    "kernel": (1, 64),
+}
+
+
+def _check_range(name: str, value: object) -> None:
+    low, high = _RANGES[name]
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"{name} is {value!r}; expected a whole number from {low} to {high}")

@@ -24,11 +24,19 @@ from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStrea
 
 FRAMES = 100
 HOP = tiny.CONFIG.hop_length
+"""Of both families."""
+
+
+@pytest.fixture(scope="module", params=tiny.CONFIGS, ids=lambda config: config.family)
+def config(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def runtime(artifact_folder):
-    return Model(load_artifact(artifact_folder))
+def runtime(config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runtime") / "artifact"
+    export(tiny.model(config=config), folder)
+    return Model(load_artifact(folder))
 
 
 @pytest.fixture
@@ -56,12 +64,12 @@ def in_chunks(push, whole, sizes):
 
 
 @torch.no_grad()
-def test_latents_codes_and_audio_are_those_of_torch(runtime, pcm):
-    model = exportable(tiny.model())
+def test_latents_codes_and_audio_are_those_of_torch(config, runtime, pcm):
+    model = exportable(tiny.model(config=config))
     latents = model.encode(torch.from_numpy(pcm[:, None]))
-    codes = model.quantizer.encode(latents, tiny.CONFIG.num_quantizers)
+    codes = model.quantizer.encode(latents, config.num_quantizers)
     np.testing.assert_allclose(LatentStream(runtime, 2).push(pcm), latents, rtol=0, atol=1e-4)
-    found = EncoderStream(runtime, 2, tiny.CONFIG.num_quantizers).push(pcm)
+    found = EncoderStream(runtime, 2, config.num_quantizers).push(pcm)
     assert (found == codes.numpy()).mean() >= 0.999
     decoded = model.decode(model.quantizer.decode(codes))[:, 0]
     assert decoded.std() > 0.01
@@ -69,10 +77,10 @@ def test_latents_codes_and_audio_are_those_of_torch(runtime, pcm):
 
 
 @torch.no_grad()
-def test_the_graph_takes_a_condition_that_switches_between_frames(runtime, pcm):
-    condition = plain_condition(tiny.CONFIG, 2, FRAMES)
+def test_the_graph_takes_a_condition_that_switches_between_frames(config, runtime, pcm):
+    condition = plain_condition(config, 2, FRAMES)
     condition[..., 30:60] = condition[..., 30:60].flip(1)
-    expected = exportable(tiny.model()).encode(torch.from_numpy(pcm[:, None]), condition)
+    expected = exportable(tiny.model(config=config)).encode(torch.from_numpy(pcm[:, None]), condition)
     latents, _ = runtime.encoder.step(
         runtime.encoder.init_state(2), pcm=pcm[:, None, None], condition=condition[:, :, None].numpy()
     )
@@ -109,8 +117,9 @@ def test_what_is_exported_is_a_copy():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_state_inputs_have_the_names_and_shapes_of_torch(runtime):
-    for network, module in ((runtime.encoder, tiny.model().encoder), (runtime.decoder, tiny.model().decoder)):
+def test_state_inputs_have_the_names_and_shapes_of_torch(config, runtime):
+    model = tiny.model(config=config)
+    for network, module in ((runtime.encoder, model.encoder), (runtime.decoder, model.decoder)):
         expected = {name: list(value.shape[1:]) for name, value in module.init_state(1).items()}
         assert network.state_shapes == expected
 
@@ -160,10 +169,11 @@ def test_random_chunks_of_pcm_give_the_same_latents(runtime, pcm, sizes):
 
 
 @pytest.mark.parametrize("extra", [0, 1, HOP - 1])
-def test_flush_fills_the_last_frame_with_zeros(runtime, pcm, extra):
+def test_flush_fills_the_last_frame_with_zeros(config, runtime, pcm, extra):
     stream = EncoderStream(runtime, 2, 4)
     codes = np.concatenate([stream.push(pcm[:, : 10 * HOP + extra]), stream.flush(), stream.flush()], axis=2)
-    padded = np.pad(pcm[:, : 10 * HOP + extra], ((0, 0), (0, -extra % HOP)))
+    owed = config.delay_samples
+    padded = np.pad(pcm[:, : 10 * HOP + extra], ((0, 0), (0, owed + -(extra + owed) % HOP)))
     np.testing.assert_array_equal(codes, EncoderStream(runtime, 2, 4).push(padded))
 
 

@@ -3,7 +3,7 @@ import torch
 from jaxtyping import TypeCheckError
 
 import tiny
-from soundstream.config import CodecConfig
+from soundstream.config import SeanetConfig
 from soundstream.nn.model import SoundStream, plain_condition
 
 
@@ -12,7 +12,7 @@ from soundstream.nn.model import SoundStream, plain_condition
     [(32, 32, 8.4), (16, 16, 2.4), (16, 32, 5.5), (8, 32, 4.8), (32, 16, 5.3), (32, 8, 4.4)],
 )
 def test_parameter_counts_of_table_1(encoder_channels, decoder_channels, millions):
-    config = CodecConfig(
+    config = SeanetConfig(
         encoder_channels=encoder_channels,
         decoder_channels=decoder_channels,
         latent_dim=256,
@@ -24,7 +24,8 @@ def test_parameter_counts_of_table_1(encoder_channels, decoder_channels, million
 
 def test_codebooks_are_not_parameters():
     one, many = (
-        SoundStream(CodecConfig(encoder_channels=2, decoder_channels=2, latent_dim=8, num_quantizers=n)) for n in (1, 4)
+        SoundStream(SeanetConfig(encoder_channels=2, decoder_channels=2, latent_dim=8, num_quantizers=n))
+        for n in (1, 4)
     )
     assert one.num_parameters() == many.num_parameters()
 

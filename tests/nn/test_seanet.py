@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from soundstream.config import CodecConfig
+from soundstream.config import SeanetConfig
 from soundstream.nn.seanet import OUTPUT_SCALE, RESIDUAL_SCALE, ResidualUnit, decoder, encoder
 from tiny import CONFIG, noise
 
@@ -17,8 +17,8 @@ def test_encoder_and_decoder_have_the_shapes_of_the_config(strides):
 
 
 def test_channels_double_and_the_decoder_mirrors_the_encoder():
-    down = [getattr(encoder(CodecConfig()), f"block{i}").down for i in range(4)]
-    up = [getattr(decoder(CodecConfig()), f"block{i}").up for i in range(4)]
+    down = [getattr(encoder(SeanetConfig()), f"block{i}").down for i in range(4)]
+    up = [getattr(decoder(SeanetConfig()), f"block{i}").up for i in range(4)]
     assert [conv.weight.shape[0] for conv in down] == [32, 64, 128, 256]
     assert [conv.stride for conv in down] == [2, 4, 5, 8]
     assert [layer.conv.weight.shape[1] for layer in up] == [256, 128, 64, 32]
@@ -39,7 +39,7 @@ def test_a_fresh_residual_branch_is_quieter_than_its_input():
 @torch.no_grad()
 def test_a_fresh_codec_keeps_the_variance_of_noise_through_every_block():
     torch.manual_seed(0)
-    x, config = noise(1, 1, 1, 12_800, scale=1), CodecConfig()
+    x, config = noise(1, 1, 1, 12_800, scale=1), SeanetConfig()
     for _, layer in encoder(config).layers():
         x = layer(x)
         assert 0.4 < x.std() < 2.5

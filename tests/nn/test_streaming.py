@@ -1,14 +1,18 @@
 """Every streaming layer: causal, chunk-proof, and without a leak between streams."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from soundstream.nn import seanet, spectral
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
-from soundstream.nn.seanet import ResidualUnit, decoder, encoder
+from soundstream.nn.seanet import ResidualUnit
+from soundstream.nn.spectral import ConvNeXtBlock, InverseMdct, Mdct
 from soundstream.nn.streaming import Chain
-from tiny import CONFIG, noise
+from tiny import CONFIG, SPECTRAL, noise
 
 PLAIN = [(1, 1, 1), (2, 1, 1), (3, 1, 1), (3, 1, 2), (7, 1, 1), (7, 1, 3), (7, 1, 9)]
 STRIDED = [(4, 2, 1), (10, 5, 1), (16, 8, 1)]
@@ -20,10 +24,23 @@ LAYERS |= {f"upsample {s}": (lambda s=s: CausalUpsample(3, 2, s), 3, 1, s) for s
 LAYERS |= {
     "elu": (Elu, 3, 1, 1),
     "residual unit": (lambda: ResidualUnit(4, dilation=9), 4, 1, 1),
-    "encoder": (lambda: encoder(CONFIG), 1, CONFIG.hop_length, 1),
-    "decoder": (lambda: decoder(CONFIG), CONFIG.latent_dim, 1, CONFIG.hop_length),
-    "codec": (lambda: Chain(encoder=encoder(CONFIG), decoder=decoder(CONFIG)), 1, CONFIG.hop_length, CONFIG.hop_length),
+    "depthwise conv": (lambda: CausalConv(4, 4, 7, groups=4), 4, 1, 1),
+    "convnext block": (lambda: ConvNeXtBlock(4, kernel=7), 4, 1, 1),
+    "mdct": (lambda: Mdct(40, overlap=10), 1, 40, 1),
+    "inverse mdct": (lambda: InverseMdct(40, overlap=10), 40, 1, 40),
 }
+for family, config in ((seanet, CONFIG), (spectral, SPECTRAL)):
+    networks = {"encoder": partial(family.encoder, config), "decoder": partial(family.decoder, config)}
+    LAYERS |= {
+        f"{config.family} encoder": (networks["encoder"], 1, config.hop_length, 1),
+        f"{config.family} decoder": (networks["decoder"], config.latent_dim, 1, config.hop_length),
+        f"{config.family} codec": (
+            lambda made=networks: Chain(**{name: make() for name, make in made.items()}),
+            1,
+            config.hop_length,
+            config.hop_length,
+        ),
+    }
 """By name: the layer, its input channels, input samples of a frame, output samples of a frame."""
 FRAMES = 20
 

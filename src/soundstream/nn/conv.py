@@ -27,6 +27,7 @@ class CausalConv(StreamingModule):
 
     `[batch, in_channels, 1, time]` becomes `[batch, out_channels, 1, time / stride]`. Weights start as a normal
     distribution that preserves variance, times `scale`; PyTorch's own start makes the signal decay from layer to layer.
+    With `groups` equal to the channels it is depthwise: each channel is filtered by itself.
     """
 
     def __init__(
@@ -36,12 +37,13 @@ class CausalConv(StreamingModule):
         kernel: int,
         stride: int = 1,
         dilation: int = 1,
+        groups: int = 1,
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.stride, self.dilation = stride, dilation
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, kernel))
-        self.weight.data *= scale * GAIN / math.sqrt(in_channels * kernel)
+        self.in_channels, self.stride, self.dilation, self.groups = in_channels, stride, dilation, groups
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels // groups, 1, kernel))
+        self.weight.data *= scale * GAIN / math.sqrt(in_channels // groups * kernel)
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
     @property
@@ -52,12 +54,14 @@ class CausalConv(StreamingModule):
     def init_state(self, batch: int) -> State:
         if not self.left_samples:
             return {}
-        return {"left": self.weight.new_zeros(batch, self.weight.shape[1], 1, self.left_samples)}
+        return {"left": self.weight.new_zeros(batch, self.in_channels, 1, self.left_samples)}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         if state:
             x = torch.cat([state["left"].to(x.dtype), x], dim=-1)
-        y = functional.conv2d(x, self.weight, self.bias, stride=(1, self.stride), dilation=(1, self.dilation))
+        y = functional.conv2d(
+            x, self.weight, self.bias, stride=(1, self.stride), dilation=(1, self.dilation), groups=self.groups
+        )
         return y, dict.fromkeys(state, x[..., -self.left_samples :])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import math
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor
+from torch import Tensor, nn
 
 from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
@@ -26,10 +27,13 @@ from soundstream.nn.film import FiLM
 from soundstream.nn.macs import macs_per_frame
 from soundstream.nn.model import SoundStream
 from soundstream.nn.seanet import ResidualUnit
+from soundstream.nn.spectral import ConvNeXtBlock, SignedSqrt, SignedSquare
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import FILES, MACS_PROPERTY, write_manifest
 
 OPSET = 17
+CHANNELS_LAST = (0, 3, 2, 1)
+"""Swaps channels and time of `[batch, channels, 1, time]`."""
 LAST = np.iinfo(np.int64).max
 
 
@@ -72,7 +76,7 @@ def exportable(model: SoundStream) -> SoundStream:
         film.beta.copy_((film.beta - normalizer.mean[:, None]) / normalizer.std)
         normalizer.mean.zero_()
         normalizer.std.fill_(1)
-        for tensor in (*model.parameters(), model.quantizer.codebooks):
+        for tensor in (*model.parameters(), *model.buffers()):
             tensor.copy_(tensor.half().float())
     return model
 
@@ -157,10 +161,10 @@ class Graph:
     @add.register
     def _(self, layer: CausalConv, name: str, x: str) -> str:
         if layer.left_samples:
-            x = self._join_left(f"{name}.left", layer.weight.shape[1], layer.left_samples, x)
-        weights = [self.constant(f"{name}.{key}", value) for key, value in layer.named_parameters()]
+            x = self._join_left(f"{name}.left", layer.in_channels, layer.left_samples, x)
+        weights = [self.constant(f"{name}.{key}", getattr(layer, key)) for key in ("weight", "bias")]
         strides, dilations = (1, layer.stride), (1, layer.dilation)
-        return self.node("Conv", [x, *weights], name, strides=strides, dilations=dilations)
+        return self.node("Conv", [x, *weights], name, strides=strides, dilations=dilations, group=layer.groups)
 
     @add.register
     def _(self, layer: CausalUpsample, name: str, x: str) -> str:
@@ -171,6 +175,43 @@ class Graph:
         y = self.node("Reshape", [y, split], f"{name}.phases")
         y = self.node("Transpose", [y], f"{name}.interleaved", perm=(0, 1, 3, 2))
         return self.node("Reshape", [y, join], f"{name}.samples")
+
+    @add.register
+    def _(self, layer: SignedSqrt, name: str, x: str) -> str:
+        sign, magnitude = self.node("Sign", [x], f"{name}.sign"), self.node("Abs", [x], f"{name}.magnitude")
+        return self.node("Mul", [sign, self.node("Sqrt", [magnitude], f"{name}.root")], name)
+
+    @add.register
+    def _(self, layer: SignedSquare, name: str, x: str) -> str:
+        return self.node("Mul", [x, self.node("Abs", [x], f"{name}.magnitude")], name)
+
+    @add.register
+    def _(self, layer: ConvNeXtBlock, name: str, x: str) -> str:
+        y = self.add(layer.depthwise, name, x)
+        y = self.node("Transpose", [y], f"{name}.last", perm=CHANNELS_LAST)
+        y = self._layer_norm(layer.norm, f"{name}.norm", y)
+        y = self._gelu(f"{name}.gelu", self._linear(layer.expand, f"{name}.expand", y))
+        y = self._linear(layer.shrink, f"{name}.shrink", y)
+        y = self.node("Transpose", [y], f"{name}.branch", perm=CHANNELS_LAST)
+        return self.node("Add", [x, y], f"{name}.sum")
+
+    def _layer_norm(self, norm: nn.LayerNorm, name: str, x: str) -> str:
+        weights = [self.constant(f"{name}.weight", norm.weight), self.constant(f"{name}.bias", norm.bias)]
+        return self.node("LayerNormalization", [x, *weights], name, axis=-1, epsilon=norm.eps)
+
+    def _linear(self, linear: nn.Linear, name: str, x: str) -> str:
+        y = self.node("MatMul", [x, self.constant(f"{name}.weight", linear.weight.T)], f"{name}.product")
+        return self.node("Add", [y, self.constant(f"{name}.bias", linear.bias)], name)
+
+    def _gelu(self, name: str, x: str) -> str:
+        """x * (1 + erf(x / sqrt(2))) / 2, in the form that ONNX Runtime recognises and fuses."""
+        root, one, half = (
+            self.constant(f"{name}.{key}", torch.tensor(value))
+            for key, value in (("root", math.sqrt(2)), ("one", 1.0), ("half", 0.5))
+        )
+        y = self.node("Div", [x, root], f"{name}.scaled")
+        y = self.node("Add", [self.node("Erf", [y], f"{name}.erf"), one], f"{name}.gate")
+        return self.node("Mul", [self.node("Mul", [x, y], f"{name}.double"), half], name)
 
     def _join_left(self, state: str, channels: int, length: int, x: str) -> str:
         self.input(state, channels, length)

@@ -8,16 +8,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from soundstream.config import CodecConfig
-from soundstream.nn import seanet
+from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
+from soundstream.errors import ConfigError
+from soundstream.nn import seanet, spectral
 from soundstream.nn.film import FiLM
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
+from soundstream.nn.streaming import Chain
 
 
 class Output(NamedTuple):
     """What the codec makes of a batch of audio."""
 
     audio: Float[Tensor, "batch 1 samples"]
+    """Decoded; it lags behind the input by `config.delay_samples`."""
     latents: Float[Tensor, "batch latent_dim frames"]
     """Before quantization."""
     codes: Int[Tensor, "batch num_quantizers frames"] | None
@@ -34,11 +37,10 @@ class SoundStream(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = seanet.encoder(config)
+        self.encoder, self.decoder = _networks(config)
         self.film = FiLM(config.latent_dim, config.condition_dim)
         self.normalizer = LatentNormalizer(config.latent_dim)
         self.quantizer = ResidualVectorQuantizer(config.num_quantizers, config.codebook_size, config.latent_dim)
-        self.decoder = seanet.decoder(config)
 
     def forward(
         self,
@@ -65,12 +67,21 @@ class SoundStream(nn.Module):
         return self.normalizer(self.film(x, condition.unsqueeze(2))).squeeze(2)
 
     def decode(self, latents: Float[Tensor, "batch latent_dim frames"]) -> Float[Tensor, "batch 1 samples"]:
-        """Audio from quantized latents."""
+        """Audio from quantized latents; it lags behind the encoder's input by `config.delay_samples`."""
         return self.decoder(latents.unsqueeze(2)).squeeze(2)
 
     def num_parameters(self) -> int:
         """Trained parameters; codebooks are not counted, as in the paper's Table I."""
         return sum(p.numel() for p in self.parameters())
+
+
+def _networks(config: CodecConfig) -> tuple[Chain, Chain]:
+    match config:
+        case SeanetConfig():
+            return seanet.encoder(config), seanet.decoder(config)
+        case SpectralConfig():
+            return spectral.encoder(config), spectral.decoder(config)
+    raise ConfigError(f"{type(config).__name__} has no networks; choose SeanetConfig or SpectralConfig")
 
 
 def plain_condition(config: CodecConfig, batch: int, frames: int) -> Float[Tensor, "batch condition frames"]:

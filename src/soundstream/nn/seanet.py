@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from soundstream.config import CodecConfig
+from soundstream.config import SeanetConfig
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.streaming import Chain, State, StreamingModule
 
@@ -45,7 +45,7 @@ def _units(channels: int, dilations: tuple[int, ...]) -> dict[str, StreamingModu
     return {f"unit{i}": ResidualUnit(channels, dilation) for i, dilation in enumerate(dilations)}
 
 
-def encoder(config: CodecConfig) -> Chain:
+def encoder(config: SeanetConfig) -> Chain:
     """Audio `[batch, 1, 1, samples]` to latents `[batch, latent_dim, 1, frames]`."""
     channels = config.encoder_channels
     layers: dict[str, StreamingModule] = {"first": CausalConv(1, channels, kernel=7)}
@@ -56,7 +56,7 @@ def encoder(config: CodecConfig) -> Chain:
     return Chain(**layers, elu=Elu(), last=CausalConv(channels, config.latent_dim, kernel=3))
 
 
-def decoder(config: CodecConfig) -> Chain:
+def decoder(config: SeanetConfig) -> Chain:
     """Latents `[batch, latent_dim, 1, frames]` to audio `[batch, 1, 1, samples]`."""
     channels = config.decoder_channels * 2 ** len(config.strides)
     layers: dict[str, StreamingModule] = {"first": CausalConv(config.latent_dim, channels, kernel=7)}

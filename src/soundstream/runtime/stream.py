@@ -38,9 +38,24 @@ class LatentStream:
         self._model = model
         self._state = model.encoder.init_state(channels)
         self._rest = np.zeros((channels, 0), np.float32)
+        self._owed_samples = 0
 
     def push(self, pcm: Array) -> Array:
         """Take pcm `[channels, samples]` of any length; give latents `[channels, latent_dim, frames]`."""
+        if pcm.shape[1]:
+            self._owed_samples = self._model.config.delay_samples
+        return self._push(pcm)
+
+    def flush(self) -> Array:
+        """Latents of what is still missing: of the open frame, and of the samples that the decoder gives late.
+
+        The signal is filled up with zeros. There are no frames if no samples came since the last flush.
+        """
+        owed, self._owed_samples = self._owed_samples, 0
+        missing = owed + -(self._rest.shape[1] + owed) % self._model.config.hop_length
+        return self._push(np.zeros((len(self._rest), missing), np.float32))
+
+    def _push(self, pcm: Array) -> Array:
         hop = self._model.config.hop_length
         pcm = np.concatenate([self._rest, pcm], axis=1)
         whole = pcm.shape[1] // hop * hop
@@ -48,11 +63,6 @@ class LatentStream:
         blocks = [self._encode(block) for block in _blocks(pcm[:, :whole], BLOCK_FRAMES * hop)]
         empty = np.zeros((len(pcm), self._model.config.latent_dim, 0), np.float32)
         return np.concatenate([empty, *blocks], axis=2)
-
-    def flush(self) -> Array:
-        """Latents of the last, incomplete frame, filled up with zeros; no frames if none is open."""
-        missing = -self._rest.shape[1] % self._model.config.hop_length
-        return self.push(np.zeros((len(self._rest), missing), np.float32))
 
     def _encode(self, pcm: Array) -> Array:
         config = self._model.config
@@ -81,12 +91,15 @@ class EncoderStream:
         return self._quantizer.encode(self._latents.push(pcm), self._num_quantizers)
 
     def flush(self) -> Codes:
-        """Codes of the last, incomplete frame."""
+        """Codes of the last frames, as `LatentStream.flush`."""
         return self._quantizer.encode(self._latents.flush(), self._num_quantizers)
 
 
 class DecoderStream:
-    """Codes in, pcm out, hop_length samples a frame; make a new one for each signal."""
+    """Codes in, pcm out, hop_length samples a frame; make a new one for each signal.
+
+    The pcm lags behind the encoder's by `config.delay_samples`: the first ones belong to no signal.
+    """
 
     def __init__(self, model: Model, channels: int) -> None:
         self._model = model
