@@ -12,8 +12,8 @@ from rich.table import Column, Table
 
 import soundstream
 from soundstream import audio
+from soundstream.drawing import spectrograms
 from soundstream.evaluate.metrics import REGISTRY, measure
-from soundstream.evaluate.pictures import spectrograms
 
 CLIPS = Path(__file__).parent / "clips"
 BITRATES = (1500, 3000, 6000, 12_000)

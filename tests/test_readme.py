@@ -9,6 +9,7 @@ import pytest
 import soundstream
 from soundstream import audio
 from soundstream.mel import log_mel_distance
+from soundstream.runtime.artifact import DEFAULT, MODELS, shipped
 
 ROOT = Path(__file__).parent.parent
 CLIPS = sorted((ROOT / "examples/clips").glob("*.flac"))
@@ -23,12 +24,18 @@ def test_the_python_of_the_readme_runs(monkeypatch):
     assert names["codes"].shape == (4, -(-len(names["pcm"]) // 320))
 
 
-def test_the_shipped_model_is_the_default_and_fits_the_wheel():
-    codec = soundstream.load()
-    assert codec.config == soundstream.SeanetConfig()
-    folder = Path(soundstream.__file__).parent / "models/default"
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 30_000_000
-    assert codec.model_id.hex() in (folder / "README.md").read_text()
+def test_the_shipped_models_fit_the_wheel():
+    assert sum(path.stat().st_size for path in MODELS.rglob("*")) < 30_000_000
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_model_has_a_card_with_its_id(name):
+    assert soundstream.load(name).model_id.hex() in (MODELS / name / "README.md").read_text()
+
+
+def test_the_default_is_one_of_the_shipped_models():
+    assert DEFAULT in shipped()
+    assert soundstream.load().model_id == soundstream.load(DEFAULT).model_id
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.stem)

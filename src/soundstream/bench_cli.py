@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 def bench(
     bitrate: Annotated[int, typer.Option("--bitrate", help="Bit/s.")] = DEFAULT_BITRATE,
-    model: Annotated[str, typer.Option("--model", help="A shipped model's name, or the folder of another one.")] = (
-        "default"
-    ),
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="A shipped model's name, or the folder of another one; may be repeated."),
+    ] = None,
     against: Annotated[
         list[Peer] | None, typer.Option("--against", help="Another codec in the same run; may be repeated.")
     ] = None,
@@ -39,7 +40,7 @@ def bench(
     from soundstream.evaluate.bench import bench as run
 
     with atomic_output(output, force) if output else nullcontext() as file, Console(stderr=True).status("measuring"):
-        report = run(model, bitrate, against or [], rounds)
+        report = run(models or ["default"], bitrate, against or [], rounds)
         text = json.dumps(report.to_dict(), indent=2) + "\n"
         if file:
             file.write(text.encode())
@@ -56,8 +57,8 @@ def _show(report: Report) -> None:
         share = f"{row.sgemm_share:.0%}" if row.sgemm_share is not None else "-"
         table.add_row(row.codec, row.part, row.mode, f"{row.times_real_time:,.1f}", share)
     Console().print(table)
-    for clock, hop in (("wall", report.hop_ms), ("CPU", report.hop_cpu_ms)):
-        values = ", ".join(f"{value} ({name})" for name, value in hop.items())
-        print(f"one hop, pcm to bytes to pcm, ms of {clock} time: {values}")
+    for hop in report.hop_ms:
+        values = f"{hop.p50} at the median, {hop.p90} at 90 %, {hop.p99} at 99 %"
+        print(f"{hop.codec}, one hop, pcm to bytes to pcm, ms of {hop.clock} time: {values}")
     print(f"import {report.import_s} s, base install {report.install_mb} MB, peak memory {report.peak_memory_mb} MB")
     print(f"sgemm, one thread, same run: {report.sgemm_gflops} GFLOP/s; {report.machine}")

@@ -147,17 +147,18 @@ class SpectralConfig(CodecConfig):
 
     family: ClassVar[str] = "spectral"
 
+    latent_dim: int = 64
     hop_length: int = 320
     """Samples per frame, and coefficients of the transform."""
     overlap: int = 80
     """Samples that neighbouring windows share; decoded audio lags by as many."""
     encoder_width: int = 256
     """Channels of the encoder's blocks."""
-    encoder_blocks: int = 6
+    encoder_blocks: int = 4
     """ConvNeXt blocks of the encoder."""
     decoder_width: int = 256
     """Channels of the decoder's blocks."""
-    decoder_blocks: int = 6
+    decoder_blocks: int = 7
     """ConvNeXt blocks of the decoder."""
     kernel: int = 7
     """Frames that a block's depthwise convolution sees."""

@@ -10,8 +10,8 @@ from soundstream.nn.spectral import (
     ConvNeXtBlock,
     InverseMdct,
     Mdct,
+    ScaledOutput,
     SignedSqrt,
-    SignedSquare,
     decoder,
     encoder,
     mdct_basis,
@@ -45,9 +45,21 @@ def test_a_tone_lies_in_the_coefficients_of_its_frequency():
     assert energy[: int(2000 / width)].sum() / energy.sum() > 0.99
 
 
-def test_square_undoes_square_root():
-    x = noise(2, 3, 1, 5, scale=4)
-    torch.testing.assert_close(SignedSquare()(SignedSqrt()(x)), x)
+def test_the_signed_square_root_halves_decibels_and_keeps_signs():
+    x = torch.tensor([-100.0, -1e-4, 0.0, 1e-4, 100.0]).reshape(1, 5, 1, 1)
+    assert SignedSqrt()(x).flatten().tolist() == pytest.approx([-10, -1e-2, 0, 1e-2, 10])
+
+
+def test_an_output_is_its_value_times_the_exponential_of_its_scale():
+    torch.manual_seed(0)
+    output, x = ScaledOutput(6, 8), noise(2, 6, 1, 5, scale=1)
+    for parameter in output.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    frames = x.squeeze(2).transpose(1, 2)
+    value = frames @ output.value.weight.squeeze().T + output.value.bias
+    scale = functional.layer_norm(frames, (6,), output.norm.weight, output.norm.bias)
+    expected = value * (scale @ output.scale.weight.squeeze().T + output.scale.bias).exp()
+    torch.testing.assert_close(output(x).squeeze(2).transpose(1, 2), expected)
 
 
 def test_a_convnext_block_is_its_formula():

@@ -18,6 +18,7 @@ from soundstream.evaluate import footprint, peers
 from soundstream.evaluate.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
+from soundstream.runtime.artifact import find
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream
 
 CLIP_S = 6
@@ -38,6 +39,18 @@ class Row:
 
 
 @dataclass(frozen=True)
+class HopTime:
+    """Percentiles of the milliseconds that one hop takes from pcm to bytes to pcm."""
+
+    codec: str
+    clock: str
+    """`wall` or `cpu`."""
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True)
 class Report:
     """One run of the benchmark; compare ratios, since machines and their load differ."""
 
@@ -49,10 +62,8 @@ class Report:
     sgemm_gflops: float
     """Rate of a 1024 x 1024 float32 matrix product per CPU second."""
     rows: list[Row]
-    hop_ms: dict[str, float]
-    """Percentiles of the wall time that one hop takes from pcm to bytes to pcm."""
-    hop_cpu_ms: dict[str, float]
-    """The same in CPU time, which other work on the machine touches less."""
+    hop_ms: list[HopTime]
+    """By model, in wall time and in CPU time, which other work on the machine touches less."""
     peak_memory_mb: int | None
     import_s: float
     install_mb: float
@@ -69,28 +80,32 @@ class Report:
 
 
 def bench(
-    model: str | Path = "default",
+    models: Sequence[str | Path] = ("default",),
     bitrate: int = DEFAULT_BITRATE,
     against: Sequence[Peer] = (),
     rounds: int = 5,
     seconds: int = CLIP_S,
 ) -> Report:
-    """Measure a codec, and other codecs beside it, on one thread.
+    """Measure models, and other codecs beside them, on one thread.
 
     Args:
+        models: names of shipped models or artifact folders; memory is that of the first.
         seconds: length of the generated clip.
     Raises:
         CodecError: a package that the measurement needs is not installed.
         ArtifactError, ConfigError: the model or the bit rate do not exist.
     """
-    codec = load(model)
-    pcm = speech_like(seconds, codec.config.sample_rate)
+    codecs = {find(model).name: load(model) for model in models}
+    sample_rate = next(iter(codecs.values())).config.sample_rate
+    pcm = speech_like(seconds, sample_rate)
     with single_thread():
-        parts = [matrix_product(), *_own_parts(codec, pcm, bitrate)]
+        parts = [matrix_product()]
+        for name, codec in codecs.items():
+            parts += _own_parts(name, codec, pcm, bitrate)
         for peer in against:
-            parts += peers.parts(peer, pcm, codec.config.sample_rate, bitrate)
+            parts += peers.parts(peer, pcm, sample_rate, bitrate)
         times = cpu_seconds([part.run for part in parts], rounds)
-        hop_ms, hop_cpu_ms = _hop_ms(codec, pcm, bitrate)
+        hop_ms = [time for name, codec in codecs.items() for time in _hop_ms(name, codec, pcm, bitrate)]
     peak = gflops(parts[0].macs or 0, times[0])
     installed = footprint.install_mb()
     return Report(
@@ -100,12 +115,13 @@ def bench(
         sgemm_gflops=round(peak, 1),
         rows=[_row(part, time, seconds, peak) for part, time in zip(parts[1:], times[1:], strict=True)],
         hop_ms=hop_ms,
-        hop_cpu_ms=hop_cpu_ms,
-        peak_memory_mb=footprint.peak_memory_mb(model, bitrate),
+        peak_memory_mb=footprint.peak_memory_mb(models[0], bitrate),
         import_s=footprint.import_s(),
         install_mb=round(sum(installed.values()), 1),
         installed=installed,
-        source=provenance(codec.model_id.hex(), f"{seconds} s of generated speech-like sound"),
+        source=provenance(
+            ", ".join(codec.model_id.hex() for codec in codecs.values()), f"{seconds} s of generated speech-like sound"
+        ),
     )
 
 
@@ -120,8 +136,9 @@ def speech_like(seconds: float, sample_rate: int) -> Array:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A stage of the codec: `start` gives a function that takes one input after the other."""
+    """A stage of a codec: `start` gives a function that takes one input after the other."""
 
+    codec: str
     part: str
     start: Callable[[], Callable]
     whole: Any
@@ -134,23 +151,23 @@ class _Stage:
     def parts(self) -> list[Part]:
         """The stage offline and hop by hop."""
         return [
-            Part("soundstream", self.part, mode, _pushing(self.start, inputs), self.macs and len(self.hops) * self.macs)
+            Part(self.codec, self.part, mode, _pushing(self.start, inputs), self.macs and len(self.hops) * self.macs)
             for mode, inputs in (("offline", [self.whole]), ("hop by hop", self.hops))
         ]
 
 
-def _own_parts(codec: Codec, pcm: Array, bitrate: int) -> list[Part]:
+def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[Part]:
     """Each stage, and the whole way from pcm to the bytes of a file and back."""
     sample_rate = codec.config.sample_rate
     coded = codec.encode(pcm, sample_rate, bitrate)
     return [
-        *(part for stage in _stages(codec, pcm, codec.config.quantizers_for(bitrate)) for part in stage.parts()),
-        Part("soundstream", WHOLE_ENCODE, "offline", lambda: codec.encode(pcm, sample_rate, bitrate)),
-        Part("soundstream", WHOLE_DECODE, "offline", lambda: codec.decode(coded)),
+        *(part for stage in _stages(name, codec, pcm, codec.config.quantizers_for(bitrate)) for part in stage.parts()),
+        Part(name, WHOLE_ENCODE, "offline", lambda: codec.encode(pcm, sample_rate, bitrate)),
+        Part(name, WHOLE_DECODE, "offline", lambda: codec.decode(coded)),
     ]
 
 
-def _stages(codec: Codec, pcm: Array, count: int) -> list[_Stage]:
+def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
     model, config, coder = codec.model, codec.config, PlainCoder(codec.config.codebook_bits)
     hop, search_macs = config.hop_length, count * config.codebook_size * config.latent_dim
     latents = LatentStream(model, 1).push(pcm)
@@ -158,13 +175,20 @@ def _stages(codec: Codec, pcm: Array, count: int) -> list[_Stage]:
     columns = _split(codes, 1)
     packed, *packed_columns = [(coder.encode(part), part.shape) for part in (codes, *columns)]
     return [
-        _Stage("encoder", lambda: LatentStream(model, 1).push, pcm, _split(pcm, hop), model.encoder.macs_per_frame),
         _Stage(
-            "quantizer", lambda: lambda x: model.quantizer.encode(x, count), latents, _split(latents, 1), search_macs
+            name, "encoder", lambda: LatentStream(model, 1).push, pcm, _split(pcm, hop), model.encoder.macs_per_frame
         ),
-        _Stage("entropy encoder", lambda: coder.encode, codes, columns),
-        _Stage("entropy decoder", lambda: lambda x: coder.decode(*x), packed, packed_columns),
-        _Stage("decoder", lambda: DecoderStream(model, 1).push, codes, columns, model.decoder.macs_per_frame),
+        _Stage(
+            name,
+            "quantizer",
+            lambda: lambda x: model.quantizer.encode(x, count),
+            latents,
+            _split(latents, 1),
+            search_macs,
+        ),
+        _Stage(name, "entropy encoder", lambda: coder.encode, codes, columns),
+        _Stage(name, "entropy decoder", lambda: lambda x: coder.decode(*x), packed, packed_columns),
+        _Stage(name, "decoder", lambda: DecoderStream(model, 1).push, codes, columns, model.decoder.macs_per_frame),
     ]
 
 
@@ -188,7 +212,7 @@ def _row(part: Part, cpu_s: float, seconds: float, peak_gflops: float) -> Row:
     return Row(part.codec, part.part, part.mode, round(seconds / cpu_s, 1), share)
 
 
-def _hop_ms(codec: Codec, pcm: Array, bitrate: int) -> tuple[dict[str, float], dict[str, float]]:
+def _hop_ms(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[HopTime]:
     """Wall and CPU time of one hop after the other, pcm to bytes to pcm."""
     encoder = EncoderStream(codec.model, 1, codec.config.quantizers_for(bitrate))
     decoder, coder = DecoderStream(codec.model, 1), PlainCoder(codec.config.codebook_bits)
@@ -198,8 +222,8 @@ def _hop_ms(codec: Codec, pcm: Array, bitrate: int) -> tuple[dict[str, float], d
         codes = encoder.push(hop)
         decoder.push(coder.decode(coder.encode(codes), codes.shape))
     clocks.append((time.perf_counter(), time.process_time()))
-    wall, cpu = 1000 * np.diff(clocks, axis=0).T
-    return percentiles(wall), percentiles(cpu)
+    spent = zip(("wall", "cpu"), 1000 * np.diff(clocks, axis=0).T, strict=True)
+    return [HopTime(name, clock, **percentiles(values)) for clock, values in spent]
 
 
 def _machine() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,10 +11,12 @@ from soundstream.errors import ConfigError
 from soundstream.evaluate.baselines import MP3_RATES, OPUS_RATES, Baseline, Ffmpeg, LowPass, Original, Ours, Shell
 from soundstream.evaluate.lc3 import Lc3
 from soundstream.evaluate.opus import ForcedOpus
+from soundstream.runtime.artifact import shipped
 
 WITHOUT_RATE = frozenset({"original", "lowpass"})
 KNOWN = (
-    "soundstream:BITRATE, opus:BITRATE, opus-cbr:BITRATE, opus-swb:BITRATE, mp3:BITRATE, lc3:BITRATE, "
+    "soundstream:BITRATE (the model given by --model) or a shipped model's name in its place, "
+    "opus:BITRATE, opus-cbr:BITRATE, opus-swb:BITRATE, mp3:BITRATE, lc3:BITRATE, "
     "lowpass:HERTZ, original, "
     "and the name given to --shell"
 )
@@ -66,10 +69,27 @@ def _parse_one(word: str, sources: Sources) -> Spec:
     family, _, number = word.partition(":")
     if word == "original":
         return Spec(family, 0)
-    known = {"soundstream", "mp3", "lc3", "lowpass", "opus-swb", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
+    known = {"soundstream", *shipped(), "mp3", "lc3", "lowpass", "opus-swb", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
     if family not in known or not number.isdecimal() or int(number) == 0:
         raise ConfigError(f"codec {word!r} is unknown; known are {KNOWN}")
     return Spec(family, int(number))
+
+
+def _model(spec: Spec, sources: Sources) -> str | None:
+    """Name or folder of the model behind a spec; None for a codec of others."""
+    if spec.family == "soundstream":
+        return sources.model
+    return spec.family if spec.family in shipped() else None
+
+
+def model_ids(specs: Sequence[Spec], sources: Sources) -> dict[str, str]:
+    """Model id by family, for those specs that are ours.
+
+    Raises:
+        ArtifactError: a model is missing or damaged.
+    """
+    models = {spec.family: _model(spec, sources) for spec in specs}
+    return {family: load(model).model_id.hex() for family, model in models.items() if model}
 
 
 @lru_cache(maxsize=64)
@@ -80,8 +100,8 @@ def make(spec: Spec, sources: Sources) -> Baseline:
         ConfigError: our codec does not have this bit rate.
         ArtifactError: the model is missing or damaged.
     """
-    if spec.family == "soundstream":
-        codec = load(sources.model)
+    if model := _model(spec, sources):
+        codec = load(model)
         codec.config.quantizers_for(spec.value)
         return Ours(codec, spec.value)
     if spec.family == "original":

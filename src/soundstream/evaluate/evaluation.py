@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from soundstream.codec import load
+from soundstream.drawing import spectrograms
 from soundstream.errors import ConfigError, OutputError
 from soundstream.evaluate import clips, listening, metrics, report, runner
 from soundstream.evaluate.clips import Clip
-from soundstream.evaluate.codecs import Sources, Spec, make, parse
-from soundstream.evaluate.pictures import Point, rate_quality, spectrograms
+from soundstream.evaluate.codecs import Sources, Spec, make, model_ids, parse
+from soundstream.evaluate.pictures import Point, rate_quality
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.report import Summary
 from soundstream.files import atomic_output
@@ -49,8 +49,8 @@ class Evaluation:
     specs: list[Spec]
     sources: Sources
     metrics: list[str]
-    model_id: str | None
-    """None if our codec is not among the codecs."""
+    model_ids: dict[str, str]
+    """Model id by codec family, of the codecs that are ours."""
 
 
 def prepare(settings: Settings) -> Evaluation:
@@ -70,8 +70,7 @@ def prepare(settings: Settings) -> Evaluation:
     found = clips.find(Path(settings.clips), settings.limit)
     if settings.noise_snr_db is not None:
         found += clips.mix(found, settings.noise_snr_db)
-    ours = any(spec.family == "soundstream" for spec in specs)
-    return Evaluation(settings, found, specs, sources, names, load(settings.model).model_id.hex() if ours else None)
+    return Evaluation(settings, found, specs, sources, names, model_ids(specs, sources))
 
 
 def claim(evaluation: Evaluation, folder: Path, force: bool) -> None:
@@ -80,7 +79,7 @@ def claim(evaluation: Evaluation, folder: Path, force: bool) -> None:
     Raises:
         OutputError: the folder holds something else, and `force` is not given.
     """
-    wanted = json.dumps(asdict(evaluation.settings) | {"model_id": evaluation.model_id}, indent=1).encode() + b"\n"
+    wanted = json.dumps(asdict(evaluation.settings) | {"model_ids": evaluation.model_ids}, indent=1).encode() + b"\n"
     path = folder / "settings.json"
     used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if used and not force and (not path.exists() or path.read_bytes() != wanted):
@@ -100,11 +99,11 @@ def run(evaluation: Evaluation, folder: Path, workers: int, progress: Callable[[
         progress: told how many rows are done, of how many.
     """
     settings = evaluation.settings
-    jobs = runner.plan(evaluation.clips, evaluation.specs, evaluation.sources, evaluation.metrics, evaluation.model_id)
+    jobs = runner.plan(evaluation.clips, evaluation.specs, evaluation.sources, evaluation.metrics, evaluation.model_ids)
     rows = runner.run(jobs, folder / "rows.jsonl", workers, lambda done: progress(done, len(jobs)))
     summaries = report.summarize(rows, evaluation.metrics, settings.baseline)
     about = {
-        **provenance(evaluation.model_id or "none", settings.clips),
+        **provenance(", ".join(evaluation.model_ids.values()) or "none", settings.clips),
         "versions": runner.versions(),
         "settings": asdict(settings),
     }

@@ -56,14 +56,14 @@ class Job:
 
 
 def plan(
-    chosen: Sequence[Clip], specs: Sequence[Spec], sources: Sources, names: Sequence[str], model_id: str | None
+    chosen: Sequence[Clip], specs: Sequence[Spec], sources: Sources, names: Sequence[str], model_ids: dict[str, str]
 ) -> list[Job]:
-    """A job for each clip and codec, clip by clip."""
+    """A job for each clip and codec, clip by clip; `model_ids` names the weights of each family that is ours."""
     made = []
     for clip in chosen:
         content = clips.content_hash(*clips.read(clip))
         for spec in specs:
-            origin = {"soundstream": model_id, (sources.shell or ("",))[0]: sources.shell}.get(spec.family)
+            origin = {**model_ids, (sources.shell or ("",))[0]: sources.shell}.get(spec.family)
             identity = [str(spec), origin, content, clip.name, clip.content_class, *names, versions()]
             key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
             made.append(Job(key, clip, spec, sources, tuple(names)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import math
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
@@ -27,20 +26,21 @@ from soundstream.nn.film import FiLM
 from soundstream.nn.macs import macs_per_frame
 from soundstream.nn.model import SoundStream
 from soundstream.nn.seanet import ResidualUnit
-from soundstream.nn.spectral import ConvNeXtBlock, SignedSqrt, SignedSquare
+from soundstream.nn.spectral import ConvNeXtBlock, ScaledOutput, SignedSqrt
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import FILES, MACS_PROPERTY, write_manifest
 
-OPSET = 17
-CHANNELS_LAST = (0, 3, 2, 1)
-"""Swaps channels and time of `[batch, channels, 1, time]`."""
+OPSET = 20
+CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+"""`[batch, channels, 1, time]` to `[batch, 1, time, channels]` and back."""
 LAST = np.iinfo(np.int64).max
 
 
 def export(model: SoundStream, folder: Path) -> str:
     """Write a trained model as an artifact and return its model id.
 
-    Weights and codebooks are stored as float16 and computed with as float32.
+    Kernels and matrices are stored as int8 with one scale an output channel, everything else as float16; all of it is
+    computed with as float32.
 
     Raises:
         ConfigError: the folder holds something else than an artifact.
@@ -65,20 +65,36 @@ def export(model: SoundStream, folder: Path) -> str:
 
 
 def exportable(model: SoundStream) -> SoundStream:
-    """A copy as it is exported: the latent normalizer folded into FiLM, values rounded to float16.
-
-    The fold is exact for conditions that sum to one, as one-hot ones do.
-    """
+    """A copy as it is exported: the latent normalizer folded into FiLM, values rounded as they are stored."""
     model = copy.deepcopy(model).eval().cpu().float()
-    film, normalizer = model.film, model.normalizer
+    fold_normalizer(model)
+    kernels = {id(layer.weight) for layer in model.modules() if isinstance(layer, CausalConv | nn.Linear)}
+    learned = kernels & {id(parameter) for parameter in model.parameters()}
     with torch.no_grad():
-        film.gamma.div_(normalizer.std)
-        film.beta.copy_((film.beta - normalizer.mean[:, None]) / normalizer.std)
-        normalizer.mean.zero_()
-        normalizer.std.fill_(1)
         for tensor in (*model.parameters(), *model.buffers()):
-            tensor.copy_(tensor.half().float())
+            tensor.copy_(_dequantized(tensor) if id(tensor) in learned else tensor.half().float())
     return model
+
+
+@torch.no_grad()
+def fold_normalizer(model: SoundStream) -> None:
+    """Move what the latent normalizer does into FiLM, in place: exact for conditions that sum to one, as one-hot do."""
+    film, normalizer = model.film, model.normalizer
+    film.gamma.div_(normalizer.std)
+    film.beta.copy_((film.beta - normalizer.mean[:, None]) / normalizer.std)
+    normalizer.mean.zero_()
+    normalizer.std.fill_(1)
+
+
+def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """int8 values of a kernel or matrix `[out, ...]`, and their scale `[out, 1, ...]`."""
+    scale = weight.abs().amax(dim=tuple(range(1, weight.dim())), keepdim=True).clamp(min=1e-12) / 127
+    return (weight / scale).round().to(torch.int8), scale
+
+
+def _dequantized(weight: Tensor) -> Tensor:
+    values, scale = quantize_weight(weight)
+    return values * scale
 
 
 def encoder_graph(model: SoundStream) -> onnx.ModelProto:
@@ -127,6 +143,18 @@ class Graph:
         self.weights.append(numpy_helper.from_array(value.detach().numpy().astype(np.float16), f"{name}.half"))
         return self.node("Cast", [f"{name}.half"], name, to=TensorProto.FLOAT)
 
+    def weight(self, name: str, weight: Tensor, axes: tuple[int, ...] | None = None) -> str:
+        """A kernel or matrix `[out, ...]`, stored as int8 and scaled when the graph is loaded; `axes` permutes it."""
+        if not weight.requires_grad:
+            return self.constant(name, weight)
+        values, scale = (part.permute(axes) if axes else part for part in quantize_weight(weight.detach()))
+        self.weights += [
+            numpy_helper.from_array(np.ascontiguousarray(part.numpy()), f"{name}.{key}")
+            for key, part in (("int8", values), ("scale", scale))
+        ]
+        self.node("Cast", [f"{name}.int8"], f"{name}.values", to=TensorProto.FLOAT)
+        return self.node("Mul", [f"{name}.values", f"{name}.scale"], name)
+
     def film(self, film: FiLM, x: str, condition: str, output: str) -> None:
         """gamma(condition) * x + beta(condition)."""
         for name, weight in (("film.gamma", film.gamma), ("film.beta", film.beta)):
@@ -162,7 +190,7 @@ class Graph:
     def _(self, layer: CausalConv, name: str, x: str) -> str:
         if layer.left_samples:
             x = self._join_left(f"{name}.left", layer.in_channels, layer.left_samples, x)
-        weights = [self.constant(f"{name}.{key}", getattr(layer, key)) for key in ("weight", "bias")]
+        weights = [self.weight(f"{name}.weight", layer.weight), self.constant(f"{name}.bias", layer.bias)]
         strides, dilations = (1, layer.stride), (1, layer.dilation)
         return self.node("Conv", [x, *weights], name, strides=strides, dilations=dilations, group=layer.groups)
 
@@ -182,17 +210,21 @@ class Graph:
         return self.node("Mul", [sign, self.node("Sqrt", [magnitude], f"{name}.root")], name)
 
     @add.register
-    def _(self, layer: SignedSquare, name: str, x: str) -> str:
-        return self.node("Mul", [x, self.node("Abs", [x], f"{name}.magnitude")], name)
+    def _(self, layer: ScaledOutput, name: str, x: str) -> str:
+        y = self.node("Transpose", [x], f"{name}.last", perm=CHANNELS_LAST)
+        y = self._layer_norm(layer.norm, f"{name}.norm", y)
+        y = self.node("Transpose", [y], f"{name}.normalized", perm=CHANNELS_FIRST)
+        scale = self.node("Exp", [self.add(layer.scale, f"{name}.scale", y)], f"{name}.exp")
+        return self.node("Mul", [self.add(layer.value, f"{name}.value", x), scale], name)
 
     @add.register
     def _(self, layer: ConvNeXtBlock, name: str, x: str) -> str:
         y = self.add(layer.depthwise, name, x)
         y = self.node("Transpose", [y], f"{name}.last", perm=CHANNELS_LAST)
         y = self._layer_norm(layer.norm, f"{name}.norm", y)
-        y = self._gelu(f"{name}.gelu", self._linear(layer.expand, f"{name}.expand", y))
+        y = self.node("Gelu", [self._linear(layer.expand, f"{name}.expand", y)], f"{name}.gelu")
         y = self._linear(layer.shrink, f"{name}.shrink", y)
-        y = self.node("Transpose", [y], f"{name}.branch", perm=CHANNELS_LAST)
+        y = self.node("Transpose", [y], f"{name}.branch", perm=CHANNELS_FIRST)
         return self.node("Add", [x, y], f"{name}.sum")
 
     def _layer_norm(self, norm: nn.LayerNorm, name: str, x: str) -> str:
@@ -200,18 +232,8 @@ class Graph:
         return self.node("LayerNormalization", [x, *weights], name, axis=-1, epsilon=norm.eps)
 
     def _linear(self, linear: nn.Linear, name: str, x: str) -> str:
-        y = self.node("MatMul", [x, self.constant(f"{name}.weight", linear.weight.T)], f"{name}.product")
+        y = self.node("MatMul", [x, self.weight(f"{name}.weight", linear.weight, (1, 0))], f"{name}.product")
         return self.node("Add", [y, self.constant(f"{name}.bias", linear.bias)], name)
-
-    def _gelu(self, name: str, x: str) -> str:
-        """x * (1 + erf(x / sqrt(2))) / 2, in the form that ONNX Runtime recognises and fuses."""
-        root, one, half = (
-            self.constant(f"{name}.{key}", torch.tensor(value))
-            for key, value in (("root", math.sqrt(2)), ("one", 1.0), ("half", 0.5))
-        )
-        y = self.node("Div", [x, root], f"{name}.scaled")
-        y = self.node("Add", [self.node("Erf", [y], f"{name}.erf"), one], f"{name}.gate")
-        return self.node("Mul", [self.node("Mul", [x, y], f"{name}.double"), half], name)
 
     def _join_left(self, state: str, channels: int, length: int, x: str) -> str:
         self.input(state, channels, length)
@@ -225,7 +247,7 @@ class Graph:
         """The checked model; its first output is `output`, the states follow."""
         outputs = [_value(output, channels, length), *self.states]
         graph = helper.make_graph(self.nodes, self.name, self.inputs, outputs, self.weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
         macs = macs_per_frame(model, config.hop_length)
         helper.set_model_props(model, {"codec": json.dumps(config.to_dict()), MACS_PROPERTY: str(macs)})
         onnx.checker.check_model(model)

@@ -1,7 +1,7 @@
 """Encoder and decoder that work on the frames of an MDCT: every layer runs at the frame rate.
 
     encoder: MDCT -> signed square root -> linear -> ConvNeXt blocks -> linear to latent_dim
-    decoder: linear -> ConvNeXt blocks -> linear -> signed square -> inverse MDCT
+    decoder: linear -> ConvNeXt blocks -> value * exp(scale), both linear -> inverse MDCT
 
     windows      frame t-1        frame t         frame t+1
                 /‾‾‾‾‾‾‾‾‾‾‾X‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾X‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾X      X: overlap of L samples
@@ -9,8 +9,8 @@
 A frame of the encoder needs its own hop of samples and the L before it. The last L samples of a decoded frame are
 complete with the next frame, so that decoded audio lags by L.
 
-Fresh networks pass the lowest `latent_dim` coefficients through: the linear layers start as identities, the blocks next
-to nothing. From a random start the waveform is not found within hundreds of steps.
+Fresh networks pass the roots of the lowest `latent_dim` coefficients through: the linear layers start as identities,
+the blocks next to nothing. From a random start the waveform is not found within hundreds of steps.
 
 Source: ours. Related: StreamCodec (Jiang et al., 2025), a causal codec on MDCT frames; APCodec (Ai et al., 2024) and
 Vocos (Siuzdak, 2023), ConvNeXt blocks on spectral frames. The window is a low-overlap one, as in CELT (RFC 6716,
@@ -38,6 +38,8 @@ ENCODER_GAIN = 3.0
 """Fresh gain from the root of a coefficient to its channel: the blocks see values of about 1."""
 DECODER_GAIN = 0.25
 """Fresh gain from a latent, of about 1, back to the root of a coefficient."""
+SCALE_START = 0.1
+"""Weight of the fresh layer that gives the logarithm of the output's scale."""
 
 
 def mdct_basis(hop_length: int, overlap: int) -> Float[Tensor, "coefficients support"]:
@@ -87,11 +89,21 @@ class SignedSqrt(StreamingModule):
         return x.sign() * x.abs().sqrt(), state
 
 
-class SignedSquare(StreamingModule):
-    """Inverse of the signed square root."""
+class ScaledOutput(StreamingModule):
+    """value(x) * exp(scale(norm(x))) for each coefficient: it spans the dynamic range of audio.
+
+    The value starts as its input passed through, the scale near one.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.value = _pass_through(in_channels, out_channels, DECODER_GAIN)
+        self.norm = nn.LayerNorm(in_channels)
+        self.scale = CausalConv(in_channels, out_channels, kernel=1, scale=SCALE_START)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        return x * x.abs(), state
+        normalized = self.norm(x.transpose(1, 3)).transpose(1, 3)
+        return self.value(x) * self.scale(normalized).exp(), state
 
 
 class ConvNeXtBlock(StreamingModule):
@@ -141,8 +153,7 @@ def decoder(config: SpectralConfig) -> Chain:
     return Chain(
         first=_pass_through(config.latent_dim, width),
         **_blocks(config.decoder_blocks, width, config.kernel),
-        last=_pass_through(width, config.hop_length, DECODER_GAIN),
-        expand=SignedSquare(),
+        out=ScaledOutput(width, config.hop_length),
         imdct=InverseMdct(config.hop_length, config.overlap),
     )
 

@@ -27,6 +27,8 @@ MACS_PROPERTY = "macs_per_frame"
 MODEL_ID_BYTES = 8
 MODELS = Path(__file__).parent.parent / "models"
 """Artifacts that the package ships, one folder a name."""
+DEFAULT = "seanet"
+"""Name of the model that `default` stands for."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,19 @@ def load_artifact(name_or_path: str | Path = "default") -> Artifact:
 
 def find(name_or_path: str | Path) -> Path:
     """The folder of an artifact: a shipped one by name, any other by path."""
-    for folder in (MODELS / str(name_or_path), Path(name_or_path)):
+    name = DEFAULT if str(name_or_path) == "default" else str(name_or_path)
+    for folder in (MODELS / name, Path(name_or_path)):
         if (folder / "manifest.json").is_file():
             return folder
-    shipped = ", ".join(sorted(path.name for path in MODELS.glob("*") if path.is_dir())) or "none"
     raise ArtifactError(
-        f"no model at {str(name_or_path)!r}; give a folder that `soundstream export` wrote, or one of: {shipped}"
+        f"no model at {str(name_or_path)!r}; "
+        f"give a folder that `soundstream export` wrote, or one of: {', '.join(shipped()) or 'none'}"
     )
+
+
+def shipped() -> list[str]:
+    """Names of the models that the package ships."""
+    return sorted(path.name for path in MODELS.glob("*") if (path / "manifest.json").is_file())
 
 
 def write_manifest(folder: Path) -> str:
