@@ -15,7 +15,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 FOUNDATION = {"errors", "config", "extras", "files", "mel"}
 STAGES = {"audio", "bitstream", "entropy"}
-CODEC = FOUNDATION | STAGES | {"runtime", "codec"}
+CODEC = FOUNDATION | STAGES | {"blocks", "codec", "coding", "runtime"}
 MAY_IMPORT = {
     "errors": set(),
     "mel": set(),
@@ -24,22 +24,28 @@ MAY_IMPORT = {
     "files": {"errors"},
     "drawing": {"files"},
     **dict.fromkeys(STAGES, FOUNDATION),
+    "blocks": {"errors"},
+    "coding": FOUNDATION | {"bitstream", "entropy"},
     "runtime": FOUNDATION | {"entropy"},
-    "codec": FOUNDATION | STAGES | {"runtime"},
+    "codec": CODEC,
     "evaluate": CODEC | {"drawing"},
     "bench_cli": CODEC | {"evaluate"},
     "eval_cli": CODEC | {"evaluate", "extras"},
-    "train_cli": FOUNDATION | {"nn", "train"},
-    "cli": CODEC | {"bench_cli", "eval_cli", "train_cli"},
+    "train_cli": FOUNDATION | {"nn", "release", "train", "train_display"},
+    "train_display": set(),
+    "entropy_cli": FOUNDATION | {"train"},
+    "cli": CODEC | {"bench_cli", "entropy_cli", "eval_cli", "train_cli"},
     "nn": FOUNDATION,
     "nn.export": FOUNDATION | {"runtime.artifact"},
     "train": FOUNDATION | {"audio", "drawing", "nn"},
+    "train.entropy": FOUNDATION | {"audio", "entropy", "runtime"},
+    "release": CODEC | {"evaluate", "nn", "train"},
     "": {"codec", "config", "errors"},
 }
 """By part, the other parts of the package that it may import; an empty name is the package itself."""
 TORCH = {"torch", "safetensors", "onnx", "jaxtyping"}
-TORCH_PARTS = {"nn", "train"}
-INSIDE_A_FUNCTION = {"train_cli", "evaluate.peers"}
+TORCH_PARTS = {"nn", "release", "train"}
+INSIDE_A_FUNCTION = {"entropy_cli", "train_cli", "evaluate.peers"}
 """Modules that import from the torch half only where a command asks for it."""
 
 

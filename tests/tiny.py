@@ -6,7 +6,11 @@ import torch
 from soundstream.config import SeanetConfig, SpectralConfig
 from soundstream.nn.model import SoundStream
 from soundstream.train.config import TrainConfig
-from soundstream.train.data import Corpus
+from soundstream.train.corpus import Corpus
+from soundstream.train.crops import DataConfig
+from soundstream.train.discriminators import DiscriminatorConfig
+from soundstream.train.losses import LossConfig
+from soundstream.train.optimizer import OptimizerConfig
 
 CONFIG = SeanetConfig(
     sample_rate=8_000,
@@ -34,14 +38,16 @@ CONFIGS = (CONFIG, SPECTRAL)
 """One codec of each family, alike in rate, latents and codebooks."""
 RUN = TrainConfig(
     codec=CONFIG,
-    batch_size=2,
-    crop_frames=52,
-    warmup_steps=2,
+    data=DataConfig(batch_size=2, crop_frames=52),
+    loss=LossConfig(shift_steps=(1, 3)),
+    discriminator=DiscriminatorConfig(channels=4, windows=(512, 256)),
+    optimizer=OptimizerConfig(warmup_steps=2),
     total_steps=4,
     quantize_from_step=2,
     kmeans_batches=2,
-    shift_steps=(1, 3),
+    discriminator_warmup_steps=1,
 )
+"""A run without discriminators; with `adversarial_from_step` below `total_steps` it has some."""
 
 
 def model(seed=0, config=CONFIG):
@@ -73,4 +79,4 @@ def clip(seconds, seed=0):
 def corpus(seconds=2.5):
     """Two clips of speech and one of music."""
     names = ("speech/a.wav", "speech/b.flac", "music/c.ogg")
-    return Corpus(CONFIG.sample_rate, {name: clip(seconds, seed) for seed, name in enumerate(names)})
+    return Corpus.of(CONFIG.sample_rate, {name: clip(seconds, seed) for seed, name in enumerate(names)})

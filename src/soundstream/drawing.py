@@ -45,7 +45,7 @@ def scale_colour(share: float) -> Any:
 
 def plain_numbers() -> Any:
     """Labels of a logarithmic axis as plain numbers, where there is room for them."""
-    return LogFormatter(minor_thresholds=(2, 0.5))
+    return _Plain(minor_thresholds=(2, 0.5))
 
 
 def spectrograms(path: Path, rows: Mapping[str, Sequence[tuple[str, Array, int]]]) -> None:
@@ -68,6 +68,11 @@ def save(figure: Any, path: Path) -> None:
     """Write a figure as PNG, beside its place and then renamed."""
     with atomic_output(path, force=True) as file:
         write(figure, file)
+
+
+class _Plain(LogFormatter):
+    def __call__(self, x: float, pos: Any = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def _draw_spectrogram(axis: Any, title: str, pcm: Array, sample_rate: int) -> None:

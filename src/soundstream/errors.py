@@ -4,13 +4,16 @@
     ├── ConfigError        a value is out of range                          (also ValueError)
     ├── AudioError         audio that cannot be read, written or coded      (also ValueError)
     ├── ArtifactError      a model folder that is missing, damaged or foreign
+    │   └── ParityError          it does not compute what its model does
     ├── OutputError        an output that exists already or cannot be written
+    ├── TrainingError      a training run that cannot go on
     └── BitstreamError     a .nac file that cannot be decoded
         ├── BadMagic             not a .nac file
         ├── UnsupportedVersion   a .nac file of a newer format
         ├── Truncated            the file ends too early
         ├── ChecksumMismatch     bytes were changed after writing
         ├── InvalidField         a field holds a value that the format forbids
+        ├── CodesMismatch        entropy-coded bytes that do not give the codes they were made of
         └── ModelMismatch        the file was made by another model
 
 A message says what was got, what was expected and what to do; the command line prints it on one line and exits with 1.
@@ -33,8 +36,16 @@ class ArtifactError(CodecError):
     """A model folder that is missing, damaged or foreign."""
 
 
+class ParityError(ArtifactError):
+    """An exported model that does not compute what the trained one does."""
+
+
 class OutputError(CodecError):
     """An output that exists already or cannot be written."""
+
+
+class TrainingError(CodecError):
+    """A training run that cannot go on."""
 
 
 class BitstreamError(CodecError):
@@ -59,6 +70,10 @@ class ChecksumMismatch(BitstreamError):
 
 class InvalidField(BitstreamError):
     """A field holds a value that the format forbids."""
+
+
+class CodesMismatch(BitstreamError):
+    """The bytes of a packet are whole, yet do not decode to the codes that their encoder summed up."""
 
 
 class ModelMismatch(BitstreamError):

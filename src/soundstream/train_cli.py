@@ -1,89 +1,229 @@
-"""The commands that need PyTorch: train and export."""
+"""The commands that need PyTorch: train, train-report, export and release."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Column, Table
 
-from soundstream.errors import ConfigError
 from soundstream.extras import needs
+from soundstream.files import atomic_output
+from soundstream.train_display import Display, print_line
+
+if TYPE_CHECKING:
+    from soundstream.train.corpus import Corpus
+    from soundstream.train.report import RunLog
+
+StateOption = Annotated[
+    Path | None, typer.Option("--state", help="Also write a small checkpoint here, for `train --resume` elsewhere.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists already.")]
 
 
 def train(
-    run_file: Annotated[Path, typer.Argument(help="A run file, such as configs/base.toml.")],
+    run_file: Annotated[Path, typer.Argument(metavar="RUN_FILE", help="Settings, such as configs/base.toml.")],
     data: Annotated[
-        Path, typer.Option("--data", help="Folder tree of training audio; its first folders are categories.")
+        list[str],
+        typer.Option(
+            "--data",
+            metavar="[CATEGORY=]FOLDER",
+            help="Training audio; may be repeated. Its first folders are categories, unless one is named.",
+        ),
     ],
-    valid: Annotated[Path, typer.Option("--valid", help="Folder tree of validation audio, never trained on.")],
-    out: Annotated[Path, typer.Option("-o", "--output", help="Run folder: checkpoint/ and log.jsonl.")],
+    valid: Annotated[
+        list[str],
+        typer.Option("--valid", metavar="[CATEGORY=]FOLDER", help="Validation audio, never trained on; likewise."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="RUN", help="Folder for checkpoint/ and log.jsonl.")],
     resume: Annotated[
         Path | None,
         typer.Option("--resume", help="Checkpoint to go on from; the run folder's own if there is one."),
     ] = None,
     time_limit_s: Annotated[
-        float | None, typer.Option("--time-limit", help="Stop cleanly after this many seconds.")
+        float | None, typer.Option("--time-limit", metavar="SECONDS", help="Stop cleanly and save after this time.")
     ] = None,
     anneal_steps: Annotated[
         int | None,
-        typer.Option("--anneal", help="End after this many more steps, the learning rate falling to zero."),
+        typer.Option("--anneal", min=1, metavar="STEPS", help="Cool down: end after so many steps at falling rates."),
     ] = None,
-    validate_every_s: Annotated[float, typer.Option("--validate-every", help="Seconds between validations.")] = 600,
+    validate_every_s: Annotated[
+        float, typer.Option("--validate-every", metavar="SECONDS", help="Time between validations and saves.")
+    ] = 600,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, bf16 or fp32; auto is bf16 where the machine is fast at it.")
+    ] = "auto",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks: minutes at the start, faster steps on a GPU.")
+    ] = False,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")] = None,
 ) -> None:
-    """Train a codec, or go on with a run. Log lines go to stdout and to log.jsonl."""
+    """Train a codec, or go on with a run.
+
+    [dim]soundstream train configs/base.toml --data DATA --valid VALID -o runs/a[/dim] starts a run, and the same line
+    again goes on with it. Ctrl-C stops it after the step and saves. A cool-down, [dim]--anneal 2000[/dim], wants a run
+    folder of its own: [dim]-o runs/a-cool --resume runs/a/checkpoint[/dim].
+
+    Several GPUs: [dim]torchrun --nproc-per-node 4 --no-python soundstream train ...[/dim]
+
+    A terminal shows progress; a pipe gets the lines of log.jsonl. [dim]soundstream train-report[/dim] draws them.
+    """
     with needs("'soundstream[train]'"):
         import torch
 
         from soundstream.train import checkpoint
-        from soundstream.train.config import load_run
-        from soundstream.train.data import load_corpus
+        from soundstream.train.config import annealed, load_run
         from soundstream.train.loop import Trainer
     if threads:
         torch.set_num_threads(threads)
     found = resume or checkpoint.find(out / "checkpoint")
     state = checkpoint.load(found) if found else None
-    step = state.step if state else 0
-    changes = {"total_steps": step + anneal_steps, "decay_steps": anneal_steps} if anneal_steps else {}
-    config = load_run(run_file, **changes)
-    if state and state.config.codec != config.codec:
-        raise ConfigError(f"{found} holds another model than {run_file} describes")
-    corpora = {}
-    for folder in (data, valid):
-        corpora[folder] = load_corpus(folder, config.codec.sample_rate, _cache(folder, out), _counter(folder))
-        print(f"{folder}\n{corpora[folder].report()}", file=sys.stderr)
-    Trainer(config, corpora[data], corpora[valid], out, state).fit(time_limit_s, validate_every_s, _print_entry)
+    config = load_run(run_file)
+    if anneal_steps:
+        config = annealed(config, state.progress.step if state else 0, anneal_steps)
+    audio, held_out = (_load(folders, config.codec.sample_rate, out) for folders in (data, valid))
+    options: dict[str, Any] = {"device": device, "precision": precision, "compile": compiled}
+    trainer = Trainer(config, audio, held_out, out, state, **options)
+    if not sys.stdout.isatty():
+        trainer.fit(time_limit_s, validate_every_s, print_line)
+        return
+    with Display(trainer.step, config.total_steps, time_limit_s) as display:
+        trainer.fit(time_limit_s, validate_every_s, display.show)
+
+
+def train_report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; several are overlaid.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A folder for curves.png and summary.json, or a .png file.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON instead of tables.")] = False,
+    force: Force = False,
+) -> None:
+    """Draw the curves of training runs from their logs, and show the last validation.
+
+    [dim]soundstream train-report runs/a runs/b -o report[/dim] compares two runs. Works while they train.
+    """
+    with needs("'soundstream[plot]'"):
+        from soundstream.train import curves
+        from soundstream.train.report import read_log, summary
+    logs = [read_log(run) for run in runs]
+    text = json.dumps([summary(log) for log in logs], indent=2) + "\n"
+    picture = output if output.suffix.lower() == ".png" else output / "curves.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_output(picture, force) as file:
+        curves.draw(file, logs)
+    if picture != output:
+        with atomic_output(output / "summary.json", force) as file:
+            file.write(text.encode())
+    if as_json:
+        print(text, end="")
+        return
+    for log in logs:
+        _show_run(log)
 
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder of a run.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],
-    state: Annotated[
-        Path | None, typer.Option("--state", help="Also write a small checkpoint here, for `train --resume` elsewhere.")
+    state: StateOption = None,
+    portable: Annotated[
+        Path | None,
+        typer.Option("--portable", help="Also write a checkpoint of half the size that goes on with its moments."),
     ] = None,
 ) -> None:
-    """Write a trained model as an artifact: ONNX graphs, codebooks, config and model id."""
+    """Write a trained model as an artifact: ONNX graphs, codebooks, config and model id.
+
+    [dim]soundstream release[/dim] does the same and checks, measures and describes the model.
+    """
     with needs("'soundstream[train]'"):
         from soundstream.nn.export import export as write
         from soundstream.train import checkpoint as ckpt
     print(write(ckpt.load_model(checkpoint), output))
-    if state:
-        ckpt.save(state, ckpt.compact(ckpt.load(checkpoint)))
+    for folder, smaller in ((state, ckpt.compact), (portable, ckpt.portable)):
+        if folder:
+            ckpt.save(folder, smaller(ckpt.load(checkpoint)))
 
 
-def _cache(folder: Path, out: Path) -> Path:
-    return out.parent / "cache" / f"{folder.resolve().name}.npy"
+def release(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder of a run.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="ARTIFACT", help="Artifact folder to write.")],
+    valid: Annotated[Path, typer.Option("--valid", metavar="FOLDER", help="Validation audio, never trained on.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Check the export, but do not measure quality.")] = False,
+    codecs: Annotated[
+        str | None, typer.Option("--codecs", help="What to measure, as `soundstream eval` names it.")
+    ] = None,
+    metrics: Annotated[str | None, typer.Option("--metrics", help="Metrics, as for `soundstream eval`.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most clips of a class.")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; one a CPU core by default.")] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option("--work", metavar="FOLDER", help="Where measurements are kept; release/ in the run folder."),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", metavar="FOLDER", help="Also write quality.json and training.json here.")
+    ] = None,
+    sources: Annotated[
+        Path | None,
+        typer.Option("--sources", metavar="TSV", help="Table of data and licences; SOURCES.tsv beside VALID."),
+    ] = None,
+    notes: Annotated[
+        Path | None, typer.Option("--notes", metavar="MARKDOWN", help="What to say of the model's use and limits.")
+    ] = None,
+    state: StateOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the artifact that is there.")] = False,
+) -> None:
+    """Turn a checkpoint into an artifact to ship: export, parity check, measured quality, model card.
+
+    [dim]soundstream release runs/a/checkpoint -o models/a --valid VALID[/dim]
+
+    Where an artifact lies in the place already, both are measured on the same clips and compared; it is replaced only
+    with [dim]--force[/dim]. What was measured is kept, so that the same line again takes little time.
+    """
+    with needs("'soundstream[train]'" if quick else "'soundstream[train,eval]'"):
+        from soundstream.release import release as run
+
+        if not quick:
+            import soundstream.release.quality  # noqa: F401
+    plan = run.Plan(
+        checkpoint=checkpoint,
+        output=output,
+        valid=valid,
+        work=work or checkpoint.resolve().parent / "release",
+        codecs=None if quick else codecs or run.CODECS,
+        metrics=tuple(name.strip() for name in metrics.split(",")) if metrics else None,
+        limit=limit,
+        jobs=jobs or os.cpu_count() or 1,
+        results=results,
+        sources=sources,
+        notes=notes,
+        state=state,
+        force=force,
+    )
+    run.release(plan, say=partial(Console(stderr=True).print, soft_wrap=True))
 
 
-def _counter(folder: Path) -> Any:
-    from rich.console import Console
-    from rich.progress import Progress
+def _load(folders: list[str], sample_rate: int, out: Path) -> Corpus:
+    from soundstream.train.corpus import load_corpus
 
-    progress = Progress(console=Console(stderr=True), transient=True)
-    task = progress.add_task(f"reading {folder}", total=None)
+    names = "+".join(folder.rstrip("/").split("/")[-1] for folder in folders)
+    corpus = load_corpus(folders, sample_rate, out.parent / "cache" / f"{names}.npy", _counter(names))
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{', '.join(folders)}\n{corpus.report()}", file=sys.stderr)
+    return corpus
+
+
+def _counter(name: str) -> Callable[[int, int], None]:
+    progress = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    task = progress.add_task(f"reading {name}", total=None)
 
     def show(done: int, total: int) -> None:
         progress.update(task, completed=done, total=total)
@@ -92,5 +232,26 @@ def _counter(folder: Path) -> Any:
     return show
 
 
-def _print_entry(entry: dict[str, Any]) -> None:
-    print(json.dumps(entry), flush=True)
+def _show_run(log: RunLog) -> None:
+    """The last validation as tables, and events."""
+    console = Console()
+    if not log.validation:
+        console.print(f"{log.name}: no validation yet")
+        return
+    last = log.validation[-1]
+    right = [Column(name, justify="right") for name in ("codebooks in use", "SNR, dB", "log-mel", "perplexity", "dead")]
+    table = Table(*right, title=f"{log.name}, validation at step {last['step']:,}", title_justify="left")
+    for count in log.counts():
+        figures = [last.get(f"snr_db_{count}"), last.get(f"mel_log_{count}")]
+        books = [(last.get(name) or [])[count - 1 : count] for name in ("perplexity", "dead")]
+        table.add_row(str(count), *map(_cell, figures), *(_cell(book[0] if book else None) for book in books))
+    console.print(table)
+    console.print(f"effective rank {_cell(last.get('rank'))}, scale of the latents {_cell(last.get('latent_std'))}")
+    for event in log.events:
+        console.print(f"step {event['step']:,}: {event['event']}", markup=False, highlight=False)
+    if log.unreadable:
+        console.print(f"{log.unreadable} lines of the log cannot be read and are left out")
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:,}"

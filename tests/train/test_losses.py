@@ -1,15 +1,26 @@
+import math
+
 import pytest
 import torch
 
 from soundstream import mel
-from soundstream.train.losses import MelLoss, signal_to_noise_db, waveform_loss
+from soundstream.errors import ConfigError
+from soundstream.train.losses import (
+    LossConfig,
+    MelLoss,
+    PaperMelLoss,
+    aligned,
+    reconstruction_losses,
+    signal_to_noise_db,
+    waveform_loss,
+)
 from tiny import noise
 
 RATE = 24_000
 
 
-def mel_parts(target, decoded, **options):
-    loss = MelLoss(RATE)
+def mel_parts(target, decoded, kind=MelLoss, **options):
+    loss = kind(RATE)
     return loss(loss.spectra(target), loss.spectra(decoded), **options)
 
 
@@ -17,6 +28,8 @@ LOSSES = {
     "waveform": waveform_loss,
     "mel relative": lambda x, y: mel_parts(x, y)[0],
     "mel log": lambda x, y: mel_parts(x, y)[1],
+    "paper's mel amplitude": lambda x, y: mel_parts(x, y, PaperMelLoss)[0],
+    "paper's mel log": lambda x, y: mel_parts(x, y, PaperMelLoss)[1],
 }
 
 
@@ -88,6 +101,56 @@ def test_a_higher_floor_hides_quiet_differences():
     x, y = noise(1, 1, 4096, scale=1e-3), noise(1, 1, 4096, seed=1, scale=1e-3)
     assert mel_parts(x, y, floor=1.0)[1] == 0
     assert mel_parts(x, y, floor=1e-6)[1] > 0
+
+
+def test_the_papers_loss_is_its_formula():
+    x, y, floor = noise(2, 1, 4096), noise(2, 1, 4096, seed=1, scale=0.1), 1e-5
+    amplitude, log = mel_parts(x, y, PaperMelLoss, floor=floor)
+    spectra = zip(mel.WINDOWS, MelLoss(RATE).spectra(x), MelLoss(RATE).spectra(y), strict=True)
+    expected = [0.0, 0.0]
+    for window, a, b in spectra:
+        frames = [(p, q) for p, q in zip(a.flatten(0, 1), b.flatten(0, 1), strict=True)]
+        expected[0] += sum(float((p - q).abs().sum()) for p, q in frames) / len(frames)
+        norms = [float((p.clamp(min=floor).log() - q.clamp(min=floor).log()).norm()) for p, q in frames]
+        expected[1] += math.sqrt(window / 2) * sum(norms) / len(frames)
+    assert (float(amplitude), float(log)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [MelLoss, PaperMelLoss])
+def test_terms_and_parts_have_their_names(kind):
+    x, y = noise(2, 1, 4096), noise(2, 1, 4096, seed=1)
+    losses, parts = reconstruction_losses(kind(RATE), x, y, mel.FLOOR)
+    assert set(losses) == {"waveform", "mel"}
+    assert set(parts) == set(kind.names)
+    assert losses["mel"] == sum(parts.values())
+
+
+@pytest.mark.parametrize("delay", [0, 80])
+def test_decoded_audio_that_lags_is_compared_sample_on_sample(delay):
+    x = noise(2, 1, 4096)
+    late = torch.cat([torch.zeros(2, 1, delay), x], dim=-1)[..., :4096]
+    target, decoded = aligned(x, late, delay)
+    assert target.shape[-1] == 4096 - delay
+    assert torch.equal(target, decoded)
+
+
+def test_the_weights_move_from_waveform_to_mel():
+    config = LossConfig(shift_steps=(2, 6), waveform_weight=(0.8, 0.4), mel_weight=(0.2, 0.6), mel_floor=(0.3, 0.1))
+    expected = {0: (0.8, 0.2, 0.3), 2: (0.8, 0.2, 0.3), 4: (0.6, 0.4, 0.2), 6: (0.4, 0.6, 0.1), 100: (0.4, 0.6, 0.1)}
+    for step, values in expected.items():
+        weights = config.weights(step)
+        assert (weights["waveform"], weights["mel"], config.floor(step)) == pytest.approx(values)
+        assert (weights["adversarial"], weights["feature"]) == (config.adversarial_weight, config.feature_weight)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"mel": "log"}, {"balancer_decay": 1.0}, {"mel_weight": (1.0,)}, {"waveform_weight": (-1.0, 0.0)}],
+    ids=str,
+)
+def test_a_setting_out_of_range_is_named(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        LossConfig(**wrong)
 
 
 def test_the_loss_has_nothing_to_save_in_a_checkpoint():

@@ -1,14 +1,18 @@
 import dataclasses
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import tiny
+from soundstream.config import SpectralConfig
 from soundstream.errors import ConfigError
-from soundstream.train.config import TrainConfig, load_run
+from soundstream.train.config import TrainConfig, annealed, load_run
+from soundstream.train.crops import DataConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+FILES = sorted(CONFIGS.glob("*.toml"))
 
 
 @pytest.fixture
@@ -21,7 +25,25 @@ def run_file(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.name)
+def flat(config):
+    """Every setting by its path, such as `codec.latent_dim`."""
+    found = {}
+    for name, value in config.to_dict().items():
+        table = name in ("codec", "data", "loss", "discriminator", "optimizer")
+        found |= {f"{name}.{key}": item for key, item in value.items()} if table else {name: value}
+    return found
+
+
+def difference(path):
+    """Settings of a run file that are not those of the base file."""
+    base = flat(load_run(CONFIGS / "base.toml"))
+    return {name: value for name, value in flat(load_run(path)).items() if base.get(name) != value}
+
+
+# the run files of the repository
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_run_file_of_the_repository_loads(path):
     assert isinstance(load_run(path), TrainConfig)
 
@@ -30,36 +52,103 @@ def test_the_base_file_says_what_the_defaults_say():
     assert load_run(CONFIGS / "base.toml") == TrainConfig()
 
 
+def named(path):
+    """Settings that a run file itself holds."""
+    data = tomllib.loads(path.read_text())
+    tables = {name: value for name, value in data.items() if isinstance(value, dict)}
+    plain = set(data) - set(tables) - {"include"}
+    return plain | {f"{name}.{key}" for name, table in tables.items() for key in table}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem not in ("base", "16-16")], ids=lambda p: p.name)
+def test_a_run_file_holds_only_its_difference_from_base(path):
+    config = load_run(path)
+    stated = named(path) - {"codec.encoder_channels", "codec.decoder_channels"}
+    if config.codec.family != TrainConfig().codec.family:
+        stated = {name for name in stated if not name.startswith("codec.")}
+    assert stated <= set(difference(path))
+
+
+@pytest.mark.parametrize("name", ["16-16", "16-32", "32-32"])
+def test_a_size_changes_nothing_but_the_channels(name):
+    encoder, decoder = map(int, name.split("-"))
+    codec = load_run(CONFIGS / f"{name}.toml").codec
+    assert (codec.encoder_channels, codec.decoder_channels) == (encoder, decoder)
+    assert set(difference(CONFIGS / f"{name}.toml")) <= {"codec.encoder_channels", "codec.decoder_channels"}
+
+
+def test_the_papers_run_has_its_set():
+    run = load_run(CONFIGS / "paper.toml")
+    codec, weights = run.codec, run.loss.weights(0)
+    sizes = codec.encoder_channels, codec.decoder_channels, codec.latent_dim, codec.num_quantizers
+    assert sizes == (32, 32, 256, 8)
+    assert (run.discriminator.kind, run.loss.mel, run.loss.balance) == ("soundstream", "paper", False)
+    assert weights == {"waveform": 0, "mel": 1, "adversarial": 1, "feature": 100}
+    assert not run.loss.relative_features
+
+
+# includes
+
+
 def test_a_file_holds_only_its_difference_from_the_one_that_it_includes(run_file):
-    run_file("seed = 3\nbatch_size = 4\n[codec]\nlatent_dim = 64\nencoder_channels = 8", "base.toml")
-    config = load_run(run_file('include = "base.toml"\nbatch_size = 5\n[codec]\nlatent_dim = 32'))
-    assert (config.seed, config.batch_size) == (3, 5)
+    run_file("seed = 3\n[data]\nbatch_size = 4\n[codec]\nlatent_dim = 64\nencoder_channels = 8", "base.toml")
+    config = load_run(run_file('include = "base.toml"\n[data]\ncrop_frames = 50\n[codec]\nlatent_dim = 32'))
+    assert (config.seed, config.data.batch_size, config.data.crop_frames) == (3, 4, 50)
     assert (config.codec.latent_dim, config.codec.encoder_channels) == (32, 8)
 
 
 def test_includes_may_be_nested(run_file):
-    run_file("seed = 3\nbatch_size = 4", "a.toml")
-    run_file('include = "a.toml"\nbatch_size = 5', "b.toml")
-    config = load_run(run_file('include = "b.toml"\ncrop_frames = 6'))
-    assert (config.seed, config.batch_size, config.crop_frames) == (3, 5, 6)
+    run_file("seed = 3\n[data]\nbatch_size = 4", "a.toml")
+    run_file('include = "a.toml"\n[data]\nbatch_size = 5', "b.toml")
+    config = load_run(run_file('include = "b.toml"\n[data]\ncrop_frames = 60'))
+    assert (config.seed, config.data.batch_size, config.data.crop_frames) == (3, 5, 60)
 
 
-def test_changes_come_last(run_file):
-    assert load_run(run_file("total_steps = 10"), total_steps=20).total_steps == 20
+def test_a_codec_of_another_family_takes_the_place_of_the_whole_table(run_file):
+    run_file("[codec]\nlatent_dim = 64\nencoder_channels = 8", "base.toml")
+    config = load_run(run_file('include = "base.toml"\n[codec]\nfamily = "spectral"\nencoder_width = 32'))
+    assert config.codec == SpectralConfig(encoder_width=32)
+
+
+def test_changes_come_last_and_keep_the_rest_of_their_table(run_file):
+    path = run_file("total_steps = 10\n[optimizer]\nclip_norm = 3.0")
+    config = load_run(path, total_steps=20, optimizer={"decay_steps": 5})
+    assert (config.total_steps, config.optimizer.decay_steps, config.optimizer.clip_norm) == (20, 5, 3.0)
+
+
+def test_a_cool_down_ends_soon_with_a_rate_of_zero():
+    config = annealed(TrainConfig(), step=4000, steps=500)
+    assert config.total_steps == 4500
+    rates = [config.optimizer.rate(1.0, step, 0, config.total_steps) for step in (4000, 4250, 4500)]
+    assert rates == [1.0, 0.5, 0.0]
+
+
+# mistakes
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("learning_rat = 1e-3", "unknown training setting learning_rat"),
-        ("[codec]\nbins = 3", "unknown codec setting bins"),
-        ("batch_size = 0", "batch_size is 0"),
+        ("[optimizer]\nlearning_rat = 1e-3", "unknown optimizer setting learning_rat"),
+        ("[codec]\nbins = 3", "unknown seanet setting bins"),
+        ("[data]\nbatch_size = 0", "batch_size is 0"),
         ("[codec]\nlatent_dim = 0", "latent_dim is 0"),
-        ("batch_size =", "not a valid run file"),
-        ('batch_size = "8"', "batch_size"),
+        ("[data]\nbatch_size =", "not a valid run file"),
+        ('[data]\nbatch_size = "8"', "batch_size"),
+        ("[loss]\nbalance = 1", "balance is 1"),
+        ("seed = true", "seed is True"),
+        ('[loss]\nmel = "linear"', "mel is 'linear'"),
+        ("[optimizer]\nbetas = [0.9]", "betas"),
+        ("[optimizer]\nlearning_rate = 0", "learning_rate is 0"),
+        ("ema_decay = 1.0", "ema_decay is 1.0"),
+        ("discriminator_every = 0", "discriminator_every is 0"),
+        ("discriminator_crop_frames = 39", "they need 7 to 38"),
+        ("[data]\ncrop_frames = 5", "they need 7 to 5"),
         ('include = "absent.toml"', r"absent\.toml"),
         ('include = "run.toml"', "include"),
         ("codec = 3", "codec"),
+        ("loss = 3", "loss is 3"),
     ],
 )
 def test_a_mistake_in_a_run_file_is_named(run_file, text, message):
@@ -67,11 +156,18 @@ def test_a_mistake_in_a_run_file_is_named(run_file, text, message):
         load_run(run_file(text))
 
 
+def test_crops_may_be_short_in_a_run_without_discriminators(run_file):
+    config = load_run(run_file("adversarial_from_step = 10\ntotal_steps = 10\n[data]\ncrop_frames = 5"))
+    assert not config.is_adversarial
+
+
 def test_a_missing_run_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot read run file .*absent\.toml"):
         load_run(tmp_path / "absent.toml")
 
 
-def test_a_config_comes_back_from_json():
-    config = dataclasses.replace(tiny.RUN, category_weights={"speech": 2.0}, gain_db=(-3.0, 0.0))
+@pytest.mark.parametrize("codec", tiny.CONFIGS, ids=lambda codec: codec.family)
+def test_a_config_comes_back_from_json(codec):
+    data = DataConfig(category_weights={"speech": 2.0}, gain_db=(-3.0, 0.0))
+    config = dataclasses.replace(tiny.RUN, codec=codec, data=data)
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config

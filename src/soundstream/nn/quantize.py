@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from soundstream.nn import processes
+
 DECAY = 0.99
 """Share of the usage statistics that is kept at each training step."""
 DEAD_USAGE = 2.0
@@ -31,8 +33,8 @@ class LatentNormalizer(nn.Module):
 
     Without it the scale of the latents drifts in training until the codebooks cannot follow: larger latents make the
     quantization error smaller for as long as codebooks and running figures lag behind. So the values come from the
-    running figures, while gradients pass through those of the batch, which takes scale and offset out of them. At
-    inference it is a fixed affine map, which export folds into the FiLM layer before it.
+    running figures, while gradients pass through those of the batch, over all processes, which takes scale and offset
+    out of them. At inference it is a fixed affine map, which export folds into the FiLM layer before it.
 
     Source: the gradient is that of batch renormalization (Ioffe, 2017); the paper does not say how it keeps the scale.
     """
@@ -48,8 +50,8 @@ class LatentNormalizer(nn.Module):
         if not self.training:
             return (x - self.mean[:, None, None]) / self.std
         x = x.float()
-        mean = x.mean(dim=(0, 2, 3))
-        std = (x - mean[:, None, None]).square().mean().sqrt() + 1e-6
+        mean = processes.mean(x.mean(dim=(0, 2, 3)))
+        std = processes.mean((x - mean[:, None, None]).square().mean()).sqrt() + 1e-6
         with torch.no_grad():
             self.mean.lerp_(mean, 1 - DECAY)
             self.std.lerp_(std, 1 - DECAY)
@@ -63,7 +65,8 @@ class ResidualVectorQuantizer(nn.Module):
     In training, codebooks follow exponential moving averages of the vectors assigned to them. Every example trains all
     codebooks, while its decoder input uses only as many as quantizer dropout gave it. `usage` is the discounted count
     of vectors assigned to an entry (about the last 100 steps); an entry below 2 is replaced by a random vector of the
-    batch and its statistics start afresh.
+    batch and its statistics start afresh. Counts, sums and the vectors drawn are those of the whole batch, so that
+    the codebooks of several processes stay the same. All of it is computed in float32 whatever autocast says.
 
     Source: SoundStream (Zeghidour et al., 2021), section III-C and Algorithm 1. Differs: equal distances go to the
     lower index; `usage` is a discounted sum, not an average, so that it serves batches of some hundred vectors.
@@ -83,21 +86,32 @@ class ResidualVectorQuantizer(nn.Module):
         self, latents: Float[Tensor, "batch latent_dim frames"], num_quantizers: Int[Tensor, " batch"]
     ) -> Quantized:
         """Quantize each example with its own number of codebooks (quantizer dropout)."""
-        residual = latents.detach().float().transpose(1, 2)
-        quantized = torch.zeros_like(residual)
-        codes = []
-        for q in range(len(self.codebooks)):
-            index = self.nearest(residual, q)
-            entries = self.codebooks[q][index]
+        with torch.autocast(latents.device.type, enabled=False):
+            codes, residuals = self._search(latents.detach().float().transpose(1, 2), len(self.codebooks))
+            used = torch.arange(len(self.codebooks), device=latents.device) < num_quantizers[:, None]
+            quantized = (self._entries(codes) * used[..., None, None]).sum(1).transpose(1, 2)
             if self.training:
-                self._follow(q, residual.flatten(0, 1), index.flatten())
-            quantized += entries * (q < num_quantizers)[:, None, None]
-            residual = residual - entries
-            codes.append(index)
-        quantized = quantized.transpose(1, 2)
+                self._follow(residuals, codes)
         error = (latents.float() - quantized).square().mean(dim=(1, 2))
         commitment = (error + 1e-9).sqrt().sum()
-        return Quantized(latents + (quantized - latents).detach(), torch.stack(codes, dim=1), commitment)
+        return Quantized(latents + (quantized - latents).detach(), codes, commitment)
+
+    def _search(
+        self, vectors: Float[Tensor, "batch frames latent_dim"], num_quantizers: int
+    ) -> tuple[Int[Tensor, "batch num_quantizers frames"], Float[Tensor, "num_quantizers batch frames latent_dim"]]:
+        """Codes of the first codebooks, and what each of them was to quantize."""
+        residual, residuals, codes = vectors, [], []
+        for q in range(num_quantizers):
+            residuals.append(residual)
+            codes.append(self.nearest(residual, q))
+            residual = residual - self.codebooks[q][codes[-1]]
+        return torch.stack(codes, dim=1), torch.stack(residuals)
+
+    def _entries(
+        self, codes: Int[Tensor, "batch num_quantizers frames"]
+    ) -> Float[Tensor, "batch num_quantizers frames latent_dim"]:
+        """The entries that the codes name."""
+        return torch.stack([self.codebooks[q][codes[:, q]] for q in range(codes.shape[1])], dim=1)
 
     def nearest(self, vectors: Float[Tensor, "*shape latent_dim"], q: int) -> Int[Tensor, "*shape"]:
         """Index of the entry of codebook `q` that is nearest to each vector."""
@@ -109,32 +123,44 @@ class ResidualVectorQuantizer(nn.Module):
         self, latents: Float[Tensor, "batch latent_dim frames"], num_quantizers: int
     ) -> Int[Tensor, "batch num_quantizers frames"]:
         """Codes of the first `num_quantizers` codebooks."""
-        residual = latents.transpose(1, 2)
-        codes = []
-        for q in range(num_quantizers):
-            codes.append(self.nearest(residual, q))
-            residual = residual - self.codebooks[q][codes[-1]]
-        return torch.stack(codes, dim=1)
+        return self._search(latents.transpose(1, 2), num_quantizers)[0]
 
     def decode(self, codes: Int[Tensor, "batch num_quantizers frames"]) -> Float[Tensor, "batch latent_dim frames"]:
         """Sum of the entries that the codes name."""
-        entries = [self.codebooks[q][codes[:, q]] for q in range(codes.shape[1])]
-        return torch.stack(entries).sum(0).transpose(1, 2)
+        return self._entries(codes).sum(1).transpose(1, 2)
 
     @torch.no_grad()
-    def _follow(self, q: int, vectors: Tensor, index: Tensor) -> None:
-        self.usage[q] *= DECAY
-        self.sums[q] *= DECAY
-        self.usage[q].index_add_(0, index, torch.ones_like(index, dtype=torch.float32))
-        self.sums[q].index_add_(0, index, vectors)
-        self._replace_dead(q, vectors)
-        self.codebooks[q] = self.sums[q] / self.usage[q][:, None]
+    def _follow(
+        self,
+        residuals: Float[Tensor, "num_quantizers batch frames latent_dim"],
+        codes: Int[Tensor, "batch num_quantizers frames"],
+    ) -> None:
+        number, size, dim = self.codebooks.shape
+        index = (codes + size * torch.arange(number, device=codes.device)[:, None]).transpose(0, 1).flatten()
+        counts = (
+            torch.zeros_like(self.usage).flatten().index_add_(0, index, torch.ones_like(index, dtype=torch.float32))
+        )
+        sums = torch.zeros_like(self.sums).flatten(0, 1).index_add_(0, index, residuals.reshape(-1, dim))
+        self.usage.mul_(DECAY).add_(processes.total(counts).view_as(self.usage))
+        self.sums.mul_(DECAY).add_(processes.total(sums).view_as(self.sums))
+        self._replace_dead(residuals)
+        self.codebooks.copy_(self.sums / self.usage[..., None])
 
-    def _replace_dead(self, q: int, vectors: Tensor) -> None:
-        dead = (self.usage[q] < DEAD_USAGE)[:, None]
-        fresh = vectors[torch.randint(len(vectors), (len(dead),), device=vectors.device)]
-        self.sums[q] = torch.where(dead, fresh * 2 * DEAD_USAGE, self.sums[q])
-        self.usage[q] = torch.where(dead[:, 0], torch.full_like(self.usage[q], 2 * DEAD_USAGE), self.usage[q])
+    def _replace_dead(self, residuals: Tensor) -> None:
+        dead = self.usage < DEAD_USAGE
+        fresh = self._drawn(residuals) * 2 * DEAD_USAGE
+        self.sums.copy_(torch.where(dead[..., None], fresh, self.sums))
+        self.usage.masked_fill_(dead, 2 * DEAD_USAGE)
+
+    def _drawn(self, residuals: Tensor) -> Tensor:
+        """A random vector of the whole batch for each entry; each process gives those that it holds."""
+        number, batch, frames, _ = residuals.shape
+        draw = torch.randint(processes.count() * batch * frames, self.usage.shape, device=residuals.device)
+        example, frame = draw // frames, draw % frames
+        here = example % processes.count() == processes.rank()
+        codebook = torch.arange(number, device=residuals.device)[:, None]
+        vectors = residuals[codebook, example // processes.count(), frame]
+        return processes.total(torch.where(here[..., None], vectors, torch.zeros_like(vectors)))
 
     @torch.no_grad()
     def fit(self, vectors: Float[Tensor, "vectors latent_dim"]) -> None:

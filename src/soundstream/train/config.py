@@ -6,57 +6,75 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from soundstream.config import CodecConfig
+from soundstream.config import CodecConfig, SeanetConfig
 from soundstream.errors import ConfigError
+from soundstream.train.crops import DataConfig
+from soundstream.train.discriminators import DiscriminatorConfig
+from soundstream.train.losses import LossConfig
+from soundstream.train.optimizer import OptimizerConfig
+
+Table = TypeVar("Table")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides a training run."""
 
-    codec: CodecConfig = field(default_factory=CodecConfig)
+    codec: CodecConfig = field(default_factory=SeanetConfig)
     """The model."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """What it hears."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """What it is judged by."""
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    """Who judges in the adversarial phase."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How it follows."""
     seed: int = 0
     """Start of every random draw; each step derives its own from it, so that a resumed run repeats exactly."""
-    batch_size: int = 8
-    """Crops per step."""
-    crop_frames: int = 38
-    """Length of a crop in frames."""
-    category_weights: dict[str, float] = field(default_factory=lambda: {"speech": 0.55, "music": 0.25, "ambient": 0.2})
-    """Share of crops from each top folder of the data; folders not named here weigh 1."""
-    gain_db: tuple[float, float] = (-12.0, 6.0)
-    """Range of the random gain; crops are kept below full scale."""
-    learning_rate: float = 1e-3
-    """Rate of AdamW between warm-up and decay."""
-    betas: tuple[float, float] = (0.9, 0.99)
-    """AdamW's averaging of gradients and their squares."""
-    warmup_steps: int = 100
-    """Steps over which the rate rises from zero."""
     total_steps: int = 1_000_000
     """The run ends here."""
-    decay_steps: int = 0
-    """Steps before the end over which the rate falls linearly to zero."""
     quantize_from_step: int = 300
     """Until here the quantizer is bypassed; then k-means starts the codebooks."""
     kmeans_batches: int = 40
     """Batches whose latents start the codebooks."""
-    shift_steps: tuple[int, int] = (400, 2000)
-    """Between these steps the gradient moves from waveform to mel."""
-    waveform_share: tuple[float, float] = (0.85, 0.25)
-    """Share of the waveform loss in the gradient of the output, before and after the shift; mel has the rest."""
-    mel_floor: tuple[float, float] = (1e-3, 1e-4)
-    """Amplitude under which the mel loss does not look, before and after the shift."""
-    commitment_weight: float = 0.03
-    """Pull of the latents to their quantized values; a strong one favours few codebooks, a weak one many."""
-    clip_norm: float = 10.0
-    """Largest norm of the generator's gradient."""
+    adversarial_from_step: int = 10_000
+    """From here the discriminators take part; a run that ends before has none."""
+    discriminator_warmup_steps: int = 500
+    """Steps that the discriminators learn before the generator follows them."""
+    discriminator_every: int = 1
+    """The discriminators take part in every n-th step; the others are reconstruction alone."""
+    discriminator_crop_frames: int = 0
+    """Length in frames of the random part of each crop that the discriminators hear; 0 is the whole."""
+    ema_decay: float = 0.999
+    """Share of the past in the moving average of the generator, which is what is validated and exported; 0 is none."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "crop_frames", "total_steps", "kmeans_batches"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least {least}")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay is {self.ema_decay}; expected 0 to less than 1")
+        if self.is_adversarial:
+            self._check_judged_length()
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether the run has discriminators."""
+        return self.adversarial_from_step < self.total_steps
+
+    def _check_judged_length(self) -> None:
+        hop, crop = self.codec.hop_length, self.data.crop_frames
+        most = (crop * hop - self.codec.delay_samples) // hop
+        frames = self.discriminator_crop_frames
+        needed = self.discriminator.min_samples(self.codec.sample_rate)
+        if frames > most or (frames or most) * hop < needed:
+            raise ConfigError(
+                f"the discriminators hear {frames or most} frames of crops of {crop} (discriminator_crop_frames, "
+                f"crop_frames); they need {-(-needed // hop)} to {most}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -69,26 +87,66 @@ class TrainConfig:
         Raises:
             ConfigError: a key is unknown or a value is out of range.
         """
-        unknown = set(data) - {f.name for f in dataclasses.fields(cls)}
-        if unknown:
-            raise ConfigError(f"unknown training setting {', '.join(sorted(unknown))}")
-        for name, default in cls().to_dict().items():
-            if name in data and not isinstance(data[name], _LIKE.get(type(default), type(default))):
-                raise ConfigError(f"{name} is {data[name]!r}; expected something like {default!r}")
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**(plain | {"codec": CodecConfig.from_dict(data.get("codec", {}))}))
+        tables: dict[str, Any] = {name: _table(kind, data.get(name, {}), name) for name, kind in _TABLES.items()}
+        codec = CodecConfig.from_dict(data.get("codec", {}))
+        plain = {name: value for name, value in data.items() if name not in {*_TABLES, "codec"}}
+        return dataclasses.replace(_table(cls, plain, "training"), codec=codec, **tables)
 
 
 def load_run(path: Path, **changes: Any) -> TrainConfig:
     """Read a run file; `include` names the file, beside it, whose settings it changes; `changes` come last.
 
+    Args:
+        changes: settings of the top level, and tables as dictionaries of the settings that change.
     Raises:
         ConfigError: the file is missing, no TOML, or holds an unknown setting.
     """
-    return TrainConfig.from_dict(_read(path) | changes)
+    return TrainConfig.from_dict(_merged(_read(path), changes))
 
 
+def annealed(config: TrainConfig, step: int, steps: int) -> TrainConfig:
+    """The same run, ending `steps` after `step` with rates that fall to zero: a cool-down branch."""
+    optimizer = dataclasses.replace(config.optimizer, decay_steps=steps)
+    return dataclasses.replace(config, total_steps=step + steps, optimizer=optimizer)
+
+
+_TABLES: dict[str, type] = {
+    "data": DataConfig,
+    "loss": LossConfig,
+    "discriminator": DiscriminatorConfig,
+    "optimizer": OptimizerConfig,
+}
+_LEAST = {
+    "total_steps": 1,
+    "kmeans_batches": 1,
+    "adversarial_from_step": 0,
+    "discriminator_warmup_steps": 0,
+    "discriminator_every": 1,
+    "discriminator_crop_frames": 0,
+}
 _LIKE: dict[type, tuple[type, ...]] = {float: (int, float), tuple: (tuple, list)}
+
+
+def _table(kind: type[Table], data: Any, name: str) -> Table:
+    """A dataclass of settings from plain data; every setting has a default, whose type it must have."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{name} is {data!r}; expected a table of names and values")
+    defaults = vars(kind())
+    unknown = set(data) - set(defaults)
+    if unknown:
+        raise ConfigError(f"unknown {name} setting {', '.join(sorted(unknown))}")
+    for key, value in data.items():
+        expected = _LIKE.get(type(defaults[key]), (type(defaults[key]),))
+        if not isinstance(value, expected) or isinstance(value, bool) != isinstance(defaults[key], bool):
+            raise ConfigError(f"{key} is {value!r}; expected something like {defaults[key]!r}")
+    return kind(**{key: _as(defaults[key], value) for key, value in data.items()})
+
+
+def _as(default: Any, value: Any) -> Any:
+    """Lists as tuples and whole numbers as fractions, where the default is one."""
+    if isinstance(value, list | tuple):
+        return tuple(_as(default[0] if default else None, item) for item in value)
+    return float(value) if isinstance(default, float) else value
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -101,5 +159,20 @@ def _read(path: Path) -> dict[str, Any]:
     if path.parent / data.get("include", "") == path:
         raise ConfigError(f"{path} includes itself; include names another file")
     base = _read(path.parent / data.pop("include")) if "include" in data else {}
-    codec = data.get("codec", {})
-    return base | data | {"codec": base.get("codec", {}) | codec if isinstance(codec, dict) else codec}
+    return _merged(base, data)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings with changes, inside tables one by one; a codec of another family takes the place of the whole table."""
+    merged = base | changes
+    for name in base.keys() & changes.keys():
+        if isinstance(base[name], dict) and isinstance(changes[name], dict):
+            merged[name] = base[name] | changes[name]
+    codec = changes.get("codec")
+    if isinstance(codec, dict) and "family" in codec and codec["family"] != _family(base):
+        merged["codec"] = codec
+    return merged
+
+
+def _family(data: dict[str, Any]) -> Any:
+    return data.get("codec", {}).get("family", SeanetConfig.family)

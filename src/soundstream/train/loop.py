@@ -1,8 +1,10 @@
-"""The training loop: setup, data, model, resume, steps, validation, checkpoints."""
+"""The training loop: setup, resume, steps, guard, log, validation, checkpoints."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import signal
 import threading
 import time
@@ -12,25 +14,50 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from soundstream.nn.model import SoundStream
+from soundstream.errors import ConfigError, TrainingError
+from soundstream.nn import processes
 from soundstream.train import checkpoint as ckpt
-from soundstream.train.balancer import balanced_gradient
 from soundstream.train.config import TrainConfig
-from soundstream.train.data import Corpus, Crops, fixed_clips
-from soundstream.train.losses import MelLoss, signal_to_noise_db, waveform_loss
+from soundstream.train.corpus import Corpus, fixed_clips
+from soundstream.train.crops import Crops
+from soundstream.train.launch import check_batch, join
+from soundstream.train.learner import Figures, Learner
+from soundstream.train.precision import choose_precision
+from soundstream.train.validation import Validator
 
 LOG_EVERY_STEPS = 25
+"""Figures stay on the device until then; several processes agree then on whether to stop."""
+KEEP_EVERY_STEPS = 100
+"""Steps after which the state is kept to step back to, if all figures since the last one were finite."""
+ATTEMPTS = 5
+"""Times in a row that a run steps back to the same state before it gives up."""
+
 Log = dict[str, Any]
+Report = Callable[[Log], None]
 
 
 class Trainer:
-    """Everything that a run owns: model, optimizer, data, step and log.
+    """A run: what learns, its data, its guard and its folder.
 
-    The run folder holds `checkpoint/` (the newest state) and `log.jsonl`: a line of training figures every 25 steps,
-    a line of validation figures at each validation.
+    The run folder holds `checkpoint/` (the newest state), `audio/` (decoded clips) and `log.jsonl`: a line of training
+    figures every 25 steps, a line of validation figures at each validation, a line `event` for what else happens.
+
+    Figures that are not finite make the run step back to the last sound state and go on with other batches.
+
+    Under `torchrun` every process makes a Trainer; only the first one writes. Each trains on every n-th example of the
+    batches that a single process would draw.
+
+    Args:
+        train: audio at the codec's rate.
+        valid: the same, of which some clips are decoded at each validation.
+        run: folder to write to.
+        resume: state to go on from.
+        device: `auto`, `cpu` or `cuda`.
+        precision: `auto`, `bf16` or `fp32`; see `soundstream.train.precision`.
+        compile: compile the networks, which takes minutes and pays on a GPU.
+    Raises:
+        ConfigError: the state to resume is that of another model, or a setting does not fit data or machine.
     """
 
     def __init__(
@@ -40,125 +67,166 @@ class Trainer:
         valid: Corpus,
         run: Path,
         resume: ckpt.Checkpoint | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        compile: bool = False,
     ) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.run, self.step, self.warm_from = config, run, 0, 0
-        self.crops = Crops(train, config)
-        self.valid = fixed_clips(valid, seconds=2.0, per_category=5)
-        self.model = SoundStream(config.codec)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=0.0
-        )
-        self.mel = MelLoss(config.codec.sample_rate)
-        if resume:
-            self.model.load_state_dict(resume.model)
-            ckpt.restore_optimizer(self.model, self.optimizer, resume.optimizer)
-            self.step = resume.step
-            self.warm_from = 0 if resume.optimizer else resume.step
-        run.mkdir(parents=True, exist_ok=True)
+        if resume and resume.codec != config.codec:
+            raise ConfigError(f"the state to resume holds another model ({resume.codec}) than the run ({config.codec})")
+        self.config, self.run = config, run
+        self.precision = choose_precision(join(device), precision)
+        check_batch(config.data.batch_size, processes.count())
+        crops = Crops(train, config.data, config.codec, config.seed, self.precision.device)
+        self.validator = Validator(fixed_clips(valid, seconds=2.0, per_category=5), config.codec)
+        self.learner = Learner(config, crops, self.precision)
+        self.remarks = self.learner.restore(resume) if resume else []
+        if compile:
+            self.learner.compile()
+        self.kept, self.failures = self.learner.state().clone(), 0
+        self.watched = torch.zeros((), device=self.precision.device)
+        if processes.rank() == 0:
+            run.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.learner.progress.step
 
     def fit(
         self,
         time_limit_s: float | None = None,
         validate_every_s: float = 600,
-        report: Callable[[Log], None] = lambda entry: None,
+        report: Report = lambda entry: None,
     ) -> None:
-        """Train until the last step, the time limit or a signal; validate and save now and then, and at the end."""
+        """Train until the last step, the time limit or a signal; validate and save now and then, and at the end.
+
+        Args:
+            report: called with every log line.
+        Raises:
+            TrainingError: figures are not finite, time and again.
+        """
         start = saved = time.monotonic()
+        self.looked = (self.step, start)
+        for event in (f"training on {self._place()}", *self.remarks):
+            self._event(event, report)
         with _stop_signals() as stop:
-            while self.step < self.config.total_steps and not stop.is_set():
-                if time_limit_s is not None and time.monotonic() - start > time_limit_s:
+            while self.step < self.config.total_steps:
+                late = time_limit_s is not None and time.monotonic() - start > time_limit_s
+                if self._agree(late or stop.is_set()):
                     break
-                begun = time.monotonic()
-                entry = self.train_step()
-                if self.step % LOG_EVERY_STEPS == 0:
-                    self._log(entry | {"seconds": round(time.monotonic() - begun, 3)}, report)
-                if time.monotonic() - saved > validate_every_s:
-                    self.validate_and_save(report)
-                    saved = time.monotonic()
+                figures = self.train_step()
+                due = time.monotonic() - saved > validate_every_s
+                if self.step % LOG_EVERY_STEPS == 0 or (due and processes.count() == 1):
+                    sound = self._look(figures, report)
+                    if due and sound:
+                        self.validate_and_save(report)
+                        saved = time.monotonic()
+            self._guard(report)
             self.validate_and_save(report)
 
-    def train_step(self) -> Log:
-        """One step: draw, code, compare, follow the gradient."""
-        config = self.config
-        torch.manual_seed(config.seed + self.step)
-        if self.step == config.quantize_from_step:
-            self._start_codebooks()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step, self.warm_from)
-        target = self.crops.draw(self.step)
-        output = self.model.train()(target, self._quantizer_dropout(len(target)))
-        decoded = output.audio.detach().requires_grad_()
-        losses, parts = self._losses(target, decoded)
-        gradient, norms = balanced_gradient(losses, self._shares(), decoded)
-        self.optimizer.zero_grad()
-        ((output.audio * gradient).sum() + config.commitment_weight * output.commitment).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
-        self.optimizer.step()
-        self.step += 1
-        parts |= {"commitment": float(output.commitment.detach()), "gradient_norm": float(norm)}
-        return {"step": self.step, **parts, **{f"gradient_{name}": value for name, value in norms.items()}}
+    def train_step(self) -> Figures:
+        """One step; its figures are watched for the guard."""
+        figures = self.learner.step()
+        self.watched += torch.stack(list(figures.values())).sum()
+        return figures
 
-    def _quantizer_dropout(self, batch: int) -> Tensor | None:
-        if self.step < self.config.quantize_from_step:
-            return None
-        return torch.randint(1, self.config.codec.num_quantizers + 1, (batch,))
+    def _place(self) -> str:
+        threads = f", {torch.get_num_threads()} threads" if self.precision.device.type == "cpu" else ""
+        several = f", {processes.count()} processes" if processes.count() > 1 else ""
+        return f"{self.precision}{threads}{several}"
 
-    def _losses(self, target: Tensor, decoded: Tensor) -> tuple[dict[str, Tensor], dict[str, float]]:
-        with torch.no_grad():
-            spectra = self.mel.spectra(target)
-        waveform = waveform_loss(target, decoded)
-        relative, log = self.mel(spectra, self.mel.spectra(decoded), self._shifted(self.config.mel_floor))
-        parts = {"waveform": waveform.item(), "mel_relative": relative.item(), "mel_log": log.item()}
-        return {"waveform": waveform, "mel": relative + log}, parts
+    def _agree(self, wish: bool) -> bool:
+        """Whether to stop: at once with one process, with several at the steps where figures are looked at."""
+        if processes.count() == 1:
+            return wish
+        if self.step % LOG_EVERY_STEPS:
+            return False
+        return bool(processes.total(torch.tensor(float(wish), device=self.precision.device)) > 0)
 
-    def _shares(self) -> dict[str, float]:
-        waveform = self._shifted(self.config.waveform_share)
-        return {"waveform": waveform, "mel": 1 - waveform}
+    # the guard and the log
 
-    def _shifted(self, ends: tuple[float, float]) -> float:
-        begin, end = self.config.shift_steps
-        progress = min(1.0, max(0.0, (self.step - begin) / max(1, end - begin)))
-        return ends[0] + progress * (ends[1] - ends[0])
+    def _look(self, figures: Figures, report: Report) -> bool:
+        """Write figures down, unless the guard steps back; says whether all was sound."""
+        before, since = self.looked
+        sound = self._guard(report)
+        if sound:
+            if self.step - self.kept.step >= KEEP_EVERY_STEPS:
+                self.kept, self.failures = self.learner.state().clone(), 0
+            values = processes.mean(torch.stack(list(figures.values()))).tolist()
+            seconds = (time.monotonic() - since) / max(1, self.step - before)
+            entry: Log = {"step": self.step} | {k: _rounded(v) for k, v in zip(figures, values, strict=True)}
+            entry |= {"learning_rate": _rounded(self.learner.optimizer.param_groups[0]["lr"])}
+            entry |= {"seconds": round(seconds, 4), "steps_per_s": _rounded(1 / max(seconds, 1e-9))} | self._gpu()
+            self._log(entry, report)
+        self.looked = (self.step, time.monotonic())
+        return sound
 
-    @torch.no_grad()
-    def _start_codebooks(self) -> None:
-        self.model.eval()
-        batches = [self.crops.draw(self.step + i) for i in range(self.config.kmeans_batches)]
-        latents = torch.cat([self.model.encode(batch) for batch in batches])
-        self.model.quantizer.fit(latents.transpose(1, 2).flatten(0, 1))
+    def _guard(self, report: Report) -> bool:
+        """Whether every figure since the last look is finite; if not, go on from the last sound state.
 
-    @torch.no_grad()
+        The batches up to the step that was reached are left out then.
+
+        Raises:
+            TrainingError: that was done several times in a row.
+        """
+        watched = float(processes.total(self.watched))
+        self.watched.zero_()
+        if math.isfinite(watched):
+            return True
+        reached, learner = self.learner.progress, self.learner
+        what = f"a loss or gradient before step {reached.step} was not finite"
+        if self.failures == ATTEMPTS:
+            raise TrainingError(
+                f"{what}, at {ATTEMPTS + 1} attempts from step {self.kept.step}: lower learning_rate or clip_norm, or "
+                f"look for broken audio; what was saved last is in {self.run / 'checkpoint'}"
+            )
+        self.failures += 1
+        learner.restore(self.kept)
+        skipped = reached.skipped + reached.step - self.step
+        learner.progress = dataclasses.replace(learner.progress, skipped=skipped)
+        self._event(f"{what}: back to step {self.step}, on with other batches", report)
+        return False
+
+    def _gpu(self) -> Log:
+        """How busy the GPU was, where the driver's library (nvidia-ml-py) tells."""
+        if self.precision.device.type != "cuda":
+            return {}
+        try:
+            return {"gpu_utilization_percent": torch.cuda.utilization(self.precision.device)}
+        except (ImportError, RuntimeError):
+            return {}
+
+    def _event(self, text: str, report: Report) -> None:
+        self._log({"step": self.step, "event": text}, report)
+
+    def _log(self, entry: Log, report: Report) -> None:
+        if processes.rank() == 0:
+            with (self.run / "log.jsonl").open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+            report(entry)
+
+    # validation and checkpoints
+
     def validate(self) -> Log:
-        """Waveform SNR and log-mel distance of the validation clips by codebooks in use; health of the latents."""
-        model = self.model.eval()
-        latents = model.encode(self.valid)
-        codes = model.quantizer.encode(latents, model.config.num_quantizers)
-        entry: Log = {"step": self.step, "rank": round(effective_rank(latents), 2)}
-        entry["latent_std"] = round(float(model.normalizer.std), 4)
-        entry["perplexity"] = [round(p) for p in perplexity(model.quantizer.usage).tolist()]
-        for count in (n for n in (1, 2, 4, 8, 16) if n <= model.config.num_quantizers):
-            decoded = model.decode(model.quantizer.decode(codes[:, :count]))
-            _, log = self.mel(self.mel.spectra(self.valid), self.mel.spectra(decoded))
-            snr = signal_to_noise_db(self.valid, decoded).mean()
-            entry |= {f"snr_db_{count}": round(float(snr), 2), f"mel_log_{count}": round(float(log), 4)}
-        return entry
+        """Figures of the validation clips; see `Validator`."""
+        return {"step": self.step} | self.validator(self.learner.best_model)
 
-    def validate_and_save(self, report: Callable[[Log], None]) -> None:
-        """Log the validation figures and replace the checkpoint."""
-        self._log(self.validate(), report)
-        self.save()
+    def validate_and_save(self, report: Report) -> None:
+        """Log the validation figures, write decoded clips and replace the checkpoint; the first process alone does."""
+        if processes.rank() == 0:
+            self._log(self.validate(), report)
+            if problem := self.validator.write(self.learner.best_model, self.run / "audio", self.step):
+                self._event(problem, report)
+            self.save()
 
     def save(self) -> None:
         """Write the state that `resume` goes on from, into `checkpoint/` of the run folder."""
-        optimizer = ckpt.optimizer_state(self.model, self.optimizer)
-        state = ckpt.Checkpoint(self.config, self.step, self.model.state_dict(), optimizer)
-        ckpt.save(self.run / "checkpoint", state)
+        ckpt.save(self.run / "checkpoint", self.learner.state())
 
-    def _log(self, entry: Log, report: Callable[[Log], None]) -> None:
-        with (self.run / "log.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        report(entry)
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 @contextmanager
@@ -172,23 +240,3 @@ def _stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def learning_rate(config: TrainConfig, step: int, warm_from: int = 0) -> float:
-    """Linear warm-up from the step at which the optimizer was fresh, constant, linear to zero over `decay_steps`."""
-    rise = min(1.0, (step - warm_from + 1) / max(1, config.warmup_steps))
-    fall = min(1.0, max(0.0, (config.total_steps - step) / max(1, config.decay_steps)))
-    return config.learning_rate * rise * fall
-
-
-def effective_rank(latents: Float[Tensor, "batch latent_dim frames"]) -> float:
-    """Exponential of the entropy of the covariance's spectrum: how many directions the latents use."""
-    vectors = latents.transpose(1, 2).flatten(0, 1)
-    spectrum = torch.linalg.svdvals(vectors - vectors.mean(0)).square()
-    return float(perplexity(spectrum))
-
-
-def perplexity(weights: Float[Tensor, "*shape entries"]) -> Float[Tensor, "*shape"]:
-    """Exponential of the entropy of weights that are normalised first: how many entries are in use."""
-    shares = weights / weights.sum(-1, keepdim=True)
-    return torch.exp(-(shares * (shares + 1e-12).log()).sum(-1))

@@ -1,12 +1,88 @@
-"""Reconstruction losses. Each has one name, in the run file, the log and here: `waveform`, `mel`."""
+"""Reconstruction losses and the weights of all terms.
+
+Each term has one name, in the run file, the log and here: `waveform`, `mel`, `adversarial`, `feature`, `commitment`.
+"""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from soundstream import mel
+from soundstream.errors import ConfigError
+
+Pair = tuple[float, ...]
+Spectra = list[Float[Tensor, "batch _frames _bins"]]
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What the decoded audio is judged by. Pairs hold the value before and after `shift_steps`."""
+
+    mel: str = "relative"
+    """Kind of mel loss: `relative` is ours, `paper` SoundStream's."""
+    balance: bool = True
+    """Whether weights are shares of the gradient at the decoder's output, or plain factors of the losses."""
+    balancer_decay: float = 0.0
+    """Share of the past in the norms that the balancer divides by; 0 takes the norms of the step."""
+    per_example: bool = False
+    """Whether the balancer divides by the norms of single examples instead of their mean over the batch."""
+    shift_steps: tuple[int, ...] = (400, 2000)
+    """Between these steps the pairs go from their first to their second value."""
+    waveform_weight: Pair = (0.85, 0.25)
+    """Of the L1 distance of waveforms. A mel-dominated start never locks to the waveform."""
+    mel_weight: Pair = (0.15, 0.75)
+    """Of the distance of mel spectra."""
+    mel_floor: Pair = (1e-3, 1e-4)
+    """Amplitude under which the mel loss does not look."""
+    adversarial_weight: float = 0.4
+    """Of the hinge loss: the discriminators are not misled."""
+    feature_weight: float = 0.6
+    """Of the distance of the discriminators' features."""
+    relative_features: bool = True
+    """Whether features are compared relative to their level (EnCodec) or as they are (SoundStream)."""
+    commitment_weight: float = 0.03
+    """Of the pull of latents to their quantized values; a strong one favours few codebooks, a weak one many."""
+
+    def __post_init__(self) -> None:
+        if self.mel not in MEL_LOSSES:
+            raise ConfigError(f"mel is {self.mel!r}; expected one of: {', '.join(MEL_LOSSES)}")
+        if not 0 <= self.balancer_decay < 1:
+            raise ConfigError(f"balancer_decay is {self.balancer_decay}; expected 0 to less than 1")
+        for name in ("shift_steps", "waveform_weight", "mel_weight", "mel_floor"):
+            pair = getattr(self, name)
+            if len(pair) != 2 or min(pair) < 0:
+                raise ConfigError(f"{name} is {pair}; expected two numbers, neither below 0")
+
+    def weights(self, step: int) -> dict[str, float]:
+        """Weight at a step of every term that is judged at the decoder's output."""
+        return {
+            "waveform": self._shifted(self.waveform_weight, step),
+            "mel": self._shifted(self.mel_weight, step),
+            "adversarial": self.adversarial_weight,
+            "feature": self.feature_weight,
+        }
+
+    def floor(self, step: int) -> float:
+        """Amplitude under which the mel loss does not look at a step."""
+        return self._shifted(self.mel_floor, step)
+
+    def _shifted(self, ends: Pair, step: int) -> float:
+        begin, end = self.shift_steps
+        progress = min(1.0, max(0.0, (step - begin) / max(1, end - begin)))
+        return ends[0] + progress * (ends[1] - ends[0])
+
+
+def aligned(
+    target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"], delay_samples: int
+) -> tuple[Float[Tensor, "batch 1 compared"], Float[Tensor, "batch 1 compared"]]:
+    """Target and decoded audio sample on sample, where decoded audio lags by `delay_samples`."""
+    return target[..., : target.shape[-1] - delay_samples], decoded[..., delay_samples:]
 
 
 def waveform_loss(
@@ -26,6 +102,9 @@ class MelLoss(nn.Module):
     and the log part is L1, so that windows and levels count alike without weights.
     """
 
+    names: ClassVar[tuple[str, str]] = ("mel_relative", "mel_log")
+    """Of the two parts, in the log."""
+
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
         for window in mel.WINDOWS:
@@ -44,15 +123,50 @@ class MelLoss(nn.Module):
         return magnitude.transpose(1, 2) @ getattr(self, f"filters{window}")
 
     def forward(
-        self,
-        target: list[Float[Tensor, "batch _frames _bins"]],
-        decoded: list[Float[Tensor, "batch _frames _bins"]],
-        floor: float = mel.FLOOR,
+        self, target: Spectra, decoded: Spectra, floor: float = mel.FLOOR
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Relative and logarithmic part, from the `spectra` of both signals."""
         relative = [_relative_l1(a, b) for a, b in zip(target, decoded, strict=True)]
         log = [(_log(a, floor) - _log(b, floor)).abs().mean() for a, b in zip(target, decoded, strict=True)]
         return torch.stack(relative).mean(), torch.stack(log).mean()
+
+
+class PaperMelLoss(MelLoss):
+    """SoundStream's multi-scale spectral loss, with the windows s = 2^6 to 2^11 and S_s the 64-bin mel spectrum:
+
+        sum_s mean_t [ |S_s(x) - S_s(y)|_1 + alpha_s |log S_s(x) - log S_s(y)|_2 ],    alpha_s = sqrt(s / 2)
+
+    Source: SoundStream (Zeghidour et al., 2021), section III-E, equations 4 and 5. Differs: frames are averaged, not
+    summed, since the paper does not give the length of its crops; logarithms are floored.
+    """
+
+    names: ClassVar[tuple[str, str]] = ("mel_amplitude", "mel_log")
+
+    def forward(
+        self, target: Spectra, decoded: Spectra, floor: float = mel.FLOOR
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Amplitude and logarithmic part, from the `spectra` of both signals."""
+        amplitude = [(a - b).abs().sum(-1).mean() for a, b in zip(target, decoded, strict=True)]
+        log = [
+            math.sqrt(window / 2) * torch.linalg.vector_norm(_log(a, floor) - _log(b, floor), dim=-1).mean()
+            for window, a, b in zip(mel.WINDOWS, target, decoded, strict=True)
+        ]
+        return torch.stack(amplitude).sum(), torch.stack(log).sum()
+
+
+MEL_LOSSES: dict[str, type[MelLoss]] = {"relative": MelLoss, "paper": PaperMelLoss}
+
+
+def reconstruction_losses(
+    loss: MelLoss, target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"], floor: float
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The terms `waveform` and `mel`, and the two parts of `mel` for the log."""
+    with torch.no_grad():
+        spectra = loss.spectra(target)
+    parts = loss(spectra, loss.spectra(decoded), floor)
+    return {"waveform": waveform_loss(target, decoded), "mel": parts[0] + parts[1]}, dict(
+        zip(loss.names, parts, strict=True)
+    )
 
 
 def _log(x: Tensor, floor: float) -> Tensor:

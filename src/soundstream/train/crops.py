@@ -1,0 +1,310 @@
+"""Training batches: random crops of the corpus, their gain, mixtures, noise and the denoise switch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from soundstream.config import CodecConfig
+from soundstream.errors import AudioError, ConfigError
+from soundstream.train.corpus import Corpus
+
+PEAK = 0.99
+"""Crops are turned down, whatever their gain, until the peaks of input and target are at most this."""
+SPEECH, NOISE = "speech", "ambient"
+"""Categories that noise is added to, and that it is taken from."""
+_FULL_SCALE = 32768
+_SILENCE = 1e-3  # RMS that a quieter sound is taken to have when another is added
+_LISTEN_EVERY = 8
+_BAND_LIMIT_ORDER = 8
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a batch is drawn from, and how. A probability of 0 costs nothing.
+
+    Source: gains, mixtures of two and the denoise pairs follow EnCodec (Défossez et al., 2022), appendix A, and
+    SoundStream (Zeghidour et al., 2021), section III-F. Differs: at most one sound is added to a crop.
+    """
+
+    batch_size: int = 8
+    """Crops per step, over all processes."""
+    crop_frames: int = 38
+    """Length of a crop in frames."""
+    category_weights: dict[str, float] = field(default_factory=lambda: {"speech": 0.55, "music": 0.25, "ambient": 0.2})
+    """Share of crops from each category of the data, in proportion; categories not named here weigh 1."""
+    source_weights: dict[str, float] = field(default_factory=dict)
+    """Factor on the share of single sources of a category; sources not named here weigh 1."""
+    source_duration_exponent: float = 0.0
+    """A source's share of its category grows with its seconds to this power: 0 makes all alike, 1 follows hours."""
+    quiet_db: float = -60.0
+    """Where a crop's RMS is below this (dB of full scale), another place of its clip is drawn, once; -inf for never."""
+    gain_db: tuple[float, float] = (-12.0, 6.0)
+    """Range of the random gain; crops are kept below full scale."""
+    noise_probability: float = 0.0
+    """Share of speech crops that have ambient noise added."""
+    noise_snr_db: tuple[float, float] = (-5.0, 20.0)
+    """Range of the ratio of speech to noise."""
+    denoise_probability: float = 0.0
+    """Share of crops with the denoise switch on: noisy speech has its clean self as target, all else stays as it is."""
+    mix_probability: float = 0.0
+    """Share of crops without noise that are mixed with a crop of any category."""
+    mix_level_db: tuple[float, float] = (-10.0, 10.0)
+    """Range of the ratio of the first to the second sound of a mixture."""
+    band_limit_probability: float = 0.0
+    """Share of crops that pass a low-pass, input and target alike."""
+    band_limit_hz: tuple[float, float] = (3000.0, 10_000.0)
+    """Range of its cutoff frequency."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "crop_frames"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith("_probability")):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        for name in ("gain_db", "noise_snr_db", "mix_level_db", "band_limit_hz"):
+            _check_interval(name, getattr(self, name))
+        for name in ("category_weights", "source_weights"):
+            for key, weight in getattr(self, name).items():
+                if not 0 <= weight < math.inf:
+                    raise ConfigError(f"{name} gives {key} {weight}; expected 0 or more")
+
+
+def _check_interval(name: str, interval: tuple[float, float]) -> None:
+    if len(interval) != 2 or not interval[0] <= interval[1]:
+        raise ConfigError(f"{name} is {interval}; expected two numbers, the lower first")
+
+
+class Batch(NamedTuple):
+    """What a step trains on."""
+
+    audio: Float[Tensor, "batch 1 samples"]
+    """Input, within [-1, 1]."""
+    target: Float[Tensor, "batch 1 samples"]
+    """What the decoder shall give; the input itself unless noise is to be removed."""
+    condition: Float[Tensor, "batch condition frames"]
+    """One-hot: plain, denoise."""
+
+
+class _Plan(NamedTuple):
+    """All that chance decides of a batch, drawn on the CPU: one row a crop."""
+
+    clips: NDArray[np.int64]
+    """`[batch, voices]`, the second voice being the noise or the other sound of a mixture."""
+    places: NDArray[np.float64]
+    """`[batch, voices, 2]`, in [0, 1): where in the clip, and where instead if it is quiet there."""
+    added_db: NDArray[np.float64]
+    """`[batch]`, first voice over second; infinite if there is no second."""
+    noisy: NDArray[np.bool_]
+    denoise: NDArray[np.bool_]
+    gain_db: NDArray[np.float64]
+    cutoff_hz: NDArray[np.float64]
+    """`[batch]`, infinite if there is no low-pass."""
+
+
+class Crops:
+    """Random crops: a category by its weight, a source of it, a second of that source; gain, mixtures, noise.
+
+    Which tuples come (input, target, switch), by `noise_probability` and `denoise_probability`:
+
+        noisy speech, the same speech without noise, denoise
+        noisy speech, the same, plain
+        clean speech, music and all else but ambient sound, the same, plain or denoise
+        ambient sound and mixtures, the same, plain
+
+    So music passes unchanged with the switch on, and what the switch does to ambient sound alone is left open.
+
+    Args:
+        seed: start of every random draw.
+        device: where the corpus is kept and batches are made; on a CPU it stays mapped from its cache.
+    Raises:
+        ConfigError: every category of the data weighs 0, or the model has no denoise switch to train.
+        AudioError: noise is asked for, and there is no ambient sound or no speech.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        data: DataConfig,
+        codec: CodecConfig,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        _check_possible(corpus, data, codec)
+        self.data, self.codec, self.seed, self.device = data, codec, seed, torch.device(device)
+        self.length = data.crop_frames * codec.hop_length
+        self.voices = 2 if data.noise_probability or data.mix_probability else 1
+        self.starts = np.array([clip.start for clip in corpus.clips])
+        self.samples = np.array([clip.samples for clip in corpus.clips])
+        self.has_short_clips = bool((self.samples < self.length).any())
+        self.categories = np.array([clip.category for clip in corpus.clips])
+        shares = _shares_in_category(corpus, data)
+        self.chances = np.cumsum(clip_shares(corpus, data))
+        self.noise_chances = np.cumsum(shares * (self.categories == NOISE))
+        self.pcm = _keep(corpus.pcm, int(self.starts[-1]) + self.length, self.device)
+
+    def draw(self, step: int) -> Batch:
+        """The whole batch of a step: the same for the same step and seed, on any machine."""
+        plan = self._plan(np.random.default_rng([self.seed, step]))
+        voices = self._gather(*self._places(plan))
+        if self.data.band_limit_probability:
+            voices = low_pass(voices, self._tensor(plan.cutoff_hz)[:, None], self.codec.sample_rate)
+        audio, target = self._join(voices, plan)
+        gain = self._tensor(10 ** (plan.gain_db / 20))[:, None]
+        peak = torch.maximum(_peak(audio), _peak(target)).clamp_min(1e-9)
+        gain = torch.minimum(gain, PEAK / peak)
+        return Batch((audio * gain)[:, None], (target * gain)[:, None], self._condition(plan.denoise))
+
+    def _plan(self, rng: np.random.Generator) -> _Plan:
+        """The draws are the same in number whatever the settings, so that one setting leaves the others' alone."""
+        data, batch = self.data, self.data.batch_size
+        which, places = rng.random((batch, 2)), rng.random((batch, 2, 2))
+        noise, mix, denoise, level, gain, band, cutoff = rng.random((7, batch))
+        first = _pick(self.chances, which[:, 0])
+        noisy = (noise < data.noise_probability) & (self.categories[first] == SPEECH)
+        mixed = (mix < data.mix_probability) & ~noisy
+        second = np.where(noisy, _pick(self.noise_chances, which[:, 1]), _pick(self.chances, which[:, 1]))
+        levels = np.where(noisy, _between(data.noise_snr_db, level), _between(data.mix_level_db, level))
+        return _Plan(
+            clips=np.stack([first, second], axis=1)[:, : self.voices],
+            places=places[:, : self.voices],
+            added_db=np.where(noisy | mixed, levels, np.inf),
+            noisy=noisy,
+            denoise=(denoise < data.denoise_probability) & ~mixed & (self.categories[first] != NOISE),
+            gain_db=_between(data.gain_db, gain),
+            cutoff_hz=np.where(band < data.band_limit_probability, _between(data.band_limit_hz, cutoff), np.inf),
+        )
+
+    def _places(self, plan: _Plan) -> tuple[Int[Tensor, "batch voices places"], Int[Tensor, "batch voices places"]]:
+        """First samples in the corpus, and how many samples the clip has from there."""
+        samples = self.samples[plan.clips][..., None]
+        offsets = (plan.places * np.maximum(samples - self.length + 1, 1)).astype(np.int64)
+        return self._tensor(self.starts[plan.clips][..., None] + offsets), self._tensor(samples - offsets)
+
+    def _gather(
+        self, starts: Int[Tensor, "batch voices places"], left: Int[Tensor, "batch voices places"]
+    ) -> Float[Tensor, "batch voices samples"]:
+        """The crops at the first places, or at the second where the first is quiet; silence after a clip's end."""
+        rows = self.pcm.unfold(0, self.length, 1)
+        time = torch.arange(self.length, device=self.device)
+        heard = rows[:, ::_LISTEN_EVERY].index_select(0, starts[..., 0].flatten()).view(*starts.shape[:2], -1)
+        heard = heard * (time[::_LISTEN_EVERY] < left[..., :1])
+        energy = heard.int().square().sum(-1, dtype=torch.int64)  # whole numbers: the same on any machine
+        quiet = energy < heard.shape[-1] * 10 ** (self.data.quiet_db / 10) * _FULL_SCALE**2
+        start, left = (torch.where(quiet, places[..., 1], places[..., 0]) for places in (starts, left))
+        crops = rows.index_select(0, start.flatten()).view(*start.shape, -1).float().div_(_FULL_SCALE)
+        return crops.mul_(time < left[..., None]) if self.has_short_clips else crops
+
+    def _join(
+        self, voices: Float[Tensor, "batch voices samples"], plan: _Plan
+    ) -> tuple[Float[Tensor, "batch samples"], Float[Tensor, "batch samples"]]:
+        """Input and target: the first voice, the second at its level below it; levels are RMS over the crop."""
+        first = voices[:, 0]
+        if self.voices == 1:
+            return first, first
+        rms = voices.square().mean(-1).sqrt().clamp_min(_SILENCE)
+        factor = rms[:, 0] / rms[:, 1] * self._tensor(10 ** (-plan.added_db / 20))
+        second = voices[:, 1] * factor[:, None]
+        audio = first + second
+        return audio, torch.where(self._tensor(plan.noisy & plan.denoise)[:, None], first, audio)
+
+    def _condition(self, denoise: NDArray[np.bool_]) -> Float[Tensor, "batch condition frames"]:
+        one_hot = denoise[:, None] == np.arange(self.codec.condition_dim)
+        return self._tensor(one_hot).float()[..., None].repeat(1, 1, self.data.crop_frames)
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        single = array.astype(np.float32) if array.dtype == np.float64 else array
+        return torch.from_numpy(single).to(self.device, non_blocking=True)
+
+
+def clip_shares(corpus: Corpus, data: DataConfig) -> NDArray[np.float64]:
+    """Probability of each clip of the corpus, in all 1: category, then source, then by duration within the source.
+
+    Raises:
+        ConfigError: every category of the data weighs 0.
+    """
+    weights = np.array([data.category_weights.get(clip.category, 1.0) for clip in corpus.clips])
+    shares = weights * _shares_in_category(corpus, data)
+    if not shares.sum():
+        raise ConfigError(f"every category of the data weighs 0; give one of {', '.join(corpus.categories())} a weight")
+    return shares / shares.sum()
+
+
+def _shares_in_category(corpus: Corpus, data: DataConfig) -> NDArray[np.float64]:
+    """Probability of each clip within its category."""
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    for clip in corpus.clips:
+        seconds[clip.category, clip.source] += clip.samples / corpus.sample_rate
+    weights = {
+        (category, source): data.source_weights.get(source, 1.0) * duration**data.source_duration_exponent
+        for (category, source), duration in seconds.items()
+    }
+    totals: dict[str, float] = defaultdict(float)
+    for (category, _), weight in weights.items():
+        totals[category] += weight
+    return np.array(
+        [
+            weights[key] / (totals[clip.category] or 1.0) * clip.samples / corpus.sample_rate / seconds[key]
+            for clip in corpus.clips
+            for key in [(clip.category, clip.source)]
+        ]
+    )
+
+
+def low_pass(
+    audio: Float[Tensor, "batch voices samples"], cutoff_hz: Float[Tensor, "batch 1"], sample_rate: int
+) -> Float[Tensor, "batch voices samples"]:
+    """Butterworth's magnitude (3 dB down at the cutoff, 48 dB an octave) without its phase; the ends wrap around.
+
+    Args:
+        cutoff_hz: infinite lets all pass.
+    """
+    frequency = torch.fft.rfftfreq(audio.shape[-1], 1 / sample_rate, device=audio.device)
+    response = (1 + (frequency / cutoff_hz) ** (2 * _BAND_LIMIT_ORDER)).rsqrt()
+    return torch.fft.irfft(torch.fft.rfft(audio) * response[:, None], n=audio.shape[-1])
+
+
+def _check_possible(corpus: Corpus, data: DataConfig, codec: CodecConfig) -> None:
+    if data.denoise_probability and codec.condition_dim < 2:
+        raise ConfigError(
+            f"denoise_probability is {data.denoise_probability}, but the codec's condition_dim is "
+            f"{codec.condition_dim}; the switch needs 2"
+        )
+    if data.noise_probability and (missing := {SPEECH, NOISE} - set(corpus.categories())):
+        raise AudioError(
+            f"noise_probability is {data.noise_probability}, but the data has no category "
+            f"{' and no '.join(sorted(missing))}; add a folder of that name or {sorted(missing)[0]}=FOLDER"
+        )
+
+
+def _keep(pcm: NDArray[np.int16], samples: int, device: torch.device) -> Int[Tensor, " samples"]:
+    """The corpus on its device, followed by silence if a crop at the last clip's start would pass its end."""
+    if len(pcm) >= samples:
+        return torch.from_numpy(pcm).to(device)
+    kept = torch.zeros(samples, dtype=torch.int16, device=device)
+    kept[: len(pcm)] = torch.from_numpy(pcm)
+    return kept
+
+
+def _pick(chances: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Index of the clip whose part of the cumulated chances a draw in [0, 1) falls into."""
+    return np.searchsorted(chances, draws * chances[-1], side="right").clip(max=len(chances) - 1)
+
+
+def _between(interval: tuple[float, float], draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    return interval[0] + (interval[1] - interval[0]) * draws
+
+
+def _peak(audio: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch 1"]:
+    low, high = torch.aminmax(audio, dim=-1, keepdim=True)
+    return torch.maximum(high, -low)

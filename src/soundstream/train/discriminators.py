@@ -1,0 +1,254 @@
+"""Discriminators: networks that learn to tell real clips from decoded ones. The decoder learns to mislead them.
+
+    soundstream   three that hear the waveform, at 1, 1/2 and 1/4 of the rate, and one that sees its complex spectrum
+    ms-stft       one that sees the complex spectrum for each of several windows
+
+Each is a `Judge`: a view of the audio, then layers whose outputs are the features, then one layer of logits. A decoder
+has to satisfy all views at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
+
+from soundstream.errors import ConfigError
+
+SLOPE = 0.2
+"""Slope of the leaky ReLU below zero."""
+REFERENCE_RATE = 24_000
+"""Hz at which windows are given."""
+LARGEST_CHANNELS = 1024
+WIDEST = 64
+"""Most channels of a waveform layer, times those of the first: 1024 for the published 16."""
+GROUP = 4
+"""Channels that a group of a waveform layer sees."""
+SOUNDSTREAM_WINDOW = 1024
+BLOCKS = ((2, (1, 2)), (2, (2, 2)), (1, (1, 2)), (2, (2, 2)), (1, (1, 2)), (2, (2, 2)))
+"""Of each residual block: the factor of channels, the stride over (time, frequency)."""
+BAND_DILATIONS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Which discriminators judge, and how large they are. Their cost grows with the square of the channels."""
+
+    kind: str = "ms-stft"
+    """`soundstream`: SoundStream's own set; `ms-stft`: EnCodec's."""
+    channels: int = 32
+    """Channels of a spectral discriminator's first layer."""
+    windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
+    """Windows of `ms-stft` in samples at 24 kHz; at another rate they last as long, to the nearest power of two."""
+    wave_channels: int = 16
+    """Channels of the first layer of the waveform discriminators of `soundstream`; a multiple of 4."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in _KINDS:
+            raise ConfigError(f"discriminator kind is {self.kind!r}; expected one of: {', '.join(_KINDS)}")
+        for name, step in (("channels", 1), ("wave_channels", GROUP)):
+            value = getattr(self, name)
+            if not step <= value <= LARGEST_CHANNELS or value % step:
+                expected = f"a multiple of {step}" if step > 1 else "a whole number"
+                raise ConfigError(f"{name} is {value!r}; expected {expected} from {step} to {LARGEST_CHANNELS}")
+        if not self.windows or not set(self.windows) <= set(_WINDOWS) or len(set(self.windows)) < len(self.windows):
+            expected = f"different powers of two from {_WINDOWS[0]} to {_WINDOWS[-1]}"
+            raise ConfigError(f"windows is {self.windows!r}; expected {expected}")
+
+    def min_samples(self, sample_rate: int) -> int:
+        """Length of the shortest clip that they can judge: the longest window."""
+        longest = SOUNDSTREAM_WINDOW if self.kind == "soundstream" else max(self.windows)
+        return _window_at(longest, sample_rate)
+
+
+_WINDOWS = [2**power for power in range(6, 14)]
+
+
+def _window_at(window: int, sample_rate: int) -> int:
+    return round(window * 2.0 ** round(math.log2(sample_rate / REFERENCE_RATE)))
+
+
+class Judgement(NamedTuple):
+    """What one discriminator thinks of a batch."""
+
+    logits: Float[Tensor, "batch 1 *positions"]
+    """Above 0 where it takes the sound for real, below where for decoded; over time, or over time and frequency."""
+    features: list[Float[Tensor, "batch _channels *_positions"]]
+    """Output of each layer before the logits."""
+
+
+class Judge(nn.Module):
+    """One discriminator: a view of the audio, layers each followed by a leaky ReLU, and a last layer of logits."""
+
+    def __init__(self, view: nn.Module, layers: list[nn.Module], logits: nn.Module) -> None:
+        super().__init__()
+        self.view, self.layers, self.logits = view, nn.ModuleList(layers), logits
+
+    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> Judgement:
+        """Logits, and the features that led to them."""
+        x = self.view(audio)
+        features = []
+        for layer in self.layers:
+            x = functional.leaky_relu(layer(x), SLOPE)
+            features.append(x)
+        return Judgement(self.logits(x), features)
+
+
+class Discriminators(nn.Module):
+    """Several judges of the same audio."""
+
+    def __init__(self, judges: list[Judge], min_samples: int) -> None:
+        super().__init__()
+        self.judges, self.min_samples = nn.ModuleList(judges), min_samples
+
+    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> list[Judgement]:
+        """One judgement from each.
+
+        Raises:
+            ConfigError: the audio is shorter than the longest window.
+        """
+        if audio.shape[-1] < self.min_samples:
+            raise ConfigError(
+                f"a crop has {audio.shape[-1]} samples; the discriminators need at least {self.min_samples}: "
+                "make crops longer or windows shorter"
+            )
+        return [judge(audio) for judge in self.judges]
+
+
+def build(config: DiscriminatorConfig, sample_rate: int) -> Discriminators:
+    """Fresh discriminators for audio at `sample_rate` Hz."""
+    return Discriminators(_KINDS[config.kind](config, sample_rate), config.min_samples(sample_rate))
+
+
+class Spectrum(nn.Module):
+    """Complex spectrum: audio `[batch, 1, samples]` to `[batch, 2, frames, window / 2 + 1]`, real and imaginary parts.
+
+    Hann window, hop of a quarter of it, no padding; scaled so that noise of unit power has bins of unit power. It is
+    computed in float32 whatever autocast says, and laid out channels-last, which halves the time of small
+    convolutions on a CPU.
+    """
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.shape: Tensor
+        shape = torch.hann_window(window)
+        self.register_buffer("shape", shape / shape.norm(), persistent=False)
+
+    @property
+    def hop(self) -> int:
+        """Samples from frame to frame."""
+        return self.window // 4
+
+    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> Float[Tensor, "batch 2 frames bins"]:
+        x = audio.squeeze(1).float()
+        spectrum = torch.stft(x, self.window, self.hop, window=self.shape, center=False, return_complex=True)
+        return torch.view_as_real(spectrum).permute(0, 3, 2, 1).contiguous(memory_format=torch.channels_last)
+
+
+class BlockSpectrum(Spectrum):
+    """The same in whole blocks of 8 frames: `samples / hop` frames, rounded up, of `window / 2` bins.
+
+    Silence is added before and after the audio, and the highest bin is left out, so that every stride of two divides.
+    """
+
+    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> Float[Tensor, "batch 2 frames bins"]:
+        before = (self.window - self.hop) // 2
+        after = self.window - self.hop - before + -audio.shape[-1] % (8 * self.hop)
+        spectrum = super().forward(functional.pad(audio, (before, after)))
+        return spectrum[..., : self.window // 2].contiguous(memory_format=torch.channels_last)
+
+
+class ResidualBlock(nn.Module):
+    """conv(lrelu(conv3x3(x))) + conv1x1(x); the second and third convolution stride over (time, frequency).
+
+    The third strides by a slice: PyTorch 2.13 on CPUs crashes in the gradient of a channels-last 1x1 convolution with a
+    stride and few channels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: tuple[int, int]) -> None:
+        super().__init__()
+        kernel = (stride[0] + 2, stride[1] + 2)
+        self.first = _conv(nn.Conv2d(in_channels, in_channels, 3, padding=1))
+        self.second = _conv(nn.Conv2d(in_channels, out_channels, kernel, stride, padding=1))
+        self.shortcut, self.stride = _conv(nn.Conv2d(in_channels, out_channels, 1)), stride
+
+    def forward(self, x: Float[Tensor, "batch in frames bins"]) -> Float[Tensor, "batch out _frames _bins"]:
+        branch = self.second(functional.leaky_relu(self.first(x), SLOPE))
+        return branch + self.shortcut(x[..., :: self.stride[0], :: self.stride[1]])
+
+
+def _soundstream(config: DiscriminatorConfig, sample_rate: int) -> list[Judge]:
+    window = _window_at(SOUNDSTREAM_WINDOW, sample_rate)
+    return [
+        *(_wave_judge(config.wave_channels, halvings) for halvings in range(3)),
+        _stft_judge(config.channels, window),
+    ]
+
+
+def _wave_judge(channels: int, halvings: int) -> Judge:
+    """MelGAN's discriminator of the waveform, whose rate is halved `halvings` times before.
+
+    Source: SoundStream (Zeghidour et al., 2021), section III-D; kernels of MelGAN (Kumar et al., 2019). Differs: padded
+    with zeros everywhere.
+    """
+    pools = [nn.AvgPool1d(4, stride=2, padding=1, count_include_pad=False) for _ in range(halvings)]
+    layers, widest = [_conv(nn.Conv1d(1, channels, 15, padding=7))], WIDEST * channels
+    for _ in range(4):
+        wider = min(4 * channels, widest)
+        layers.append(_conv(nn.Conv1d(channels, wider, 41, stride=4, padding=20, groups=channels // GROUP)))
+        channels = wider
+    layers.append(_conv(nn.Conv1d(channels, channels, 5, padding=2)))
+    return Judge(nn.Sequential(*pools), layers, _conv(nn.Conv1d(channels, 1, 3, padding=1)))
+
+
+def _stft_judge(channels: int, window: int) -> Judge:
+    """SoundStream's discriminator of one complex spectrum; its logits are `[batch, 1, samples / (8 * hop), 1]`.
+
+    Source: SoundStream (Zeghidour et al., 2021), section III-D and Fig. 4. Differs: leaky ReLU and weight norm, as in
+    the waveform discriminators; the paper names neither.
+    """
+    layers = [_conv(nn.Conv2d(2, channels, 7, padding=3))]
+    for factor, stride in BLOCKS:
+        layers.append(ResidualBlock(channels, factor * channels, stride))
+        channels *= factor
+    bins = window // 2 // 2 ** len(BLOCKS)
+    return Judge(BlockSpectrum(window), layers, _conv(nn.Conv2d(channels, 1, (1, bins))))
+
+
+def _ms_stft(config: DiscriminatorConfig, sample_rate: int) -> list[Judge]:
+    return [_band_judge(config.channels, _window_at(window, sample_rate)) for window in config.windows]
+
+
+def _band_judge(channels: int, window: int) -> Judge:
+    """EnCodec's discriminator of one complex spectrum; its logits keep all frames and an eighth of the bins.
+
+    Source: EnCodec (Défossez et al., 2022), section 3.4 and Fig. 2; kernels of 3x9 as in its code, where the paper has
+    3x8. Differs: the start of the weights.
+    """
+    layers = [_conv(nn.Conv2d(2, channels, (3, 9), padding=(1, 4)))]
+    for dilation in BAND_DILATIONS:
+        conv = nn.Conv2d(channels, channels, (3, 9), (1, 2), padding=(dilation, 4), dilation=(dilation, 1))
+        layers.append(_conv(conv))
+    layers.append(_conv(nn.Conv2d(channels, channels, 3, padding=1)))
+    return Judge(Spectrum(window), layers, _conv(nn.Conv2d(channels, 1, 3, padding=1)))
+
+
+def _conv(conv: nn.Conv1d | nn.Conv2d) -> nn.Module:
+    """Weight norm, and a start that keeps the variance of a signal through leaky ReLUs; PyTorch's own lets it decay."""
+    nn.init.kaiming_normal_(conv.weight, a=SLOPE)
+    nn.init.zeros_(conv.get_parameter("bias"))
+    return weight_norm(conv)
+
+
+_KINDS: dict[str, Callable[[DiscriminatorConfig, int], list[Judge]]] = {
+    "ms-stft": _ms_stft,
+    "soundstream": _soundstream,
+}

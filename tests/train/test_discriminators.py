@@ -1,0 +1,210 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from soundstream.errors import ConfigError
+from soundstream.train.adversarial import discriminator_loss
+from soundstream.train.discriminators import BlockSpectrum, DiscriminatorConfig, Spectrum, build
+from tiny import noise
+
+RATE = 24_000
+PAPER = DiscriminatorConfig("soundstream")
+ENCODEC = DiscriminatorConfig("ms-stft")
+SMALL = {
+    "soundstream": DiscriminatorConfig("soundstream", channels=2, wave_channels=4),
+    "ms-stft": DiscriminatorConfig("ms-stft", channels=4, windows=(512, 256)),
+}
+WAVE_TABLE = [
+    (1, 16, (15,), (1,), (1,), 1),
+    (16, 64, (41,), (4,), (1,), 4),
+    (64, 256, (41,), (4,), (1,), 16),
+    (256, 1024, (41,), (4,), (1,), 64),
+    (1024, 1024, (41,), (4,), (1,), 256),
+    (1024, 1024, (5,), (1,), (1,), 1),
+    (1024, 1, (3,), (1,), (1,), 1),
+]
+BAND_TABLE = [
+    (2, 32, (3, 9), (1, 1), (1, 1), 1),
+    (32, 32, (3, 9), (1, 2), (1, 1), 1),
+    (32, 32, (3, 9), (1, 2), (2, 1), 1),
+    (32, 32, (3, 9), (1, 2), (4, 1), 1),
+    (32, 32, (3, 3), (1, 1), (1, 1), 1),
+    (32, 1, (3, 3), (1, 1), (1, 1), 1),
+]
+
+
+@pytest.fixture(params=SMALL)
+def small(request):
+    torch.manual_seed(0)
+    return build(SMALL[request.param], RATE)
+
+
+def table(judge):
+    """Channels in and out, kernel, stride, dilation and groups of each convolution on the main path."""
+    convs = [(name, m) for name, m in judge.named_modules() if isinstance(m, nn.Conv1d | nn.Conv2d)]
+    return [
+        (m.in_channels, m.out_channels, m.kernel_size, m.stride, m.dilation, m.groups)
+        for name, m in convs
+        if not name.endswith("shortcut")
+    ]
+
+
+def parameters(modules):
+    return sum(p.numel() for module in modules for p in module.parameters())
+
+
+@pytest.mark.parametrize("scale", range(3))
+def test_the_waveform_discriminators_have_the_published_layers(scale):
+    assert table(build(PAPER, RATE).judges[scale]) == WAVE_TABLE
+
+
+def test_the_stft_discriminator_has_the_published_layers():
+    first, *blocks, last = table(build(PAPER, RATE).judges[3])
+    assert first[:4] == (2, 32, (7, 7), (1, 1))
+    assert [kernel for _, _, kernel, *_ in blocks[::2]] == 6 * [(3, 3)]
+    assert [kernel for _, _, kernel, *_ in blocks[1::2]] == 3 * [(3, 4), (4, 4)]
+    assert [stride for _, _, _, stride, *_ in blocks[1::2]] == 3 * [(1, 2), (2, 2)]
+    assert [out for _, out, *_ in blocks[1::2]] == [64, 128, 128, 256, 256, 512]
+    assert last[1:4] == (1, (1, 512 // 2**6), (1, 1))
+
+
+@pytest.mark.parametrize("scale", range(5))
+def test_the_multi_scale_stft_discriminators_have_the_published_layers(scale):
+    assert table(build(ENCODEC, RATE).judges[scale]) == BAND_TABLE
+
+
+def test_the_published_sets_have_the_parameters_that_their_layers_give():
+    paper = build(PAPER, RATE).judges
+    assert parameters(paper[:3]) == pytest.approx(16.9e6, rel=0.005)
+    assert parameters(paper[3:]) == pytest.approx(5.5e6, rel=0.01)
+    assert parameters([build(ENCODEC, RATE)]) == pytest.approx(5 * 94.5e3, rel=0.001)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_the_stft_discriminator_gives_a_logit_every_8_hops(blocks):
+    samples = blocks * 8 * 256
+    judgement = build(SMALL["soundstream"], RATE)(noise(2, 1, samples))[3]
+    assert judgement.logits.shape == (2, 1, samples // (256 * 2**3), 1)
+    sizes = [feature.shape[2:] for feature in judgement.features]
+    frames = samples // 256
+    assert sizes[:3] == [(frames, 512), (frames, 256), (frames // 2, 128)]
+    assert sizes[-1] == (samples // (256 * 2**3), 512 // 2**6)
+
+
+def test_the_waveform_discriminators_hear_full_half_and_quarter_rate():
+    judgements = build(SMALL["soundstream"], RATE)(noise(2, 1, 8192))[:3]
+    assert [judgement.features[0].shape[-1] for judgement in judgements] == [8192, 4096, 2048]
+    assert [judgement.logits.shape for judgement in judgements] == [(2, 1, n // 4**4) for n in (8192, 4096, 2048)]
+
+
+def test_the_multi_scale_set_keeps_frames_and_an_eighth_of_the_bins():
+    for judgement, window in zip(build(SMALL["ms-stft"], RATE)(noise(2, 1, 4096)), (512, 256), strict=True):
+        frames = 1 + (4096 - window) // (window // 4)
+        assert judgement.logits.shape == (2, 1, frames, window // 16 + 1)
+
+
+@pytest.mark.parametrize("more", [0, 1, 333])
+def test_any_crop_from_the_longest_window_on_is_judged(small, more):
+    for judgement in small(noise(1, 1, small.min_samples + more)):
+        assert judgement.logits.numel() > 0
+        assert judgement.logits.isfinite().all()
+
+
+def test_a_crop_shorter_than_the_longest_window_is_refused(small):
+    with pytest.raises(ConfigError, match=f"has {small.min_samples - 1} samples; .* at least {small.min_samples}"):
+        small(noise(1, 1, small.min_samples - 1))
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize(("rate", "factor"), [(48_000, 2), (44_100, 2), (16_000, 1 / 2), (8_000, 1 / 4)])
+def test_windows_last_as_long_at_any_rate(kind, rate, factor):
+    config = SMALL[kind]
+    assert config.min_samples(rate) == factor * config.min_samples(RATE)
+    at_rate = build(config, rate)(noise(1, 1, 4096))
+    assert all(judgement.logits.isfinite().all() for judgement in at_rate)
+
+
+def test_an_example_is_judged_by_itself(small):
+    x = noise(3, 1, 2048)
+    for batch, single in zip(small(x), small(x[[1]]), strict=True):
+        torch.testing.assert_close(batch.logits[[1]], single.logits, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_reach_the_audio_and_every_weight(small):
+    x = noise(2, 1, 4096).requires_grad_()
+    sum(judgement.logits.square().mean() for judgement in small(x)).backward()
+    assert x.grad.abs().amin(dim=-1).isfinite().all()
+    assert x.grad.abs().sum() > 0
+    idle = [name for name, p in small.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert idle == []
+
+
+def test_a_fresh_set_passes_the_level_of_its_input_on(small):
+    quiet, loud = (small(noise(2, 1, 8192, scale=scale)) for scale in (0.1, 1.0))
+    for a, b in zip(quiet, loud, strict=True):
+        assert 0.01 < a.logits.std() < 1
+        torch.testing.assert_close(10 * a.logits, b.logits, rtol=1e-3, atol=1e-4)
+
+
+def test_views_have_nothing_to_save_in_a_checkpoint(small):
+    assert not [name for name in small.state_dict() if "view" in name]
+
+
+@pytest.mark.parametrize("spectrum", [Spectrum(256), BlockSpectrum(256)], ids=["plain", "in blocks"])
+def test_noise_of_unit_power_has_bins_of_unit_power(spectrum):
+    power = spectrum(noise(4, 1, 32_768, scale=1.0)).square().sum(dim=1)
+    assert power[:, 2:-2, 1:-1].mean() == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("spectrum", [Spectrum(256), BlockSpectrum(256)], ids=["plain", "in blocks"])
+def test_a_sine_stands_in_its_bin(spectrum):
+    sine = torch.sin(2 * math.pi * 40 / 256 * torch.arange(4096.0)).reshape(1, 1, -1)
+    power = spectrum(sine).square().sum(dim=1)[0, 2:-2].mean(dim=0)
+    assert int(power.argmax()) == 40
+
+
+def test_under_autocast_convolutions_run_in_bfloat16_and_spectra_in_float32(small):
+    x = noise(2, 1, 4096)
+    expected = small(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Spectrum(256)(x.bfloat16()).dtype == torch.float32
+        judgements = small(x)
+    for judgement, exact in zip(judgements, expected, strict=True):
+        assert judgement.logits.dtype == torch.bfloat16
+        error = (judgement.logits.float() - exact.logits).std() / exact.logits.std()
+        assert error < 0.05
+
+
+def test_a_few_steps_tell_noise_from_a_sine(small):
+    optimizer = torch.optim.Adam(small.parameters(), lr=5e-3, betas=(0.5, 0.9))
+    sine = 0.3 * torch.sin(0.2 * torch.arange(2048.0)).expand(4, 1, -1)
+    losses = []
+    for step in range(25):
+        loss = discriminator_loss(small(sine), small(noise(4, 1, 2048, seed=step, scale=0.2)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 1.5
+    assert losses[-1] < 1
+    for real, fake in zip(small(sine), small(noise(4, 1, 2048, seed=99, scale=0.2)), strict=True):
+        assert fake.logits.mean() < 0 < real.logits.mean()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "mpd"}, "kind is 'mpd'; expected one of: ms-stft, soundstream"),
+        ({"channels": 0}, "channels is 0; expected a whole number from 1"),
+        ({"channels": 4096}, "channels is 4096; expected a whole number from 1 to 1024"),
+        ({"wave_channels": 6}, "wave_channels is 6; expected a multiple of 4"),
+        ({"windows": ()}, r"windows is \(\); expected different powers of two from 64 to 8192"),
+        ({"windows": (1000,)}, r"windows is \(1000,\); expected different powers of two"),
+        ({"windows": (512, 512)}, "expected different powers of two"),
+    ],
+)
+def test_wrong_settings_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        DiscriminatorConfig(**settings)

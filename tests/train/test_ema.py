@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+import tiny
+from soundstream.train.ema import FOLLOWED, Average
+
+
+def moved(seed):
+    """The tiny model with other weights and codebooks."""
+    model = tiny.model(seed)
+    for name, value in model.state_dict().items():
+        value.add_(0.1 * torch.randn_like(value)) if "quantizer" in name else None
+    return model
+
+
+@pytest.mark.parametrize(("step", "decay"), [(1, 2 / 11), (30, 31 / 40), (10_000, 0.99)])
+def test_a_step_follows_the_formula(step, decay):
+    start, new = tiny.model(), moved(1)
+    average = Average(start, 0.99)
+    average.update(new, step)
+    found, a, b = average.model.state_dict(), start.state_dict(), new.state_dict()
+    for name in found:
+        expected = b[name] if name in FOLLOWED else decay * a[name] + (1 - decay) * b[name]
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_that_stays_is_its_own_average():
+    model = tiny.model()
+    average = Average(model, 0.9)
+    for step in range(1, 20):
+        average.update(model, step)
+    for name, value in average.model.state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_model_that_is_followed_stays_as_it_is():
+    model = tiny.model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    average = Average(model, 0.9)
+    average.update(moved(1), 5)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_an_average_comes_back():
+    average = Average(tiny.model(), 0.9)
+    average.update(moved(1), 50)
+    other = Average(tiny.model(3), 0.9)
+    other.load({name: value.clone() for name, value in average.state().items()}, moved(1))
+    found = other.model.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in average.model.state_dict().items())
+
+
+@pytest.mark.parametrize("start", ["restart", "load nothing"])
+def test_a_fresh_average_is_the_model_as_it_is(start):
+    average, model = Average(tiny.model(), 0.9), moved(1)
+    average.restart(model) if start == "restart" else average.load({}, model)
+    found = average.model.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in model.state_dict().items())

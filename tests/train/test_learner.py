@@ -1,0 +1,247 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+import tiny
+from soundstream.train import checkpoint as ckpt
+from soundstream.train.crops import Crops
+from soundstream.train.learner import Learner
+from soundstream.train.losses import LossConfig
+from soundstream.train.precision import choose_precision
+
+OFFSETS = {"encoder.last.bias", "film.beta"}
+"""Added to all latents of a channel alike, which the normalizer takes out again: they have no gradient."""
+ADVERSARIAL = {"adversarial_from_step": 1, "total_steps": 8}
+"""Discriminators from step 1, followed from step 2."""
+
+
+def learner(precision="fp32", **changes):
+    config = dataclasses.replace(tiny.RUN, **changes)
+    chosen = choose_precision(torch.device("cpu"), precision)
+    crops = Crops(tiny.corpus(), config.data, config.codec, config.seed)
+    return Learner(config, crops, chosen)
+
+
+def parameters(learner):
+    return {name: p.detach().clone() for name, p in learner.model.named_parameters()}
+
+
+def differing(a, b):
+    """Names of tensors that differ between two states."""
+    assert a.keys() == b.keys()
+    return {name for name in a if not torch.equal(a[name], b[name])}
+
+
+def figures(made):
+    return {name: float(value) for name, value in made.step().items()}
+
+
+# a step
+
+
+def test_offsets_of_the_latents_have_no_gradient():
+    made = learner()
+    made.step()
+    gradients = {name: float(p.grad.norm()) for name, p in made.model.named_parameters()}
+    assert gradients["film.gamma"] > 1e-3
+    assert all(gradients[name] < 1e-4 * gradients["film.gamma"] for name in OFFSETS)
+
+
+@pytest.mark.parametrize("codec", tiny.CONFIGS, ids=lambda codec: codec.family)
+@pytest.mark.parametrize("phase", [{}, {"quantize_from_step": 0}, ADVERSARIAL], ids=["start", "codes", "adversarial"])
+def test_a_step_keeps_every_figure_finite_and_moves_every_parameter_that_has_a_gradient(codec, phase):
+    made = learner(codec=codec, **phase)
+    for _ in range(3 if phase == ADVERSARIAL else 1):
+        before = parameters(made)
+        entry = figures(made)
+    assert all(math.isfinite(value) for value in entry.values())
+    assert {name for name, p in made.model.named_parameters() if p.grad is None or not p.grad.any()} <= OFFSETS
+    after = parameters(made)
+    assert {name for name in before if torch.equal(before[name], after[name])} <= OFFSETS
+    assert all(value.isfinite().all() for value in after.values())
+
+
+def test_a_step_in_bf16_learns_nearly_what_one_in_fp32_does():
+    a, b = figures(learner()), figures(learner("bf16"))
+    assert b == pytest.approx(a, rel=0.1)
+    assert a != b
+
+
+def test_only_the_denoise_half_of_film_stays_as_it_was():
+    made = learner()
+    made.step()
+    after = parameters(made)
+    assert (after["film.gamma"][:, 0] != 1).all()
+    assert (after["film.gamma"][:, 1] == 1).all()
+    assert (after["film.beta"][:, 1] == 0).all()
+
+
+def test_figures_name_each_loss_and_its_gradient():
+    reconstruction = {
+        *("waveform", "mel", "mel_relative", "mel_log", "commitment"),
+        *("gradient_norm", "gradient_waveform", "gradient_mel"),
+    }
+    own = {"discriminator", "gradient_norm_discriminator"}
+    followed = {"adversarial", "feature", "gradient_adversarial", "gradient_feature"}
+    made = learner(**ADVERSARIAL)
+    assert [set(made.step()) for _ in range(3)] == [
+        reconstruction,
+        reconstruction | own,
+        reconstruction | own | followed,
+    ]
+
+
+def test_the_codebooks_start_by_k_means_at_their_step():
+    made = learner(quantize_from_step=1)
+    start = made.model.quantizer.codebooks.clone()
+    assert figures(made)["commitment"] == 0
+    assert torch.equal(made.model.quantizer.codebooks, start)
+    assert figures(made)["commitment"] > 0
+    assert not torch.equal(made.model.quantizer.codebooks, start)
+
+
+@pytest.mark.parametrize("codec", tiny.CONFIGS, ids=lambda codec: codec.family)
+def test_a_few_steps_learn_a_batch_by_heart(monkeypatch, codec):
+    optimizer = dataclasses.replace(tiny.RUN.optimizer, learning_rate=5e-3)
+    loss = LossConfig(shift_steps=(100, 200))
+    made = learner(codec=codec, total_steps=20, quantize_from_step=10, loss=loss, optimizer=optimizer)
+    batch = made.crops.draw(0)
+    monkeypatch.setattr(made.crops, "draw", lambda step: batch)
+    losses = [figures(made)["waveform"] for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+# the average
+
+
+def test_the_average_follows_the_model():
+    made = learner(ema_decay=0.9)
+    start = parameters(made)
+    made.step()
+    mean, new = dict(made.average.model.named_parameters()), parameters(made)
+    for name in start:
+        torch.testing.assert_close(mean[name].data, start[name] * 2 / 11 + new[name] * 9 / 11)
+
+
+def test_the_average_is_what_is_validated():
+    assert (made := learner(ema_decay=0.9)).best_model is made.average.model
+    assert (made := learner(ema_decay=0.0)).best_model is made.model
+
+
+# discriminators
+
+
+def test_the_adversarial_phase_trains_the_discriminators_and_then_the_generator():
+    with_critic, without = learner(**ADVERSARIAL), learner(total_steps=8, adversarial_from_step=8)
+    assert without.critic is None
+    states = []
+    for _ in range(3):
+        with_critic.step()
+        without.step()
+        state = {k: v.clone() for k, v in with_critic.critic.discriminators.state_dict().items()}
+        states.append((state, differing(parameters(with_critic), parameters(without))))
+    (first, same), (second, still), (third, other) = states
+    assert same == still == set()
+    assert len(other) > 0.9 * len(parameters(without))
+    assert len(differing(first, second)) > 0.9 * len(first)
+    assert len(differing(second, third)) > 0.9 * len(first)
+
+
+def test_discriminators_rest_between_their_steps():
+    made = learner(discriminator_every=2, **(ADVERSARIAL | {"discriminator_warmup_steps": 0}))
+    assert ["discriminator" in made.step() for _ in range(6)] == [False, False, True, False, True, False]
+
+
+@pytest.mark.parametrize("codec", tiny.CONFIGS, ids=lambda codec: codec.family)
+def test_discriminators_hear_a_random_part_of_each_crop(monkeypatch, codec):
+    made = learner(codec=codec, discriminator_crop_frames=20, **ADVERSARIAL)
+    heard, judge = [], made.critic.discriminators.forward
+    monkeypatch.setattr(made.critic.discriminators, "forward", lambda audio: heard.append(audio) or judge(audio))
+    for _ in range(4):
+        made.step()
+    assert {audio.shape for audio in heard} == {(2, 1, 20 * codec.hop_length)}
+    starts = set()
+    for step, real in zip((1, 2, 3), heard[::2], strict=True):
+        windows = made.crops.draw(step).target.unfold(-1, 20 * codec.hop_length, codec.hop_length)[:, 0]
+        starts |= {i for i in range(windows.shape[1]) if torch.equal(windows[:, i], real[:, 0])}
+    assert len(starts) > 1
+
+
+def test_discriminators_learn_to_tell_real_from_decoded(monkeypatch):
+    settings = dataclasses.replace(tiny.RUN.optimizer, discriminator_learning_rate=5e-3)
+    made = learner(total_steps=40, adversarial_from_step=0, discriminator_warmup_steps=40, optimizer=settings)
+    losses = [figures(made)["discriminator"] for _ in range(15)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+# state
+
+RUNS = {
+    **{f"quantizer from {step}": {"quantize_from_step": step} for step in range(5)},
+    "adversarial": {**ADVERSARIAL, "discriminator_crop_frames": 20},
+    "balancer": {"loss": LossConfig(balancer_decay=0.9, shift_steps=(1, 3))},
+    "no average": {"ema_decay": 0.0},
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_four_steps_equal_two_saved_and_resumed_two(tmp_path, run):
+    whole, first, resumed = (learner(**RUNS[run]) for _ in range(3))
+    entries = [figures(whole) for _ in range(4)]
+    again = [figures(first), figures(first)]
+    ckpt.save(tmp_path / "checkpoint", first.state())
+    assert resumed.restore(ckpt.load(tmp_path / "checkpoint")) == []
+    again += [figures(resumed), figures(resumed)]
+    assert again == entries
+    for part in ckpt.PARTS:
+        assert differing(getattr(whole.state(), part), getattr(resumed.state(), part)) == set()
+    assert resumed.progress == whole.progress
+
+
+def test_a_portable_state_goes_on_nearly_as_it_would_have(tmp_path):
+    whole, resumed = learner(**ADVERSARIAL), learner(**ADVERSARIAL)
+    for _ in range(4):
+        whole.step()
+    ckpt.save(tmp_path / "small", ckpt.portable(whole.state()))
+    resumed.restore(ckpt.load(tmp_path / "small"))
+    assert resumed.progress == whole.progress
+    assert figures(resumed) == pytest.approx(figures(whole), rel=0.2)
+
+
+def test_a_compact_state_is_warmed_up_again(tmp_path):
+    first, resumed = learner(**ADVERSARIAL), learner(**ADVERSARIAL)
+    for _ in range(3):
+        first.step()
+    ckpt.save(tmp_path / "small", ckpt.compact(first.state()))
+    remarks = resumed.restore(ckpt.load(tmp_path / "small"))
+    assert any("no moments" in remark for remark in remarks)
+    resumed.step()
+    rate = tiny.RUN.optimizer.learning_rate / tiny.RUN.optimizer.warmup_steps
+    assert resumed.optimizer.param_groups[0]["lr"] == pytest.approx(rate)
+    assert resumed.progress.discriminator_fresh_from == 3
+    trained = first.critic.discriminators.state_dict(), resumed.critic.discriminators.state_dict()
+    assert all(torch.allclose(a, b, atol=0.02) for a, b in zip(*(x.values() for x in trained), strict=True))
+
+
+def test_other_discriminators_than_those_of_the_state_start_afresh():
+    first = learner(**ADVERSARIAL)
+    first.step()
+    wider = dataclasses.replace(tiny.RUN.discriminator, channels=6)
+    resumed = learner(discriminator=wider, **ADVERSARIAL)
+    before = {k: v.clone() for k, v in resumed.critic.discriminators.state_dict().items()}
+    assert any("discriminators start afresh" in remark for remark in resumed.restore(first.state()))
+    assert differing(before, resumed.critic.discriminators.state_dict()) == set()
+
+
+def test_the_adversarial_phase_can_begin_in_a_branch(tmp_path):
+    plain = learner()
+    for _ in range(3):
+        plain.step()
+    branch = learner(total_steps=9, adversarial_from_step=0)
+    branch.restore(plain.state())
+    assert [("discriminator" in entry, "feature" in entry) for entry in (branch.step(), branch.step())] == [
+        (True, False),
+        (True, True),
+    ]
