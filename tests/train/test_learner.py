@@ -245,3 +245,14 @@ def test_the_adversarial_phase_can_begin_in_a_branch(tmp_path):
         (True, False),
         (True, True),
     ]
+
+
+@pytest.mark.parametrize(("power", "mean"), [(1.0, 12.5), (2.0, 8.5)])
+def test_quantizer_dropout_uses_few_codebooks_the_more_often_the_higher_its_power(monkeypatch, power, mean):
+    codec = dataclasses.replace(tiny.CONFIG, num_quantizers=24)
+    data = dataclasses.replace(tiny.RUN.data, batch_size=20_000)
+    made = learner(codec=codec, data=data, quantizer_dropout_power=power)
+    drawn = made._quantizer_dropout(made.config.quantize_from_step)
+    assert (drawn.min(), drawn.max()) == (1, 24)
+    assert drawn.float().mean() == pytest.approx(mean, abs=0.3)
+    assert made._quantizer_dropout(made.config.quantize_from_step - 1) is None

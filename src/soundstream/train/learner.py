@@ -79,7 +79,8 @@ class Learner:
 
     def _quantizer_dropout(self, step: int) -> Tensor | None:
         """Codebooks for each example of this process; None while the quantizer is bypassed."""
-        drawn = torch.randint(1, self.config.codec.num_quantizers + 1, (self.config.data.batch_size,))
+        share = torch.rand(self.config.data.batch_size) ** self.config.quantizer_dropout_power
+        drawn = 1 + (self.config.codec.num_quantizers * share).long()
         if step < self.config.quantize_from_step:
             return None
         return drawn[processes.rank() :: processes.count()].to(self.device, non_blocking=True)
