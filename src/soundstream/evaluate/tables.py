@@ -84,8 +84,11 @@ def speed(words: Sequence[str], results: Results) -> str:
 
 
 def quality(words: Sequence[str], results: Results) -> str:
-    """Mean ± standard error of each metric by class of content and codec, with n; words choose classes."""
-    groups = [group for group in results["quality"]["summary"] if not words or group["content_class"] in words]
+    """Mean ± standard error of each metric by content class and codec, with n; words choose classes and codecs.""" ""
+    groups = results["quality"]["summary"]
+    for name_of in (_content_class, _codec_name):
+        chosen = {name_of(group) for group in groups} & set(words)
+        groups = [group for group in groups if not chosen or name_of(group) in chosen]
     metrics = dict.fromkeys(name for group in groups for name, mean in group["metrics"].items() if mean)
     lines = []
     for group in groups:
@@ -95,17 +98,24 @@ def quality(words: Sequence[str], results: Results) -> str:
     return markdown(["class", "codec", "n", "bit/s", *(REGISTRY[name].title for name in metrics)], lines, words=2)
 
 
-def training(words: Sequence[str], results: Results) -> str:
-    """The rows of a run's log as they are; words choose columns."""
-    rows = results["training"]["rows"]
+def listing(rows: Sequence[dict[str, Any]], words: Sequence[str]) -> str:
+    """Rows as they are, words before numbers; `words` choose columns."""
     head = list(words or rows[0])
-    return markdown(head, ([_cell(row.get(name), ",") for name in head] for row in rows), words=0)
+    texts = sum(isinstance(rows[0].get(name), str) for name in head)
+    return markdown(head, ([_cell(row.get(name), ",") for name in head] for row in rows), words=texts)
 
 
-TABLES: dict[str, tuple[str, Callable[[Sequence[str], Results], str]]] = {
+Make = Callable[[Sequence[str], Results], str]
+
+
+def _listed(name: str) -> tuple[str, Make]:
+    return name, lambda words, results: listing(results[name]["rows"], words)
+
+
+TABLES: dict[str, tuple[str, Make]] = {
     "speed": ("bench", speed),
     "quality": ("quality", quality),
-    "training": ("training", training),
+    **{name: _listed(name) for name in ("training", "training_seanet", "choices", "discriminators")},
 }
 """Tables by name: the file they need, and what makes them."""
 
@@ -147,7 +157,17 @@ def _options(found: Any, key: str) -> list:
     return [found[key]] if isinstance(found, dict) and key in found else []
 
 
-def _cell(value: float | None, form: str) -> str:
+def _content_class(group: dict[str, Any]) -> str:
+    return group["content_class"]
+
+
+def _codec_name(group: dict[str, Any]) -> str:
+    return group["codec"].partition(":")[0]
+
+
+def _cell(value: float | str | None, form: str) -> str:
+    if isinstance(value, str):
+        return value
     return DASH if value is None else format(value, form)
 
 

@@ -96,7 +96,7 @@ of crops in all. The settings of the last part of the run:
     if not facts.curve:
         return text
     wanted = [name for name in facts.curve[-1] if name != "latent_std"]
-    shown = tables.training(wanted, {"training": {"rows": list(facts.curve)}})
+    shown = tables.listing(list(facts.curve), wanted)
     marked = _marked(f"training {' '.join(wanted)}", shown) if facts.marked else shown
     return f"""{text}
 On some fixed clips of the validation data, by codebooks in use: waveform SNR in dB and log-mel distance.
