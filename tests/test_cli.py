@@ -21,7 +21,7 @@ Run = Callable[..., subprocess.CompletedProcess]
 @pytest.fixture
 def run(tiny_artifact: Path, tmp_path: Path) -> Run:
     def call(*words: str | Path, model: Path | None = tiny_artifact, **options) -> subprocess.CompletedProcess:
-        flag = ["--model", str(model)] if model and words[0] in ("encode", "decode", "bench") else []
+        flag = ["--model", str(model)] if model and words[0] in ("encode", "decode", "bench", "cut", "cat") else []
         command = [sys.executable, "-c", "from soundstream.cli import main; main()", *map(str, words), *flag]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, **options)
 
@@ -142,7 +142,8 @@ def test_a_truncated_file(run: Run, talk: Path, tmp_path: Path) -> None:
     run("encode", "talk.wav")
     (tmp_path / "cut.nac").write_bytes((tmp_path / "talk.nac").read_bytes()[:-10])
     assert fails(run("decode", "cut.nac"), "get a whole copy")
-    assert fails(run("info", "cut.nac"), "get a whole copy")
+    told = run("info", "cut.nac")
+    assert told.returncode == 1 and b"ends before its end record" in told.stdout
     assert names(tmp_path) == {"talk.wav", "talk.nac", "cut.nac"}
 
 
@@ -156,6 +157,15 @@ def test_a_file_of_another_model(run: Run, talk: Path, tmp_path: Path, codec: Co
     result = run("decode", "talk.nac", "-o", "x.wav", model=other_artifact)
     assert fails(result, codec.model_id.hex(), "--model")
     assert names(tmp_path) == {"talk.wav", "talk.nac"}
+
+
+def test_decode_takes_the_model_that_the_file_names(run: Run, talk: Path, tiny_artifact: Path, codec: Codec) -> None:
+    run("encode", "talk.wav", "--bitrate", "1500")
+    known = {**os.environ, "SOUNDSTREAM_MODELS": str(tiny_artifact.parent)}
+    assert run("decode", "talk.nac", model=None, env=known).returncode == 1  # beside the WAV that it came from
+    assert run("decode", "talk.nac", "-o", "back.wav", model=None, env=known).returncode == 0
+    assert run("cut", "talk.nac", "-o", "cut.nac", "--to", "0.3", model=None, env=known).returncode == 0
+    assert fails(run("decode", "talk.nac", "-o", "x.wav", model=None), codec.model_id.hex(), "SOUNDSTREAM_MODELS")
 
 
 def test_a_folder_that_is_no_model(run: Run, talk: Path, tmp_path: Path) -> None:
@@ -187,6 +197,42 @@ def test_commands_that_need_torch_say_how_to_get_it(run: Run, tmp_path: Path) ->
 
 def test_a_folder_that_is_no_checkpoint(run: Run, tmp_path: Path) -> None:
     assert fails(run("export", tmp_path, "-o", "y"), "is not a checkpoint")
+
+
+def test_cut_and_cat_give_files_that_decode(run: Run, talk: Path, tmp_path: Path) -> None:
+    run("encode", "talk.wav")
+    assert run("cut", "talk.nac", "-o", "part.nac", "--from", "0.2", "--to", "0.5").returncode == 0
+    assert run("cat", "part.nac", "talk.nac", "-o", "joined.nac").returncode == 0
+    facts = json.loads(run("info", "joined.nac", "--json").stdout)
+    assert facts["damage"] == [] and facts["duration_s"] == pytest.approx(0.3 + 30_001 / 44_100, abs=0.03)
+    assert run("decode", "joined.nac", "--from", "0.4", "-o", "end.wav").returncode == 0
+    assert soundfile.info(tmp_path / "end.wav").frames == facts["num_samples"] - 17_640
+    assert fails(run("cut", "talk.nac", "-o", "part.nac"), "part.nac", "--force")
+
+
+def test_a_damaged_file_is_told_of_and_concealed(run: Run, talk: Path, tmp_path: Path) -> None:
+    run("encode", "talk.wav")
+    data = bytearray((tmp_path / "talk.nac").read_bytes())
+    data[60] ^= 1
+    (tmp_path / "bad.nac").write_bytes(data)
+    assert fails(run("decode", "bad.nac", "-o", "x.wav"), "checksum")
+    result = run("decode", "bad.nac", "-o", "x.wav", "--conceal")
+    assert result.returncode == 0 and b"lost: 0.69 s at 0.00 s" in result.stderr
+    assert soundfile.info(tmp_path / "x.wav").frames == 30_001
+    told = run("info", "bad.nac", "--json")
+    assert told.returncode == 1 and len(json.loads(told.stdout)["damage"]) == 1
+
+
+def test_a_variable_rate_and_its_packets(run: Run, talk: Path) -> None:
+    assert run("encode", "talk.wav", "--vbr", "--bitrate", "1500", "--max-bitrate", "3000").returncode == 0
+    facts = json.loads(run("info", "talk.nac", "--json", "--packets").stdout)
+    assert facts["nominal_bitrate"] == 3000 and facts["num_quantizers"] == [2]
+    assert [packet["frames"] for packet in facts["packet_list"]] == [facts["frames"]]
+
+
+def test_entropy_modes_that_cannot_be(run: Run, talk: Path) -> None:
+    assert fails(run("encode", "talk.wav", "--entropy", "best"), "fit-entropy")
+    assert fails(run("encode", "talk.wav", "--entropy", "good"), "none, fast, best")
 
 
 def test_bench_prints_what_it_writes(run: Run, tmp_path: Path, codec: Codec) -> None:

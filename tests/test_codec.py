@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,9 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundstream import AudioError, Codec, ConfigError, InvalidField, ModelMismatch, Truncated, load
+import entropy_tables
+from soundstream import AudioError, Codec, CodesMismatch, ConfigError, InvalidField, ModelMismatch, Truncated, load
 from soundstream.bitstream import Header, Packet, Reader, Writer
+from soundstream.codec import Damage
+from soundstream.coding import MODES
 from soundstream.entropy import PlainCoder
+from soundstream.runtime.artifact import load_artifact, write_manifest
 
 
 def noise(channels: int, samples: int, seed: int = 0) -> np.ndarray:
@@ -155,3 +161,115 @@ def test_one_codec_serves_threads(codec: Codec) -> None:
 
 def test_a_model_is_loaded_once(tiny_artifact: Path) -> None:
     assert load(tiny_artifact) is load(tiny_artifact)
+
+
+# entropy modes
+
+
+@pytest.fixture(scope="module")
+def coded_artifact(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with entropy tables, of no use but whole."""
+    folder = tmp_path_factory.mktemp("coded") / "artifact"
+    shutil.copytree(tiny_artifact, folder)
+    config = load_artifact(folder).config
+    shape = config.num_quantizers, config.codebook_size, config.latent_dim
+    entropy_tables.tables(strength=9, shape=shape).save(folder / "entropy.npz")
+    write_manifest(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def coded(coded_artifact: Path) -> Codec:
+    return load(coded_artifact)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 24_000 * 5 + 7])
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_every_entropy_mode_gives_the_same_audio(coded: Codec, samples: int, count: int) -> None:
+    pcm, bitrate = noise(2, samples), coded.config.bitrate(count)
+    plain, *others = [coded.encode(pcm, 24_000, bitrate, entropy=mode) for mode in MODES]
+    for data in others:
+        np.testing.assert_array_equal(coded.decode(data)[0], coded.decode(plain)[0])
+    assert coded.encode(pcm, 24_000, bitrate) == others[-1]
+
+
+def test_a_model_without_tables_writes_plain_codes_and_says_so(codec: Codec) -> None:
+    assert codec.encode(noise(1, 700), 24_000, 750)[30] == 0
+    with pytest.raises(ConfigError, match="fit-entropy"):
+        codec.encode(noise(1, 700), 24_000, 750, entropy="best")
+    with pytest.raises(ConfigError, match="expected one of: none, fast, best"):
+        codec.encode(noise(1, 700), 24_000, 750, entropy="better")
+
+
+def test_a_file_in_a_mode_that_its_model_cannot_have_is_refused(codec: Codec) -> None:
+    stream = io.BytesIO()
+    Writer(stream, dataclasses.replace(codec.header(24_000, 1, 750), entropy_mode=2)).finish(0)
+    with pytest.raises(InvalidField, match="no tables"):
+        codec.decode(stream.getvalue())
+
+
+def test_codes_that_do_not_match_their_checksum_are_an_error(coded: Codec) -> None:
+    data = coded.encode(noise(1, 24_000 * 5), 24_000, 1500)
+    packets = list(Reader(io.BytesIO(data)))
+    stream = io.BytesIO()
+    writer = Writer(stream, coded.header(24_000, 1, 1500))
+    for packet in packets:
+        changed = packet.payload[:-1] + bytes([packet.payload[-1] ^ 1])
+        writer.write(dataclasses.replace(packet, payload=changed if packet.sequence == 1 else packet.payload))
+    writer.finish(24_000 * 5)
+    with pytest.raises(CodesMismatch, match="do not match their checksum"):
+        coded.decode(stream.getvalue())
+    damage: list[Damage] = []
+    pcm = coded.decode(stream.getvalue(), damage)[0]
+    assert pcm.shape == (1, 24_000 * 5) and not pcm[0, 2 * 24_000 + 400 : 4 * 24_000].any()
+    assert [(loss.start_s, loss.duration_s, loss.packets) for loss in damage] == [(2.0, 2.0, 1)]
+
+
+# damage, places and rates
+
+
+def test_what_is_whole_of_a_damaged_file_decodes(codec: Codec) -> None:
+    data = bytearray(codec.encode(noise(1, 24_000 * 7), 24_000, 750))
+    whole = codec.decode(bytes(data))[0]
+    data[44 + 200 + 20] ^= 1
+    damage: list[Damage] = []
+    pcm = codec.decode(bytes(data), damage)[0]
+    assert pcm.shape == whole.shape and np.isfinite(pcm).all()
+    np.testing.assert_array_equal(pcm[:, : 2 * 24_000 - 1000], whole[:, : 2 * 24_000 - 1000])
+    np.testing.assert_allclose(pcm[:, 5 * 24_000 :], whole[:, 5 * 24_000 :], atol=1e-5)
+    assert [(loss.start_s, loss.duration_s) for loss in damage] == [(2.0, 2.0)]
+
+
+def test_a_truncated_file_decodes_up_to_its_last_whole_packet(codec: Codec) -> None:
+    data, damage = codec.encode(noise(1, 24_000 * 5), 24_000, 750), list[Damage]()
+    pcm = codec.decode(data[:-100], damage)[0]
+    assert pcm.shape == (1, 4 * 24_000 - codec.config.delay_samples)
+    assert "ends before" in damage[-1].reason
+
+
+@pytest.mark.parametrize("sample_rate", [24_000, 44_100])
+@pytest.mark.parametrize("start_s", [0.0, 0.5, 3.999, 4.0, 9.3, 10.0, 99.0])
+def test_decoding_from_a_place_is_the_end_of_decoding_all(codec: Codec, start_s: float, sample_rate: int) -> None:
+    data = codec.encode(noise(1, 10 * sample_rate), sample_rate, 750)
+    whole = codec.decode(data)[0]
+    reader = Reader(io.BytesIO(data))
+    found = np.concatenate(list(codec.read(reader, start_s)), axis=1)
+    expected = whole[:, round(start_s * sample_rate) :]
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_variable_rate_keeps_its_average(codec: Codec) -> None:
+    pcm = np.concatenate([noise(1, 24_000 * 4), np.zeros((1, 24_000 * 4), np.float32)], axis=1)
+    stream = io.BytesIO()
+    codec.write_vbr(stream, codec.header(24_000, 1, codec.config.bitrate(8)), [pcm], codec.config.bitrate(4))
+    packets = list(Reader(io.BytesIO(stream.getvalue())))
+    frames = sum(packet.frames for packet in packets)
+    assert sum(packet.num_quantizers * packet.frames for packet in packets) <= 4 * frames
+    assert codec.decode(stream.getvalue())[0].shape == pcm.shape
+
+
+def test_overhead_at_3_kbit_per_second_is_at_most_2_percent(codec: Codec) -> None:
+    data = codec.encode(noise(1, 24_000 * 30), 24_000, 3000)
+    payload = sum(len(packet.payload) for packet in Reader(io.BytesIO(data)))
+    assert payload < len(data) <= 1.025 * payload

@@ -15,7 +15,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 FOUNDATION = {"errors", "config", "extras", "files", "mel"}
 STAGES = {"audio", "bitstream", "entropy"}
-CODEC = FOUNDATION | STAGES | {"blocks", "codec", "coding", "runtime"}
+CODEC = FOUNDATION | STAGES | {"blocks", "codec", "coding", "editing", "runtime", "vbr"}
 MAY_IMPORT = {
     "errors": set(),
     "mel": set(),
@@ -25,9 +25,11 @@ MAY_IMPORT = {
     "drawing": {"files"},
     **dict.fromkeys(STAGES, FOUNDATION),
     "blocks": {"errors"},
+    "vbr": set(),
+    "editing": FOUNDATION | STAGES | {"codec", "coding"},
     "coding": FOUNDATION | {"bitstream", "entropy"},
     "runtime": FOUNDATION | {"entropy"},
-    "codec": CODEC,
+    "codec": CODEC - {"editing"},
     "evaluate": CODEC | {"drawing"},
     "bench_cli": CODEC | {"evaluate"},
     "eval_cli": CODEC | {"evaluate", "extras"},
@@ -38,7 +40,7 @@ MAY_IMPORT = {
     "nn": FOUNDATION,
     "nn.export": FOUNDATION | {"runtime.artifact"},
     "train": FOUNDATION | {"audio", "drawing", "nn"},
-    "train.entropy": FOUNDATION | {"audio", "entropy", "runtime"},
+    "train.fitting": FOUNDATION | {"audio", "entropy", "runtime"},
     "release": CODEC | {"evaluate", "nn", "train"},
     "": {"codec", "config", "errors"},
 }

@@ -6,18 +6,21 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundstream import audio
-from soundstream.bitstream import Header, Packet, Reader, Writer
+from soundstream.bitstream import Header, Loss, Reader, RepairingReader, Writer
+from soundstream.blocks import Counter, Tail, regroup, seconds
+from soundstream.coding import Coding
 from soundstream.config import CodecConfig
-from soundstream.entropy import PlainCoder
 from soundstream.errors import ConfigError, InvalidField, ModelMismatch
-from soundstream.runtime.artifact import Artifact, load_artifact
-from soundstream.runtime.stream import DecoderStream, EncoderStream, Model
+from soundstream.runtime.artifact import Artifact, load_artifact, shipped
+from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
+from soundstream.runtime.stream import DecoderStream, LatentStream, Model
+from soundstream.vbr import allocate, errors
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -25,6 +28,17 @@ Codes = NDArray[np.int64]
 DEFAULT_BITRATE = 6000
 PACKET_FRAMES = 150
 """Frames in a packet of a file: 2 s at 75 frames a second."""
+WARM_UP_FRAMES = 128
+"""Frames decoded before the place that a reader seeks: more than what our decoders remember."""
+
+
+class Damage(NamedTuple):
+    """A part of a file that could not be decoded."""
+
+    start_s: float
+    duration_s: float
+    packets: int
+    reason: str
 
 
 class Codec:
@@ -39,6 +53,7 @@ class Codec:
         self.config: CodecConfig = artifact.config
         self.model_id = artifact.model_id
         self.model = Model(artifact, threads)
+        self.coding = Coding(self.config.codebook_bits, artifact.codebooks, artifact.tables)
 
     def encode(
         self,
@@ -46,6 +61,7 @@ class Codec:
         sample_rate: int,
         bitrate: int = DEFAULT_BITRATE,
         tags: Mapping[str, str] | None = None,
+        entropy: str | None = None,
     ) -> bytes:
         """Compress audio to the bytes of a `.nac` file.
 
@@ -53,25 +69,33 @@ class Codec:
             pcm: `[channels, samples]` or `[samples]`, 1 to 8 channels; float in [-1, 1], int16 or int32.
             sample_rate: Hz, 8,000 to 192,000.
             bitrate: nominal bit/s of each channel, 750 to 18,000 in steps of 750 with the default model.
+            tags: text to keep in the file, by name.
+            entropy: `none`, `fast` (fixed tables) or `best` (context model); None is the best that the model has.
         Raises:
             AudioError: the audio has another form, or holds NaN or infinity.
-            ConfigError: the bit rate is not supported.
+            ConfigError: the bit rate or the entropy mode is not supported.
         """
         pcm = audio.check(pcm, sample_rate)
         stream = io.BytesIO()
-        header = self.header(sample_rate, len(pcm), bitrate, pcm.shape[1], tags)
-        self.write(stream, header, _seconds(pcm, sample_rate))
+        header = self.header(sample_rate, len(pcm), bitrate, pcm.shape[1], tags, entropy)
+        self.write(stream, header, seconds(pcm, sample_rate))
         return stream.getvalue()
 
-    def decode(self, data: bytes) -> tuple[Array, int]:
+    def decode(self, data: bytes, damage: list[Damage] | None = None) -> tuple[Array, int]:
         """Audio `[channels, samples]` and its sample rate in Hz, with exactly the samples of the original.
 
+        Args:
+            damage: a list that takes what could not be decoded, which is then silence instead of an error.
         Raises:
             BitstreamError: the bytes are damaged, incomplete, foreign, or of another model.
         """
-        reader = Reader(io.BytesIO(data))
+        if damage is None:
+            return self._whole(reader := Reader(io.BytesIO(data)), self.read(reader))
+        return self._whole(repairing := RepairingReader(io.BytesIO(data)), self.repair(repairing, damage))
+
+    def _whole(self, reader: Reader | RepairingReader, blocks: Iterable[Array]) -> tuple[Array, int]:
         empty = np.zeros((reader.header.channels, 0), np.float32)
-        return np.concatenate([empty, *self.read(reader)], axis=1), reader.header.sample_rate
+        return np.concatenate([empty, *blocks], axis=1), reader.header.sample_rate
 
     def to_codes(self, pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE) -> Codes:
         """Codes `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several.
@@ -81,7 +105,7 @@ class Codec:
         """
         pcm = audio.check(pcm, sample_rate)
         num_quantizers = self.config.quantizers_for(bitrate)
-        parts = [*self._codes(_seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers)]
+        parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers)]
         codes = np.concatenate([np.zeros((len(pcm), num_quantizers, 0), np.int64), *parts], axis=2)
         return codes[0] if len(codes) == 1 else codes
 
@@ -105,13 +129,15 @@ class Codec:
         bitrate: int = DEFAULT_BITRATE,
         num_samples: int | None = None,
         tags: Mapping[str, str] | None = None,
+        entropy: str | None = None,
     ) -> Header:
         """The header of a file that this codec is to write.
 
         Args:
             num_samples: samples per channel, None if unknown as with a pipe.
+            entropy: as `encode`.
         Raises:
-            AudioError, ConfigError: the rate, the channels or the bit rate are not supported.
+            AudioError, ConfigError: the rate, the channels, the bit rate or the entropy mode are not supported.
         """
         audio.check_format(sample_rate, channels)
         return Header(
@@ -122,49 +148,135 @@ class Codec:
             hop_length=self.config.hop_length,
             codebook_bits=self.config.codebook_bits,
             num_quantizers=self.config.quantizers_for(bitrate),
+            entropy_mode=self.coding.mode(entropy),
             num_samples=num_samples,
             tags=tags or {},
         )
 
     def write(self, stream: BinaryIO, header: Header, blocks: Iterable[Array]) -> None:
         """Compress blocks of pcm `[channels, samples]` to a binary stream, in constant memory and without seeking."""
-        writer, coder = Writer(stream, header), PlainCoder(header.codebook_bits)
-        counter = _Counter(blocks)
+        writer, counter = Writer(stream, header), Counter(blocks)
         codes = self._codes(counter, header.sample_rate, header.channels, header.num_quantizers)
-        for sequence, part in enumerate(_regroup(codes, PACKET_FRAMES)):
-            writer.write(Packet(sequence % 65_536, part.shape[1], part.shape[2], coder.encode(part)))
+        for packet in self.coding.pack(regroup(codes, PACKET_FRAMES), header.entropy_mode):
+            writer.write(packet)
         writer.finish(counter.samples)
 
-    def read(self, reader: Reader) -> Iterator[Array]:
+    def write_vbr(self, stream: BinaryIO, header: Header, blocks: Iterable[Array], bitrate: int) -> None:
+        """Compress at a rate that varies from packet to packet: sounds that need few codebooks get few.
+
+        The whole signal's codes are kept in memory, 13 MB an hour and channel, before the first packet is written.
+
+        Args:
+            header: of the highest bit rate that a packet may have.
+            bitrate: nominal bit/s of each channel to reach on average, at most.
+        """
+        average, counter = self.config.quantizers_for(bitrate), Counter(blocks)
+        parts: list[NDArray[np.int16]] = []
+        found: list[NDArray[np.float64]] = []
+        for latents in regroup(self._latents(counter, header.sample_rate, header.channels), PACKET_FRAMES):
+            codes = self.model.quantizer.encode(latents, header.num_quantizers)
+            found.append(errors(latents, codes, self.model.quantizer.codebooks))
+            parts.append(codes.astype(np.uint16))
+        counts = allocate(found, [part.shape[2] for part in parts], average)
+        writer = Writer(stream, header)
+        chosen = (part[:, :count].astype(np.int64) for part, count in zip(parts, counts, strict=True))
+        for packet in self.coding.pack(chosen, header.entropy_mode):
+            writer.write(packet)
+        writer.finish(counter.samples)
+
+    def read(self, reader: Reader, start_s: float = 0.0) -> Iterator[Array]:
         """Decode packet after packet to blocks of pcm `[channels, samples]`, in constant memory.
 
+        Args:
+            start_s: seconds to leave out, without decoding them, if the reader's stream can seek.
         Raises:
             BitstreamError: as `decode`; what came before the damage was yielded.
         """
         header = reader.header
-        self._check_model(header)
+        self.check_model(header)
+        first_sample = round(start_s * header.sample_rate)
+        if first_sample:
+            frame = first_sample * self.config.sample_rate // (header.sample_rate * self.config.hop_length)
+            reader.skip_to(max(0, frame - WARM_UP_FRAMES))
+        pcm = self._pcm(self.coding.unpack(reader, header), header.channels)
+        yield from self._restored(pcm, reader, first_sample)
+
+    def repair(self, reader: RepairingReader, damage: list[Damage]) -> Iterator[Array]:
+        """Decode what is whole of a damaged file, with silence in the places of what is not.
+
+        Args:
+            damage: takes what was lost, in order.
+        Raises:
+            BitstreamError: the header is of another model.
+        """
+        self.check_model(reader.header)
+        items = self._noted(self.coding.repair(reader, reader.header), damage)
+        yield from self._restored(self._pcm(items, reader.header.channels), reader, 0)
+
+    def _noted(self, items: Iterable[Codes | Loss], damage: list[Damage]) -> Iterator[Codes | Loss]:
+        frames = 0
+        for item in items:
+            length = item.frames if isinstance(item, Loss) else item.shape[2]
+            if isinstance(item, Loss):
+                rate = self.config.frame_rate
+                damage.append(Damage(round(frames / rate, 3), round(length / rate, 3), item.packets, item.reason))
+            frames += length
+            yield item
+
+    def _pcm(self, items: Iterable[Codes | Loss], channels: int) -> Iterator[Array]:
+        """Decoded audio at the codec's rate, `delay_samples` late; a loss is silence with soft edges."""
+        hop = self.config.hop_length
+        ramp = np.linspace(0, 1, hop, dtype=np.float32)
+        stream, last, rising = DecoderStream(self.model, channels), None, False
+        for item in items:
+            if isinstance(item, Loss) and not item.frames:
+                continue
+            if isinstance(item, Loss):
+                silence = np.zeros((channels, item.frames * hop), np.float32)
+                if last is not None:
+                    silence[:, :hop] = stream.push(last) * ramp[::-1]
+                yield silence
+                stream, last, rising = DecoderStream(self.model, channels), None, True
+                continue
+            pcm = stream.push(item)
+            if rising:
+                pcm[:, :hop] *= ramp
+            last, rising = item[:, :, -1:], False
+            yield pcm
+
+    def _restored(
+        self, blocks: Iterable[Array], reader: Reader | RepairingReader, first_sample: int
+    ) -> Iterator[Array]:
+        """Blocks of the codec's rate at the rate of the file, from `first_sample` to its exact end."""
+        header = reader.header
         rates = self.config.sample_rate, header.sample_rate
-        resampler = audio.Resampler(*rates, header.channels)
-        stream, coder = DecoderStream(self.model, header.channels), PlainCoder(header.codebook_bits)
-        late = self.config.delay_samples
-        tail = _Tail(header.channels, keep=2 * audio.resampled_length(self.config.hop_length, *rates))
-        for packet in reader:
-            codes = coder.decode(packet.payload, (header.channels, packet.num_quantizers, packet.frames))
-            pcm = stream.push(codes)
+        resampler, late = audio.Resampler(*rates, header.channels), self.config.delay_samples
+        given = reader.frames * self.config.hop_length * header.sample_rate // self.config.sample_rate
+        tail = Tail(header.channels, 2 * audio.resampled_length(self.config.hop_length, *rates), given, first_sample)
+        for pcm in blocks:
             yield tail.push(resampler.push(pcm[:, late:]))
             late = max(0, late - pcm.shape[1])
-        assert reader.num_samples is not None
-        yield tail.finish(resampler.flush(), reader.num_samples)
+        yield tail.finish(resampler.flush(), reader.num_samples, exact=isinstance(reader, Reader))
 
     def _codes(self, blocks: Iterable[Array], sample_rate: int, channels: int, num_quantizers: int) -> Iterator[Codes]:
+        for latents in self._latents(blocks, sample_rate, channels):
+            yield self.model.quantizer.encode(latents, num_quantizers)
+
+    def _latents(self, blocks: Iterable[Array], sample_rate: int, channels: int) -> Iterator[Array]:
         resampler = audio.Resampler(sample_rate, self.config.sample_rate, channels)
-        stream = EncoderStream(self.model, channels, num_quantizers)
+        stream = LatentStream(self.model, channels)
         for block in blocks:
             yield stream.push(resampler.push(block))
         yield stream.push(resampler.flush())
         yield stream.flush()
 
-    def _check_model(self, header: Header) -> None:
+    def check_model(self, header: Header) -> None:
+        """Refuse a file that this codec cannot decode.
+
+        Raises:
+            ModelMismatch: another model made it.
+            InvalidField: it contradicts its model.
+        """
         if header.model_id != self.model_id:
             raise ModelMismatch(
                 f"the file was made by model {header.model_id.hex()}, loaded is {self.model_id.hex()}; "
@@ -195,62 +307,6 @@ class Codec:
             )
 
 
-class _Counter:
-    """Passes blocks on and counts their samples."""
-
-    def __init__(self, blocks: Iterable[Array]) -> None:
-        self.samples = 0
-        self._blocks = blocks
-
-    def __iter__(self) -> Iterator[Array]:
-        for block in self._blocks:
-            self.samples += block.shape[1]
-            yield block
-
-
-class _Tail:
-    """Holds back the last samples until their exact number is known."""
-
-    def __init__(self, channels: int, keep: int) -> None:
-        self._given = 0
-        self._held = np.zeros((channels, 0), np.float32)
-        self._keep = keep
-
-    def push(self, pcm: Array) -> Array:
-        held = np.concatenate([self._held, pcm], axis=1)
-        ready = max(0, held.shape[1] - self._keep)
-        self._held = held[:, ready:]
-        self._given += ready
-        return held[:, :ready]
-
-    def finish(self, pcm: Array, num_samples: int) -> Array:
-        held = np.concatenate([self._held, pcm], axis=1)
-        left = num_samples - self._given
-        if left < 0:
-            raise InvalidField(f"the file holds {-left} samples more than the {num_samples} that it counts")
-        return held[:, :left]
-
-
-def _regroup(parts: Iterable[Codes], frames: int) -> Iterator[Codes]:
-    """The same codes in parts of `frames` frames, the last one shorter."""
-    held: list[Codes] = []
-    count = 0
-    for part in parts:
-        held.append(part)
-        count += part.shape[2]
-        while count >= frames:
-            joined = np.concatenate(held, axis=2)
-            yield joined[:, :, :frames]
-            held, count = [joined[:, :, frames:]], count - frames
-    if count:
-        yield np.concatenate(held, axis=2)
-
-
-def _seconds(pcm: Array, sample_rate: int) -> Iterator[Array]:
-    for start in range(0, pcm.shape[1], sample_rate):
-        yield pcm[:, start : start + sample_rate]
-
-
 @lru_cache(maxsize=4)
 def load(name_or_path: str | Path = "default", threads: int = 1) -> Codec:
     """Load a codec: one that ships with the package by name, or any artifact folder by path. Loaded once per process.
@@ -261,14 +317,30 @@ def load(name_or_path: str | Path = "default", threads: int = 1) -> Codec:
     return Codec(load_artifact(name_or_path), threads)
 
 
+def load_for(model_id: bytes, threads: int = 1) -> Codec:
+    """Load the model that a file names: a shipped one, or one in a folder that SOUNDSTREAM_MODELS names.
+
+    Raises:
+        ModelMismatch: no known folder holds it.
+        ArtifactError: the model is damaged.
+    """
+    folder = find_by_id(model_id, model_folders())
+    if folder is None:
+        raise ModelMismatch(
+            f"the file was made by model {model_id.hex()}, which is not among the shipped ones "
+            f"({', '.join(shipped())}); give its folder with --model or in {VARIABLE}"
+        )
+    return load(folder, threads)
+
+
 def encode(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE) -> bytes:
     """`Codec.encode` with the default model."""
     return load().encode(pcm, sample_rate, bitrate)
 
 
 def decode(data: bytes) -> tuple[Array, int]:
-    """`Codec.decode` with the default model."""
-    return load().decode(data)
+    """`Codec.decode` with the model that the file names."""
+    return load_for(Reader(io.BytesIO(data)).header.model_id).decode(data)
 
 
 def to_codes(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE) -> Codes:

@@ -157,6 +157,10 @@ def release(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder of a run.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="ARTIFACT", help="Artifact folder to write.")],
     valid: Annotated[Path, typer.Option("--valid", metavar="FOLDER", help="Validation audio, never trained on.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", metavar="FOLDER", help="Training audio to fit entropy tables to; may be repeated."),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Check the export, but do not measure quality.")] = False,
     codecs: Annotated[
         str | None, typer.Option("--codecs", help="What to measure, as `soundstream eval` names it.")
@@ -183,7 +187,7 @@ def release(
 ) -> None:
     """Turn a checkpoint into an artifact to ship: export, parity check, measured quality, model card.
 
-    [dim]soundstream release runs/a/checkpoint -o models/a --valid VALID[/dim]
+    [dim]soundstream release runs/a/checkpoint -o models/a --valid VALID --data DATA[/dim]
 
     Where an artifact lies in the place already, both are measured on the same clips and compared; it is replaced only
     with [dim]--force[/dim]. What was measured is kept, so that the same line again takes little time.
@@ -197,6 +201,7 @@ def release(
         checkpoint=checkpoint,
         output=output,
         valid=valid,
+        entropy_data=tuple(data or ()),
         work=work or checkpoint.resolve().parent / "release",
         codecs=None if quick else codecs or run.CODECS,
         metrics=tuple(name.strip() for name in metrics.split(",")) if metrics else None,

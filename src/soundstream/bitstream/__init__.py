@@ -2,6 +2,8 @@
 
 from soundstream.bitstream.container import Reader, Writer
 from soundstream.bitstream.header import Header
+from soundstream.bitstream.live import LivePacket
 from soundstream.bitstream.packet import Packet
+from soundstream.bitstream.recovery import Loss, RepairingReader
 
-__all__ = ["Header", "Packet", "Reader", "Writer"]
+__all__ = ["Header", "LivePacket", "Loss", "Packet", "Reader", "RepairingReader", "Writer"]

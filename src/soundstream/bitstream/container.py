@@ -15,7 +15,7 @@ from soundstream.bitstream.packet import CRC, HEAD, MARKER, SEQUENCES, Packet, w
 from soundstream.errors import ConfigError, InvalidField, Truncated
 
 END_MARKER = b"\xa5E"
-_END = struct.Struct("<2sQQ")
+END = struct.Struct("<2sQQ")
 
 
 class Writer:
@@ -34,7 +34,7 @@ class Writer:
         Raises:
             ConfigError: its sequence number is not the next, or it exceeds what the header allows.
         """
-        _check_packet(self.header, self._packets, packet)
+        check_packet(self.header, self._packets, packet)
         self._stream.write(packet.to_bytes())
         self._packets += 1
         self._frames += packet.frames
@@ -47,8 +47,8 @@ class Writer:
         Raises:
             ConfigError: the header promised another number, or the frames written do not cover it.
         """
-        _check_end(self.header, self._frames, num_samples)
-        self._stream.write(with_crc(_END.pack(END_MARKER, num_samples, self._frames)))
+        check_end(self.header, self._frames, num_samples)
+        self._stream.write(with_crc(END.pack(END_MARKER, num_samples, self._frames)))
 
 
 class Reader:
@@ -96,6 +96,28 @@ class Reader:
                     f"the file is damaged: after {self._so_far()} comes {marker.hex(' ')}, no packet nor end"
                 )
 
+    def skip_to(self, frame: int) -> None:
+        """Move a seekable stream on to the packet that holds this frame, or to the end, by the heads of packets alone.
+
+        Raises:
+            Truncated, InvalidField: the file ends, or the head of a packet has a value that the format forbids.
+        """
+        while True:
+            place = self._stream.tell()
+            head = self._read(HEAD.size)
+            marker, _, frames, num_quantizers, length = HEAD.unpack(head)
+            if marker != MARKER or self.frames + frames > frame:
+                self._stream.seek(place)
+                self.bytes -= HEAD.size
+                return
+            with read_from_file():
+                check_range("payload length", length, 0, self.header.payload_limit(frames, num_quantizers))
+                check_range("frames", frames, 1, 255)
+            self._stream.seek(length + CRC.size, 1)
+            self.bytes += length + CRC.size
+            self.packets += 1
+            self.frames += frames
+
     def _read_packet(self) -> Packet:
         head = MARKER + self._read(HEAD.size - len(MARKER))
         _, _, frames, num_quantizers, payload_length = HEAD.unpack(head)
@@ -104,18 +126,18 @@ class Reader:
             check_range("payload length", payload_length, 0, limit)
         packet = Packet.from_bytes(head + self._read(payload_length + CRC.size))
         with read_from_file():
-            _check_packet(self.header, self.packets, packet)
+            check_packet(self.header, self.packets, packet)
         self.packets += 1
         self.frames += packet.frames
         return packet
 
     def _read_end(self) -> None:
-        data = END_MARKER + self._read(_END.size + CRC.size - len(END_MARKER))
-        _, num_samples, frames = _END.unpack(without_crc(data, "the end record"))
+        data = END_MARKER + self._read(END.size + CRC.size - len(END_MARKER))
+        num_samples, frames = read_end(data)
         if frames != self.frames:
             raise InvalidField(f"the end record counts {frames} frames; the packets hold {self.frames}")
         with read_from_file():
-            _check_end(self.header, frames, num_samples)
+            check_end(self.header, frames, num_samples)
         if self._stream.read(1):
             raise InvalidField("bytes follow the end record; a .nac file ends there")
         self.num_samples, self.complete = num_samples, True
@@ -131,7 +153,25 @@ class Reader:
         return f"{self.packets} packet{'' if self.packets == 1 else 's'} ({self.duration_s:.1f} s)"
 
 
-def _check_packet(header: Header, packets: int, packet: Packet) -> None:
+def read_end(data: bytes) -> tuple[int, int]:
+    """Samples and frames that an end record counts.
+
+    Raises:
+        ChecksumMismatch: a byte was changed.
+        InvalidField: it counts more samples than there can be.
+    """
+    _, num_samples, frames = END.unpack(without_crc(data, "the end record"))
+    with read_from_file():
+        check_range("num_samples", num_samples, 0, MAX_SAMPLES)
+    return num_samples, frames
+
+
+def check_packet(header: Header, packets: int, packet: Packet) -> None:
+    """Refuse a packet that is not the next after so many, or that its header does not allow.
+
+    Raises:
+        ConfigError: what is wrong.
+    """
     expected = packets % SEQUENCES
     if packet.sequence != expected:
         raise ConfigError(f"packet {packet.sequence} follows; expected packet {expected}")
@@ -140,7 +180,12 @@ def _check_packet(header: Header, packets: int, packet: Packet) -> None:
     check_range("payload length", len(packet.payload), 0, limit)
 
 
-def _check_end(header: Header, frames: int, num_samples: int) -> None:
+def check_end(header: Header, frames: int, num_samples: int) -> None:
+    """Refuse samples that contradict the header or that so many frames do not cover.
+
+    Raises:
+        ConfigError: what is wrong.
+    """
     check_range("num_samples", num_samples, 0, MAX_SAMPLES)
     if header.num_samples not in (None, num_samples):
         raise ConfigError(f"num_samples is {num_samples} at the end; the header says {header.num_samples}")

@@ -44,7 +44,7 @@ class Header:
     num_quantizers: int
     """Most codebooks that a packet uses, 1 to 128."""
     entropy_mode: int = 0
-    """How payloads are coded: 0 is plain codes; no other mode is defined yet."""
+    """How payloads are coded: 0 plain codes, 1 fixed frequencies, 2 the context model; see docs/format.md."""
     num_samples: int | None = None
     """Samples of the original per channel, at sample_rate; None while unknown, as with a pipe."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -144,7 +144,7 @@ _RANGES = (
     ("hop_length", 1, 65_535),
     ("codebook_bits", 1, 16),
     ("num_quantizers", 1, 128),
-    ("entropy_mode", 0, 0),
+    ("entropy_mode", 0, 2),
 )
 
 

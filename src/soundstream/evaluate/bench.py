@@ -13,7 +13,6 @@ import numpy as np
 import onnxruntime
 
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
-from soundstream.entropy import PlainCoder
 from soundstream.evaluate import footprint, peers
 from soundstream.evaluate.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.provenance import provenance
@@ -168,7 +167,7 @@ def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[Part]:
 
 
 def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
-    model, config, coder = codec.model, codec.config, PlainCoder(codec.config.codebook_bits)
+    model, config, coder = codec.model, codec.config, codec.coding.coder(codec.coding.mode(None))
     hop, search_macs = config.hop_length, count * config.codebook_size * config.latent_dim
     latents = LatentStream(model, 1).push(pcm)
     codes = model.quantizer.encode(latents, count)
@@ -215,7 +214,7 @@ def _row(part: Part, cpu_s: float, seconds: float, peak_gflops: float) -> Row:
 def _hop_ms(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[HopTime]:
     """Wall and CPU time of one hop after the other, pcm to bytes to pcm."""
     encoder = EncoderStream(codec.model, 1, codec.config.quantizers_for(bitrate))
-    decoder, coder = DecoderStream(codec.model, 1), PlainCoder(codec.config.codebook_bits)
+    decoder, coder = DecoderStream(codec.model, 1), codec.coding.coder(codec.coding.mode(None))
     clocks = []
     for hop in _split(pcm, codec.config.hop_length):
         clocks.append((time.perf_counter(), time.process_time()))

@@ -28,7 +28,7 @@ from soundstream.nn.model import SoundStream
 from soundstream.nn.seanet import ResidualUnit
 from soundstream.nn.spectral import ConvNeXtBlock, ScaledOutput, SignedSqrt
 from soundstream.nn.streaming import Chain, StreamingModule
-from soundstream.runtime.artifact import FILES, MACS_PROPERTY, write_manifest
+from soundstream.runtime.artifact import FILES, MACS_PROPERTY, OPTIONAL_FILES, write_manifest
 
 OPSET = 20
 CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -47,7 +47,8 @@ def export(model: SoundStream, folder: Path) -> str:
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; give a folder for the model")
-    if folder.exists() and any(path.name not in {*FILES, "manifest.json", "README.md"} for path in folder.iterdir()):
+    known = {*FILES, *OPTIONAL_FILES, "manifest.json", "README.md"}
+    if folder.exists() and any(path.name not in known for path in folder.iterdir()):
         raise ConfigError(f"{folder} holds other files; give a new folder or that of an earlier artifact")
     folder.mkdir(parents=True, exist_ok=True)
     model = exportable(model)
@@ -61,6 +62,8 @@ def export(model: SoundStream, folder: Path) -> str:
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
+    for name in OPTIONAL_FILES:
+        (folder / name).unlink(missing_ok=True)
     return write_manifest(folder)
 
 

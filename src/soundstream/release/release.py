@@ -22,6 +22,7 @@ from soundstream.release.card import Facts, card, read_sources
 from soundstream.release.parity import Array, check_parity
 from soundstream.runtime.artifact import load_artifact
 from soundstream.train import checkpoint as ckpt
+from soundstream.train.fitting import fit_artifact
 from soundstream.train.report import LOG, read_log, thinned
 
 CODECS = (
@@ -49,6 +50,8 @@ class Plan:
     """Validation audio."""
     work: Path
     """Keeps artifacts, each in a folder named by its id, and all measurements, for the next release."""
+    entropy_data: tuple[Path, ...] = ()
+    """Training audio that the entropy tables are fitted to; without any the model writes plain codes."""
     codecs: str | None = CODECS
     """What to measure; None for nothing."""
     metrics: tuple[str, ...] | None = None
@@ -84,7 +87,7 @@ def release(plan: Plan, say: Say = lambda text: None) -> str:
     _check_place(plan, early=plan.codecs is None)
     checkpoint, model = ckpt.load(plan.checkpoint), ckpt.load_model(plan.checkpoint)
     sources, notes = _read_sources(plan), _read_notes(plan)
-    artifact = make_artifact(model, plan.work)
+    artifact = make_artifact(model, plan, say)
     model_id = artifact.name
     say(f"model {model_id}, {checkpoint.progress.step:,} steps")
     parity = check_parity(model, artifact, _clip(plan.valid, model.config.sample_rate))
@@ -105,13 +108,15 @@ def release(plan: Plan, say: Say = lambda text: None) -> str:
     return model_id
 
 
-def make_artifact(model: SoundStream, work: Path) -> Path:
-    """Write all files that a model id covers into a folder of `work` that has the id as its name."""
-    fresh = work / "fresh"
+def make_artifact(model: SoundStream, plan: Plan, say: Say) -> Path:
+    """Write all files that a model id covers into a folder of the work folder that has the id as its name."""
+    fresh = plan.work / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     model_id = export(model, fresh)
-    shutil.rmtree(work / model_id, ignore_errors=True)
-    return fresh.rename(work / model_id)
+    if plan.entropy_data:
+        model_id = fit_artifact(fresh, plan.entropy_data, say=say)
+    shutil.rmtree(plan.work / model_id, ignore_errors=True)
+    return fresh.rename(plan.work / model_id)
 
 
 def _check_place(plan: Plan, early: bool) -> None:

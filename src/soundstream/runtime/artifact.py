@@ -4,6 +4,7 @@ config.json      CodecConfig
 encoder.onnx     pcm, condition and states in; latents and states out
 decoder.onnx     latents and states in; pcm and states out
 codebooks.npy    float16 [num_quantizers, codebook_size, latent_dim]
+entropy.npz      tables of the entropy coder; a model without them writes plain codes
 manifest.json    SHA-256 of each file above, and the model id made of them
 """
 
@@ -18,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.config import CodecConfig
+from soundstream.entropy import TABLES_FILE, Tables
 from soundstream.errors import ArtifactError
 
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
+OPTIONAL_FILES = (TABLES_FILE,)
 FORMAT = 1
 MACS_PROPERTY = "macs_per_frame"
 """Metadata of an ONNX graph: multiplications with additions for one frame of one signal."""
@@ -41,6 +44,8 @@ class Artifact:
     """8 bytes that name these exact weights; every .nac file carries them."""
     codebooks: NDArray[np.float32]
     """`[num_quantizers, codebook_size, latent_dim]`."""
+    tables: Tables | None = None
+    """Of the entropy coder; None if none were fitted."""
 
 
 def load_artifact(name_or_path: str | Path = "default") -> Artifact:
@@ -52,12 +57,15 @@ def load_artifact(name_or_path: str | Path = "default") -> Artifact:
     folder = find(name_or_path)
     manifest = _read_manifest(folder)
     digests = _digests(folder)
-    changed = [name for name in FILES if manifest["files"].get(name) != digests[name]]
+    changed = sorted(
+        name for name in {*digests, *manifest["files"]} if manifest["files"].get(name) != digests.get(name)
+    )
     if changed or manifest["model_id"] != _model_id(digests):
         raise ArtifactError(f"{folder} is damaged: {', '.join(changed) or 'manifest.json'} does not match its checksum")
     config = _read_config(folder / "config.json")
     codebooks = _read_codebooks(folder / "codebooks.npy", config)
-    return Artifact(folder, config, bytes.fromhex(manifest["model_id"]), codebooks)
+    tables = Tables.load(folder / TABLES_FILE) if TABLES_FILE in digests else None
+    return Artifact(folder, config, bytes.fromhex(manifest["model_id"]), codebooks, tables)
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -121,7 +129,8 @@ def _digests(folder: Path) -> dict[str, str]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise ArtifactError(f"{folder} is incomplete: it lacks {', '.join(missing)}")
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    present = (*FILES, *(name for name in OPTIONAL_FILES if (folder / name).is_file()))
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in present}
 
 
 def _model_id(digests: dict[str, str]) -> str:

@@ -1,0 +1,140 @@
+"""Codes to packets and back in every entropy mode of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream.bitstream import Header, Loss, Packet
+from soundstream.entropy import Coder, ContextCoder, PlainCoder, StaticCoder, Tables, decode_batch
+from soundstream.errors import BitstreamError, ConfigError, InvalidField
+
+Codes = NDArray[np.int64]
+
+MODES = ("none", "fast", "best")
+"""Names of the entropy modes; a header holds the place of its own in this list."""
+SEQUENCES = 65_536
+MOST_AT_ONCE = 16
+"""Packets that are decoded side by side; the first ones come in smaller groups, so that sound starts soon."""
+
+
+class Coding:
+    """The entropy coders of a model.
+
+    Args:
+        codebook_bits: bits of a plain code.
+        codebooks: `[num_quantizers, codebook_size, latent_dim]`.
+        tables: fitted to this model; None leaves only plain codes.
+    """
+
+    def __init__(self, codebook_bits: int, codebooks: NDArray[np.float32], tables: Tables | None) -> None:
+        self._plain = PlainCoder(codebook_bits)
+        self._codebooks = codebooks
+        self._tables = tables
+
+    @property
+    def default_mode(self) -> str:
+        """`best` for a model with tables, else `none`."""
+        return MODES[-1] if self._tables else MODES[0]
+
+    def mode(self, name: str | None) -> int:
+        """Number of a mode in a header; None is the default one.
+
+        Raises:
+            ConfigError: there is no such mode, or the model has no tables for it.
+        """
+        name = self.default_mode if name is None else name
+        if name not in MODES:
+            raise ConfigError(f"entropy mode {name!r} is unknown; expected one of: {', '.join(MODES)}")
+        if name != MODES[0] and not self._tables:
+            raise ConfigError(
+                f"entropy mode {name!r} needs tables, which this model lacks; "
+                "choose none, or fit them with: soundstream fit-entropy"
+            )
+        return MODES.index(name)
+
+    def pack(self, parts: Iterable[Codes], mode: int) -> Iterator[Packet]:
+        """A packet for each part `[channels, num_quantizers, frames]`, numbered from 0."""
+        coder = self.coder(mode)
+        for i, part in enumerate(parts):
+            yield Packet(i % SEQUENCES, part.shape[1], part.shape[2], coder.encode(part))
+
+    def unpack(self, packets: Iterable[Packet], header: Header) -> Iterator[Codes]:
+        """Codes `[channels, num_quantizers, frames]` of one packet after the other.
+
+        Raises:
+            BitstreamError: a packet is damaged; the codes of those before it were yielded.
+        """
+        for _, found in self._unpack(packets, header):
+            if isinstance(found, BitstreamError):
+                raise found
+            if not isinstance(found, Loss):
+                yield found
+
+    def repair(self, packets: Iterable[Packet | Loss], header: Header) -> Iterator[Codes | Loss]:
+        """The same for a damaged file, with losses as they come and in the places of packets that cannot be decoded."""
+        for frames, found in self._unpack(packets, header):
+            yield Loss(1, frames, str(found)) if isinstance(found, BitstreamError) else found
+
+    def _unpack(
+        self, packets: Iterable[Packet | Loss], header: Header
+    ) -> Iterator[tuple[int, Codes | Loss | BitstreamError]]:
+        """Frames and codes of one packet after the other, losses between them, and errors in place of codes."""
+        coder = self._coder_of(header)
+        for group in _groups(packets, MOST_AT_ONCE if isinstance(coder, ContextCoder) else 1):
+            if isinstance(group, Loss):
+                yield group.frames, group
+            else:
+                shape = header.channels, group[0].num_quantizers, group[0].frames
+                payloads = [packet.payload for packet in group]
+                batch = coder.decode_batch if isinstance(coder, ContextCoder) else partial(decode_batch, coder)
+                yield from ((shape[2], found) for found in batch(payloads, shape))
+
+    def _coder_of(self, header: Header) -> Coder:
+        if header.entropy_mode and not self._tables:
+            raise InvalidField("the file's codes are entropy-coded, but the model that it names has no tables")
+        return self.coder(header.entropy_mode)
+
+    def coder(self, mode: int) -> Coder:
+        """The coder of a mode, by its number; the model must have what it needs (see `mode`)."""
+        if mode == 0:
+            return self._plain
+        return self._static if mode == 1 else self._context
+
+    @cached_property
+    def _static(self) -> StaticCoder:
+        assert self._tables
+        return StaticCoder(self._tables)
+
+    @cached_property
+    def _context(self) -> ContextCoder:
+        assert self._tables
+        return ContextCoder(self._tables, self._codebooks)
+
+
+def _groups(packets: Iterable[Packet | Loss], at_once: int) -> Iterator[list[Packet] | Loss]:
+    """Packets of one shape together, more and more at a time; a loss or an error comes after the packets before it."""
+    held: list[Packet] = []
+    most = 1
+    try:
+        for packet in packets:
+            if held and (isinstance(packet, Loss) or len(held) == most or _shape(packet) != _shape(held[0])):
+                yield held
+                held, most = [], min(2 * most, at_once)
+            if isinstance(packet, Loss):
+                yield packet
+            else:
+                held.append(packet)
+    except BitstreamError:
+        if held:
+            yield held
+        raise
+    if held:
+        yield held
+
+
+def _shape(packet: Packet) -> tuple[int, int]:
+    return packet.num_quantizers, packet.frames

@@ -1,0 +1,181 @@
+"""Entropy-coded payloads: codes to bytes and back with fixed tables, or with a model of their context.
+
+Symbols come frame after frame, in a frame codebook after codebook, for each codebook channel after channel.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from soundstream.entropy import ans
+from soundstream.entropy.coder import Codes, Shape
+from soundstream.entropy.context import ContextModel, Past, contexts, inputs
+from soundstream.entropy.frequencies import frequencies
+from soundstream.entropy.tables import Tables
+from soundstream.errors import BitstreamError, CodesMismatch, ConfigError
+
+
+class StaticCoder:
+    """Codes each codebook with its own fixed frequencies; knows no context and costs next to nothing."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._below = _below(tables.static.astype(np.int64))
+        self._frequencies = tables.static
+        self._lists = self._below.tolist()
+
+    def encode(self, codes: Codes) -> bytes:
+        """Code integers `[channels, num_quantizers, frames]`.
+
+        Raises:
+            ConfigError: the codes are not those of the tables' codebooks.
+        """
+        _check(codes, self._frequencies.shape)
+        q = np.arange(codes.shape[1])[:, None]
+        ordered = codes.transpose(2, 1, 0)
+        starts, widths = self._below[q, ordered], self._frequencies[q, ordered]
+        return ans.encode(starts.ravel().tolist(), widths.ravel().tolist(), checksum(codes))
+
+    def decode(self, payload: bytes, shape: Shape) -> Codes:
+        """Codes of `shape` `[channels, num_quantizers, frames]`.
+
+        Raises:
+            CodesMismatch: the payload does not end as one of these codes must.
+        """
+        channels, num_quantizers, frames = shape
+        decoder, found = ans.Decoder(payload), []
+        for q in np.tile(np.repeat(np.arange(num_quantizers), channels), frames).tolist():
+            below = self._lists[q]
+            symbol = bisect_right(below, decoder.slot) - 1
+            decoder.take(below[symbol], below[symbol + 1] - below[symbol])
+            found.append(symbol)
+        codes = np.array(found, np.int64).reshape(frames, num_quantizers, channels).transpose(2, 1, 0)
+        decoder.finish(checksum(codes))
+        return np.ascontiguousarray(codes)
+
+
+class ContextCoder:
+    """Codes with frequencies that follow from the codes before; every payload decodes alone.
+
+    Its results do not depend on how many payloads are decoded at once, on threads, or on the machine.
+    """
+
+    def __init__(self, tables: Tables, codebooks: NDArray[np.float32]) -> None:
+        self.model = ContextModel(tables, codebooks)
+        self._table = tables.exponentials
+        self._shape = tables.static.shape
+        self._threads = ThreadpoolController()
+
+    def encode(self, codes: Codes) -> bytes:
+        """Code integers `[channels, num_quantizers, frames]`.
+
+        Raises:
+            ConfigError: the codes are not those of the tables' codebooks.
+        """
+        _check(codes, self._shape)
+        with self._threads.limit(limits=1, user_api="blas"):
+            starts, widths = self._encode(codes)
+        return ans.encode(starts.ravel().tolist(), widths.ravel().tolist(), checksum(codes))
+
+    def widths(self, codes: Codes) -> Codes:
+        """The frequency of each code, out of TOTAL, `[frames, num_quantizers, channels]`."""
+        return self._encode(codes)[1]
+
+    def _encode(self, codes: Codes) -> tuple[Codes, Codes]:
+        """Starts and frequencies `[frames, num_quantizers, channels]` of all codes."""
+        channels, num_quantizers, frames = codes.shape
+        starts, widths = np.zeros((2, frames, num_quantizers, channels), np.int64)
+        for q, known in enumerate(contexts(self.model.vectors, self.model.shifts, codes)):
+            table = frequencies(self.model.logits(known, q), self._table)
+            found = codes[:, q].ravel()[:, None]
+            width = np.take_along_axis(table, found, axis=1)
+            start = np.take_along_axis(table.cumsum(axis=1), found, axis=1) - width
+            widths[:, q], starts[:, q] = width.reshape(channels, frames).T, start.reshape(channels, frames).T
+        return starts, widths
+
+    def decode(self, payload: bytes, shape: Shape) -> Codes:
+        """Codes of `shape` `[channels, num_quantizers, frames]`.
+
+        Raises:
+            CodesMismatch: the payload does not end as one of these codes must.
+        """
+        (codes,) = self.decode_batch([payload], shape)
+        if isinstance(codes, BitstreamError):
+            raise codes
+        return codes
+
+    def decode_batch(self, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
+        """Codes of several payloads of one shape; in place of those that cannot be decoded, the error.
+
+        All are decoded side by side, which takes far less time than one after the other.
+        """
+        decoders = [ans.Decoder(payload) for payload in payloads]
+        with self._threads.limit(limits=1, user_api="blas"):
+            codes = self._decode(decoders, shape)
+        return [self._finished(decoder, one) for decoder, one in zip(decoders, codes, strict=True)]
+
+    def _decode(self, decoders: list[ans.Decoder], shape: Shape) -> Codes:
+        """Codes `[payloads, channels, num_quantizers, frames]`, not yet checked."""
+        channels, num_quantizers, frames = shape
+        rows, dim = len(decoders) * channels, self.model.vectors.shape[2]
+        codes = np.zeros((len(decoders), channels, num_quantizers, frames), np.int64)
+        past, zero = Past(rows, dim), np.zeros((rows, dim), np.int32)
+        before = [zero] * num_quantizers
+        for frame in range(frames):
+            known = past.inputs()
+            so_far = above = zero
+            for q in range(num_quantizers):
+                logits = self.model.logits(inputs(known, so_far, above, before[q], self.model.shifts, q), q)
+                found = self._take(decoders, logits, channels)
+                codes[:, :, q, frame] = found
+                above = before[q] = self.model.vectors[q, found.ravel()]
+                so_far = so_far + above
+            past.push(so_far)
+        return codes
+
+    def _take(self, decoders: list[ans.Decoder], logits: NDArray[np.int32], channels: int) -> Codes:
+        """The next codes `[payloads, channels]`."""
+        widths = frequencies(logits, self._table).reshape(len(decoders), channels, -1)
+        ends = widths.cumsum(axis=2)
+        found = np.zeros((len(decoders), channels), np.int64)
+        for channel in range(channels):
+            slots = np.array([decoder.slot for decoder in decoders])
+            symbols = (ends[:, channel] <= slots[:, None]).sum(axis=1)
+            found[:, channel] = symbols
+            picked = np.arange(len(decoders)), channel, symbols
+            for decoder, end, width in zip(decoders, ends[picked].tolist(), widths[picked].tolist(), strict=True):
+                decoder.take(end - width, width)
+        return found
+
+    def _finished(self, decoder: ans.Decoder, codes: Codes) -> Codes | BitstreamError:
+        try:
+            decoder.finish(checksum(codes))
+        except CodesMismatch as error:
+            return error
+        return codes
+
+
+def checksum(codes: Codes) -> int:
+    """The low half of the CRC-32 of codes `[channels, num_quantizers, frames]`, as 16-bit words in coding order."""
+    return zlib.crc32(codes.transpose(2, 1, 0).astype("<u2").tobytes()) & 0xFFFF
+
+
+def _below(widths: Codes) -> Codes:
+    """Sum of the frequencies below each symbol, and below the end `[q, size + 1]`."""
+    return np.concatenate([np.zeros((len(widths), 1), np.int64), widths.cumsum(axis=1)], axis=1)
+
+
+def _check(codes: Codes, shape: tuple[int, ...]) -> None:
+    num_quantizers, size = shape
+    if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or codes.shape[1] > num_quantizers:
+        raise ConfigError(
+            f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers "
+            f"[channels, at most {num_quantizers}, frames]"
+        )
+    if codes.size and not 0 <= codes.min() <= codes.max() < size:
+        raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {size - 1}")

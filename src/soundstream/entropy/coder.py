@@ -1,0 +1,37 @@
+"""What every entropy coder can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream.errors import BitstreamError
+
+Codes = NDArray[np.int64]
+Shape = tuple[int, int, int]
+"""Channels, num_quantizers, frames."""
+
+
+class Coder(Protocol):
+    """Codes `[channels, num_quantizers, frames]` to a payload and back; every payload decodes alone."""
+
+    def encode(self, codes: Codes) -> bytes:
+        """Payload of whole numbers."""
+
+    def decode(self, payload: bytes, shape: Shape) -> Codes:
+        """Codes of a payload that holds this shape."""
+
+
+def decode_batch(coder: Coder, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
+    """Codes of several payloads of one shape; in place of those that cannot be decoded, the error."""
+    return [_decoded(coder, payload, shape) for payload in payloads]
+
+
+def _decoded(coder: Coder, payload: bytes, shape: Shape) -> Codes | BitstreamError:
+    try:
+        return coder.decode(payload, shape)
+    except BitstreamError as error:
+        return error

@@ -1,0 +1,149 @@
+"""The context model: from the codes a decoder has so far to integer logits for the next one.
+
+A frame's codes add up to a latent vector, codebook after codebook, so what came before is known as vectors:
+
+    inputs [6 x dim]  =  frame before | the one before it | mean of the past | this frame so far
+                         | entry of codebook q - 1 in this frame | entry of codebook q in the frame before
+    hidden [hidden]   =  clip(hidden_weights[q] . inputs + hidden_biases[q] >> hidden_shifts[q], 0, 127)
+    logits [size]     =  output_weights[q] . hidden + output_biases[q] >> output_shifts[q]
+
+with tables of their own for every codebook q. All of it is whole numbers, so encoder and decoder agree on any machine.
+Source: that a network predicts the codes of a residual quantizer from the frames before is EnCodec's idea (Défossez et
+al., 2022, section 3.3); vectors as inputs, codebook after codebook within a frame, and the whole numbers are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream.entropy.product import LIMIT, ExactProduct
+from soundstream.entropy.tables import Tables
+from soundstream.errors import ArtifactError
+
+FRACTION_BITS = 11
+"""A vector's whole numbers count in parts of 1 / 2^11."""
+INPUT_SHIFT = 6
+"""Sums of vectors lose these bits to become inputs: 1.0 is 32."""
+MEAN_SHIFT = 3
+"""The mean of the past moves by an eighth of the way to each new frame."""
+_MEAN_BITS = 4
+PARTS = 6
+"""Vectors that make up the inputs."""
+
+
+def fixed_point(codebooks: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Codebooks in parts of 1 / 2^11, clipped to 16 bits with sign.
+
+    Stored entries are float16: scaling by a power of two is exact, and rounding an exact number is the same everywhere.
+    """
+    return np.clip(np.rint(np.ldexp(codebooks, FRACTION_BITS)), -(2**15), 2**15 - 1).astype(np.int32)
+
+
+def to_input(vectors: NDArray[np.int32], shift: int = INPUT_SHIFT) -> NDArray[np.int8]:
+    """Vectors scaled down by `shift` bits (up, if it is below zero) and clipped to -127..127."""
+    scaled = vectors >> shift if shift >= 0 else vectors << -shift
+    return np.clip(scaled, -LIMIT, LIMIT).astype(np.int8)
+
+
+class Past:
+    """What is known of the frames before, for `rows` signals side by side; zero at the start of every packet."""
+
+    def __init__(self, rows: int, dim: int) -> None:
+        self._last = np.zeros((rows, dim), np.int32)
+        self._before = np.zeros((rows, dim), np.int32)
+        self._mean = np.zeros((rows, dim), np.int32)
+
+    def inputs(self) -> NDArray[np.int8]:
+        """The first three parts of the inputs `[rows, 3 x dim]`."""
+        mean = self._mean >> _MEAN_BITS
+        return np.concatenate([to_input(self._last), to_input(self._before), to_input(mean)], axis=1)
+
+    def push(self, latent: NDArray[np.int32]) -> None:
+        """Take the next frame's sum of vectors `[rows, dim]`."""
+        self._mean = self._mean + ((latent << _MEAN_BITS) - self._mean >> MEAN_SHIFT)
+        self._last, self._before = latent, self._last
+
+
+def inputs(
+    past: NDArray[np.int8],
+    so_far: NDArray[np.int32],
+    above: NDArray[np.int32],
+    before: NDArray[np.int32],
+    shifts: NDArray[np.int32],
+    q: int,
+) -> NDArray[np.int8]:
+    """Inputs `[rows, 6 x dim]` for codebook q.
+
+    Args:
+        past: `Past.inputs`.
+        so_far: sum of this frame's vectors of the codebooks before q `[rows, dim]`.
+        above: this frame's vector of codebook q - 1; zero for the first.
+        before: the last frame's vector of codebook q; zero in a packet's first frame.
+        shifts: `Tables.vector_shifts`.
+    """
+    return np.concatenate(
+        [past, to_input(so_far), to_input(above, int(shifts[max(0, q - 1)])), to_input(before, int(shifts[q]))], axis=1
+    )
+
+
+def contexts(
+    vectors: NDArray[np.int32], shifts: NDArray[np.int32], codes: NDArray[np.integer]
+) -> Iterator[NDArray[np.int8]]:
+    """What a decoder will know: inputs `[rows x frames, 6 x dim]` for one codebook after the other.
+
+    Args:
+        vectors: `[codebooks, size, dim]`, fixed point.
+        shifts: `Tables.vector_shifts`.
+        codes: `[rows, num_quantizers, frames]`.
+    """
+    chosen = [vectors[q, codes[:, q]] for q in range(codes.shape[1])]
+    past = _pasts(np.sum(chosen, axis=0, dtype=np.int32))
+    so_far = above = np.zeros((len(past), vectors.shape[2]), np.int32)
+    for q, entries in enumerate(chosen):
+        before = np.pad(entries[:, :-1], ((0, 0), (min(1, entries.shape[1]), 0), (0, 0)))
+        yield inputs(past, so_far, above, before.reshape(so_far.shape), shifts, q)
+        above = entries.reshape(so_far.shape)
+        so_far = so_far + above
+
+
+def _pasts(latents: NDArray[np.int32]) -> NDArray[np.int8]:
+    """`Past.inputs` before each frame `[rows x frames, 3 x dim]` of latents `[rows, frames, dim]`."""
+    rows, frames, dim = latents.shape
+    past, known = Past(rows, dim), np.zeros((rows, frames, 3 * dim), np.int8)
+    for frame in range(frames):
+        known[:, frame] = past.inputs()
+        past.push(latents[:, frame])
+    return known.reshape(rows * frames, 3 * dim)
+
+
+class ContextModel:
+    """Logits of codes; keeps nothing between calls and may serve many threads.
+
+    Args:
+        codebooks: `[num_quantizers, codebook_size, latent_dim]` of the model that the tables were fitted to.
+    Raises:
+        ArtifactError: the tables were fitted to a model of another shape.
+    """
+
+    def __init__(self, tables: Tables, codebooks: NDArray[np.float32]) -> None:
+        q, size, dim = codebooks.shape
+        expected = (q, size, PARTS * dim)
+        found = (*tables.static.shape, tables.hidden_weights.shape[2])
+        if found != expected:
+            raise ArtifactError(f"the entropy tables have shape {list(found)}; this model needs {list(expected)}")
+        self.vectors = fixed_point(codebooks)
+        """`[num_quantizers, codebook_size, latent_dim]`, fixed point."""
+        self.shifts = tables.vector_shifts
+        self._tables = tables
+        self._hidden = [ExactProduct(weights) for weights in tables.hidden_weights]
+        self._output = [ExactProduct(weights) for weights in tables.output_weights]
+
+    def logits(self, known: NDArray[np.int8], q: int) -> NDArray[np.int32]:
+        """Logits `[rows, codebook_size]` of codebook q after `inputs`, in 1/32 of a factor e."""
+        tables = self._tables
+        hidden = self._hidden[q](known) + tables.hidden_biases[q] >> tables.hidden_shifts[q]
+        active = np.clip(hidden, 0, LIMIT).astype(np.int8)
+        return self._output[q](active) + tables.output_biases[q] >> tables.output_shifts[q]

@@ -1,0 +1,122 @@
+"""The numbers of the entropy model: what a fit writes beside a model's weights and what encoder and decoder read."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.product import LIMIT, MOST_INPUTS
+from soundstream.errors import ArtifactError
+
+TABLES_FILE = "entropy.npz"
+"""Their file in an artifact's folder."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Whole numbers only; `q` codebooks, `size` entries each, `hidden` units, `inputs` numbers seen (see `context`).
+
+    Raises:
+        ArtifactError: a shape, a type or a value cannot be.
+    """
+
+    static: NDArray[np.int32]
+    """Frequencies without any context `[q, size]`, at least 1; each row adds up to TOTAL."""
+    exponentials: NDArray[np.int32]
+    """2^16 exp(-d / 32) for logits that lie d below the largest; see `frequencies`."""
+    vector_shifts: NDArray[np.int32]
+    """By codebook, bits by which its entries are scaled down to be an input `[q]`; below zero is up."""
+    hidden_weights: NDArray[np.int8]
+    """`[q, hidden, inputs]`."""
+    hidden_biases: NDArray[np.int32]
+    """`[q, hidden]`."""
+    hidden_shifts: NDArray[np.int32]
+    """By codebook, bits by which hidden sums are scaled down `[q]`."""
+    output_weights: NDArray[np.int8]
+    """`[q, size, hidden]`."""
+    output_biases: NDArray[np.int32]
+    """`[q, size]`."""
+    output_shifts: NDArray[np.int32]
+    """By codebook, bits by which logits are scaled down `[q]`."""
+
+    def __post_init__(self) -> None:
+        shapes = {field.name: getattr(self, field.name).shape for field in dataclasses.fields(self)}
+        q, hidden, inputs = shapes["hidden_weights"] if len(shapes["hidden_weights"]) == 3 else (0, 0, 0)
+        size = self.static.shape[-1] if self.static.ndim else 0
+        expected = {
+            "static": (q, size),
+            "exponentials": (max(1, self.exponentials.size),),
+            "vector_shifts": (q,),
+            "hidden_weights": (q, hidden, inputs),
+            "hidden_biases": (q, hidden),
+            "hidden_shifts": (q,),
+            "output_weights": (q, size, hidden),
+            "output_biases": (q, size),
+            "output_shifts": (q,),
+        }
+        wrong = [name for name, shape in shapes.items() if shape != expected[name] or 0 in shape]
+        self._refuse(wrong, "shape")
+        types = {name: np.int8 if name.endswith("weights") else np.int32 for name in shapes}
+        self._refuse([name for name, dtype in types.items() if getattr(self, name).dtype != dtype], "type")
+        self._refuse([name for name, fits in self._ranges().items() if not fits], "range")
+
+    def _ranges(self) -> dict[str, bool]:
+        shifts = {name: _between(getattr(self, name), -8, 30) for name in ("vector_shifts",)}
+        shifts |= {name: _between(getattr(self, name), 0, 30) for name in ("hidden_shifts", "output_shifts")}
+        weights = {name: _between(getattr(self, name), -LIMIT, LIMIT) for name in ("hidden_weights", "output_weights")}
+        biases = {name: _between(getattr(self, name), -(2**29), 2**29) for name in ("hidden_biases", "output_biases")}
+        falling = bool((np.diff(self.exponentials) <= 0).all()) and _between(self.exponentials, 0, 1 << 16)
+        return {
+            "static": _between(self.static, 1, TOTAL)
+            and bool((self.static.sum(axis=1, dtype=np.int64) == TOTAL).all()),
+            "exponentials": falling and self.exponentials[0] == 1 << 16,
+            "hidden_weights' inputs": self.hidden_weights.shape[2] <= MOST_INPUTS >= self.hidden_weights.shape[1],
+            **shifts,
+            **weights,
+            **biases,
+        }
+
+    def _refuse(self, names: list[str], what: str) -> None:
+        if names:
+            raise ArtifactError(f"the entropy tables are damaged: {what} of {', '.join(names)}; fit them anew")
+
+    @property
+    def num_quantizers(self) -> int:
+        return self.static.shape[0]
+
+    @property
+    def codebook_size(self) -> int:
+        return self.static.shape[1]
+
+    def save(self, path: Path) -> None:
+        """Write all tables to one compressed file."""
+        with path.open("wb") as file:
+            np.savez_compressed(file, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> Tables:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: it is no such file, or a table is missing or damaged.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays: dict[str, Any] = {name: file[name] for name in file.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ArtifactError(f"{path} does not hold entropy tables: {error}") from error
+        if set(arrays) != names:
+            raise ArtifactError(f"{path} does not hold the entropy tables of this release; fit them anew")
+        return cls(**arrays)
+
+
+def _between(array: np.ndarray, low: int, high: int) -> bool:
+    return bool(low <= array.min() and array.max() <= high)

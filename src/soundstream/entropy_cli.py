@@ -1,0 +1,28 @@
+"""The command that fits the entropy tables of a model; it needs PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from soundstream.extras import needs
+
+
+def fit_entropy(
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A folder that `soundstream export` wrote.")],
+    data: Annotated[list[Path], typer.Option("--data", metavar="FOLDER", help="Audio; may be repeated.")],
+    minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="Most audio to code.")] = 120,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = 1000,
+    hidden: Annotated[int, typer.Option("--hidden", min=1, max=1024, help="Hidden units of a codebook.")] = 64,
+) -> None:
+    """Fit the entropy tables of a model to audio and put them into its folder, which gives it a new model id.
+
+    Files made before keep the old id: keep a copy of a model that is in use.
+    """
+    with needs("'soundstream[train]'"):
+        from soundstream.train.fitting import FitConfig, fit_artifact
+    messages = Console(stderr=True)
+    print(fit_artifact(artifact, data, minutes, FitConfig(hidden=hidden, steps=steps), messages.print))

@@ -1,0 +1,142 @@
+"""What entropy coding saves: bits of each mode beside plain codes, zero-order entropy and an ideal coder.
+
+    python -m soundstream.evaluate.entropy FOLDER -o docs/results/entropy.json
+
+Each folder of audio in FOLDER is a content class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream import audio
+from soundstream.bitstream.packet import OVERHEAD
+from soundstream.codec import PACKET_FRAMES, Codec, load
+from soundstream.coding import MODES
+from soundstream.entropy import ContextCoder
+from soundstream.entropy.ans import TOTAL
+from soundstream.evaluate.provenance import provenance
+from soundstream.files import atomic_output
+
+Codes = NDArray[np.int64]
+BITRATES = (1500, 3000, 6000, 12_000, 18_000)
+SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One content class at one rate; all but names and counts in bit/s of a channel."""
+
+    content_class: str
+    bitrate: int
+    """Plain codes."""
+    seconds: float
+    zero_order: int
+    """Entropy of each codebook's own histogram over the class: what no coder without context can pass."""
+    fast: int
+    """Payloads with fixed frequencies."""
+    ideal: int
+    """The context model's information."""
+    best: int
+    """Payloads with the context model."""
+    file: int
+    """The same with heads and checksums of packets of 2 s."""
+    saved: float
+    """Share of the plain codes' bits that a file saves, everything counted."""
+    encode_times_real_time: float
+    """The context coder alone, in CPU time on this machine."""
+    decode_times_real_time: float
+
+
+def measure(codec: Codec, folder: Path, bitrates: Sequence[int] = BITRATES) -> list[Row]:
+    """Rows for each class of audio in a folder and for all of it.
+
+    Raises:
+        ConfigError: the model has no entropy tables, or a bit rate does not exist.
+    """
+    codec.coding.mode(MODES[-1])
+    classes = {place.name: _codes(codec, place) for place in sorted(folder.iterdir()) if place.is_dir()}
+    classes["all"] = [clip for clips in classes.values() for clip in clips]
+    return [_row(codec, name, clips, bitrate) for name, clips in classes.items() for bitrate in bitrates if clips]
+
+
+def _codes(codec: Codec, folder: Path) -> list[Codes]:
+    """Codes with all codebooks of the first channel of every file."""
+    most = codec.config.bitrate(codec.config.num_quantizers)
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+        pcm, sample_rate = audio.read(path)
+        found.append(codec.to_codes(pcm[:1], sample_rate, most))
+    return found
+
+
+def _row(codec: Codec, name: str, clips: list[Codes], bitrate: int) -> Row:
+    count = codec.config.quantizers_for(bitrate)
+    parts = [
+        clip[None, :count, start : start + PACKET_FRAMES]
+        for clip in clips
+        for start in range(0, clip.shape[1], PACKET_FRAMES)
+    ]
+    seconds = sum(clip.shape[1] for clip in clips) / codec.config.frame_rate
+    coder = codec.coding.coder(2)
+    assert isinstance(coder, ContextCoder)
+    start = time.process_time()
+    payloads = [coder.encode(part) for part in parts]
+    encoded = time.process_time()
+    for payload, part in zip(payloads, parts, strict=True):
+        assert (coder.decode(payload, part.shape) == part).all()
+    decoded = time.process_time()
+    best = 8 * sum(map(len, payloads))
+    whole = best + 8 * OVERHEAD * len(parts)
+    fast = 8 * sum(len(codec.coding.coder(1).encode(part)) for part in parts)
+    ideal = sum(-np.log2(coder.widths(part) / TOTAL).sum() for part in parts)
+    zero_order = _zero_order(np.concatenate([clip[:count] for clip in clips], axis=1))
+    return Row(
+        content_class=name,
+        bitrate=bitrate,
+        seconds=round(seconds, 1),
+        zero_order=round(zero_order / seconds),
+        fast=round(fast / seconds),
+        ideal=round(float(ideal) / seconds),
+        best=round(best / seconds),
+        file=round(whole / seconds),
+        saved=round(1 - whole / seconds / bitrate, 4),
+        encode_times_real_time=round(seconds / (encoded - start), 1),
+        decode_times_real_time=round(seconds / (decoded - encoded), 1),
+    )
+
+
+def _zero_order(codes: Codes) -> float:
+    """Bits of all codes `[num_quantizers, frames]` at the entropy of each row's own histogram."""
+    total = 0.0
+    for row in codes:
+        counts = np.unique(row, return_counts=True)[1]
+        total -= float((counts * np.log2(counts / len(row))).sum())
+    return total
+
+
+def main() -> None:
+    """Measure and write the report."""
+    parser = argparse.ArgumentParser(description="Measure what entropy coding saves.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--model", default="default")
+    words = parser.parse_args()
+    codec = load(words.model)
+    rows: list[dict[str, Any]] = [asdict(row) for row in measure(codec, words.folder)]
+    report = provenance(codec.model_id.hex(), f"every file of {words.folder.name}/") | {"rows": rows}
+    with atomic_output(words.output, force=True) as file:
+        file.write((json.dumps(report, indent=2) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

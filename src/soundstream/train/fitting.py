@@ -1,0 +1,294 @@
+"""Fits the entropy tables of an artifact: a small network in floats, trained on codes, then in whole numbers.
+
+Source: ours; `soundstream.entropy.context` describes the network and the arithmetic that it must survive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from soundstream import audio
+from soundstream.entropy.context import PARTS, contexts, fixed_point
+from soundstream.entropy.frequencies import LOGIT_UNITS, exponentials, frequencies
+from soundstream.entropy.product import LIMIT
+from soundstream.entropy.tables import TABLES_FILE, Tables
+from soundstream.errors import AudioError, ConfigError
+from soundstream.runtime.artifact import load_artifact, write_manifest
+from soundstream.runtime.stream import EncoderStream, Model
+from soundstream.train.corpus import SUFFIXES
+
+Codes = NDArray[np.integer]
+INPUT_UNITS = 32
+"""An input of 1.0 in whole numbers."""
+MIN_CLIP_S = 10.0
+"""Least audio taken of a file that has so much."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How long and how fast the tables learn."""
+
+    hidden: int = 64
+    """Units between inputs and logits; tables take about hidden x (codebook_size + 6 x latent_dim) bytes a codebook."""
+    steps: int = 1000
+    """Training steps."""
+    crops: int = 8
+    """Crops in a step."""
+    crop_frames: int = 64
+    """Frames of a crop, which starts as a packet does: without a past."""
+    learning_rate: float = 3e-3
+    """Of Adam at the first step; it falls to zero along half a cosine."""
+    dropout: float = 0.2
+    """Share of the inputs that training leaves out, so that small corpora are not learned by heart."""
+    weight_decay: float = 3.0
+    """Of the output weights that each code has for itself (AdamW); the others are shared by all codes."""
+    seed: int = 0
+    """Of the crops and of what is left out."""
+
+
+class Predictor(nn.Module):
+    """The context model in floats: logits of a codebook from what the decoder knows.
+
+    Its output weights start from the codebook's own entries, so that similar entries share what is learned.
+    """
+
+    def __init__(
+        self, codebooks: Float[Tensor, "codebooks size dim"], counts: Float[Tensor, "codebooks size"], hidden: int
+    ):
+        super().__init__()
+        count, size, dim = codebooks.shape
+        inputs = PARTS * dim
+        spread = codebooks.std((1, 2), keepdim=True).clamp(min=1e-6)
+        self.entries = nn.Buffer(codebooks / spread)
+        self.hidden = nn.Parameter(torch.randn(count, hidden, inputs) / math.sqrt(inputs))
+        self.hidden_bias = nn.Parameter(torch.zeros(count, hidden))
+        self.shared = nn.Parameter(torch.randn(count, dim, hidden) * 0.1 / math.sqrt(hidden))
+        self.own = nn.Parameter(torch.zeros(count, size, hidden))
+        self.bias = nn.Parameter((counts / counts.sum(1, keepdim=True)).log())
+
+    def output(self, q: int) -> Float[Tensor, "size hidden"]:
+        """Output weights of codebook q."""
+        return self.entries[q] @ self.shared[q] + self.own[q]
+
+    def active(self, inputs: Float[Tensor, "rows inputs"], q: int) -> Float[Tensor, "rows hidden"]:
+        """Hidden units of codebook q."""
+        return functional.relu(functional.linear(inputs, self.hidden[q], self.hidden_bias[q]))
+
+    def forward(self, inputs: Float[Tensor, "rows inputs"], q: int) -> Float[Tensor, "rows size"]:
+        """Logits of codebook q."""
+        return functional.linear(self.active(inputs, q), self.output(q), self.bias[q])
+
+
+def vector_shifts(codebooks: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Bits by which the entries of each codebook are scaled to fill the range of an input."""
+    largest = np.quantile(np.abs(fixed_point(codebooks)), 0.999, axis=(1, 2)).clip(min=1)
+    return np.ceil(np.log2(largest / LIMIT)).astype(np.int32)
+
+
+def fit(
+    codes: Sequence[Codes],
+    codebooks: NDArray[np.float32],
+    config: FitConfig | None = None,
+    progress: Callable[[int, float], None] = lambda step, bits: None,
+) -> Tables:
+    """Fit tables to the codes of a corpus; the same for the same input on the same machine.
+
+    Args:
+        codes: `[num_quantizers, frames]` with all codebooks of the model, one array a clip.
+        codebooks: `[num_quantizers, codebook_size, latent_dim]`.
+        progress: called after every step with the step and its mean bits of a code.
+    Raises:
+        ConfigError: there are no codes.
+    """
+    config = config or FitConfig()
+    codes = [clip for clip in codes if clip.shape[1]]
+    if not codes:
+        raise ConfigError("there are no codes to fit entropy tables to; give audio files")
+    counts = _counts(codes, codebooks.shape[1])
+    torch.manual_seed(config.seed)
+    predictor = Predictor(torch.from_numpy(codebooks), torch.from_numpy(counts), config.hidden)
+    shifts = vector_shifts(codebooks)
+    _train(predictor, codes, codebooks, shifts, config, progress)
+    sample = _draw(codes, config, np.random.default_rng(config.seed + 1), codebooks.shape[0])
+    return rounded(predictor, counts, shifts, list(contexts(fixed_point(codebooks), shifts, sample)))
+
+
+def _counts(codes: Sequence[Codes], size: int) -> NDArray[np.float32]:
+    """How often each code came `[codebooks, size]`, half a time more so that none is impossible."""
+    joined = np.concatenate(codes, axis=1)
+    return np.stack([np.bincount(row, minlength=size) + 0.5 for row in joined]).astype(np.float32)
+
+
+def _train(
+    predictor: Predictor,
+    codes: Sequence[Codes],
+    codebooks: NDArray[np.float32],
+    shifts: NDArray[np.int32],
+    config: FitConfig,
+    progress: Callable[[int, float], None],
+) -> None:
+    rng, vectors = np.random.default_rng(config.seed), fixed_point(codebooks)
+    shared = [parameter for parameter in predictor.parameters() if parameter is not predictor.own]
+    groups: list[dict[str, Any]] = [{"params": shared, "weight_decay": 0.0}, {"params": [predictor.own]}]
+    optimizer = torch.optim.AdamW(groups, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    for step in range(config.steps):
+        crops = _draw(codes, config, rng, int(rng.integers(1, len(codebooks) + 1)))
+        nats = 0.0
+        optimizer.zero_grad()
+        for q, known in enumerate(contexts(vectors, shifts, crops)):
+            logits = predictor(functional.dropout(_as_floats(known), config.dropout), q)
+            loss = functional.cross_entropy(logits, torch.from_numpy(crops[:, q].ravel().astype(np.int64)))
+            loss.backward()  # type: ignore[no-untyped-call]
+            nats += loss.item()
+        optimizer.step()
+        schedule.step()
+        progress(step + 1, nats / crops.shape[1] / math.log(2))
+
+
+def _draw(
+    codes: Sequence[Codes], config: FitConfig, rng: np.random.Generator, num_quantizers: int
+) -> NDArray[np.int16]:
+    """Crops `[crops, num_quantizers, crop_frames]` of clips drawn by their length; short clips repeat themselves."""
+    lengths = np.array([clip.shape[1] for clip in codes], np.float64)
+    chosen = rng.choice(len(codes), config.crops, p=lengths / lengths.sum())
+    crops = []
+    for clip in (codes[i] for i in chosen):
+        start = int(rng.integers(0, max(1, clip.shape[1] - config.crop_frames + 1)))
+        crops.append(np.take(clip[:num_quantizers], range(start, start + config.crop_frames), axis=1, mode="wrap"))
+    return np.stack(crops)
+
+
+def _as_floats(known: NDArray[np.int8]) -> Float[Tensor, "rows inputs"]:
+    return torch.from_numpy(known).float() / INPUT_UNITS
+
+
+@torch.no_grad()
+def rounded(
+    predictor: Predictor, counts: NDArray[np.float32], shifts: NDArray[np.int32], known: Sequence[NDArray[np.int8]]
+) -> Tables:
+    """The predictor in whole numbers.
+
+    Args:
+        known: inputs for each codebook, from which the range of its hidden units is taken.
+    """
+    columns = [_rounded_codebook(predictor, q, known[q]) for q in range(len(known))]
+    names = ("hidden_weights", "hidden_biases", "hidden_shifts", "output_weights", "output_biases", "output_shifts")
+    arrays = {name: np.stack(column) for name, column in zip(names, zip(*columns, strict=True), strict=True)}
+    table = exponentials()
+    logits = np.rint(LOGIT_UNITS * np.log(counts)).astype(np.int32)
+    return Tables(frequencies(logits, table).astype(np.int32), table, shifts, **arrays)
+
+
+def _rounded_codebook(predictor: Predictor, q: int, known: NDArray[np.int8]) -> tuple[np.ndarray, ...]:
+    """Weights, biases and shift of the hidden units, then of the logits."""
+    active = predictor.active(_as_floats(known), q).numpy()
+    scale = LIMIT / max(float(np.quantile(active, 0.9999)), 1e-3)
+    hidden = _rounded_layer(predictor.hidden[q].numpy(), predictor.hidden_bias[q].numpy(), INPUT_UNITS, scale)
+    return *hidden, *_rounded_layer(predictor.output(q).numpy(), predictor.bias[q].numpy(), scale, LOGIT_UNITS)
+
+
+def _rounded_layer(
+    weights: np.ndarray, biases: np.ndarray, units_in: float | int, units_out: float | int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whole weights, biases and a shift that give units_out x (weights . x + biases) of whole units_in x x.
+
+    A weight is scaled by units_out x 2^shift / units_in, with the largest shift that keeps it within int8.
+    """
+    room = LIMIT * units_in / (units_out * max(float(np.abs(weights).max()), 1e-9))
+    shift = min(20, max(0, math.floor(math.log2(room))))
+    scale = units_out * 2.0**shift
+    half = (1 << shift) // 2
+    whole = np.clip(np.rint(weights * scale / units_in), -LIMIT, LIMIT).astype(np.int8)
+    return whole, (np.rint(biases * scale) + half).clip(-(2**29), 2**29).astype(np.int32), np.array(shift, np.int32)
+
+
+def fit_artifact(
+    folder: Path,
+    data: Sequence[Path],
+    minutes: float = 120.0,
+    config: FitConfig | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> str:
+    """Fit tables to audio, put them into an artifact and seal it anew; returns its new model id in hexadecimal.
+
+    Args:
+        folder: the artifact; tables that it has are replaced.
+        data: folders of audio files, or such files.
+        minutes: audio to code at most, spread over all files and evenly over their folders.
+        say: told what is done, some lines in all.
+    Raises:
+        ArtifactError: there is no such artifact.
+        ConfigError: there is no audio that can be read.
+    """
+    artifact, config = load_artifact(folder), config or FitConfig()
+    codes = list(corpus_codes(Model(artifact), spread(data), minutes))
+    frames = sum(clip.shape[1] for clip in codes)
+    say(f"coded {frames / artifact.config.frame_rate / 60:.1f} minutes of {len(codes)} files")
+    tables = fit(codes, artifact.codebooks, config, _tenths(say, config.steps))
+    tables.save(folder / TABLES_FILE)
+    return write_manifest(folder)
+
+
+def spread(data: Sequence[Path]) -> list[Path]:
+    """Audio files in an order in which each folder has its turn, so that any beginning of the list is a fair sample."""
+    by_folder: dict[Path, list[Path]] = defaultdict(list)
+    for place in data:
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.suffix.lower() in SUFFIXES:
+                by_folder[path.parent].append(path)
+    rng = np.random.default_rng(0)
+    shuffled = [[paths[i] for i in rng.permutation(len(paths))] for _, paths in sorted(by_folder.items())]
+    return [path for row in zip_longest(*shuffled) for path in row if path]
+
+
+def corpus_codes(model: Model, files: Sequence[Path], minutes: float) -> Iterator[Codes]:
+    """Codes `[num_quantizers, frames]` of the middle of each file, with all codebooks, until there is enough."""
+    clip_s = max(MIN_CLIP_S, 60 * minutes / max(1, len(files)))
+    left_s = 60 * minutes
+    for path in files:
+        if left_s <= 0:
+            return
+        try:
+            pcm = _middle(path, clip_s, model.config.sample_rate)
+        except AudioError:
+            continue
+        encoder = EncoderStream(model, 1, model.config.num_quantizers)
+        codes = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)[0]
+        left_s -= codes.shape[1] / model.config.frame_rate
+        yield codes.astype(np.int16 if model.config.codebook_size <= 1 << 15 else np.int32)
+
+
+def _middle(path: Path, seconds: float, sample_rate: int) -> NDArray[np.float32]:
+    """The first channel of the middle of a file `[1, samples]`."""
+    with audio.open_reader(path) as reader:
+        first = max(0, ((reader.num_samples or 0) / reader.sample_rate - seconds) // 2)
+        blocks = [block[:1] for block in islice(reader, int(first), int(first + math.ceil(seconds)))]
+        pcm = np.concatenate([np.zeros((1, 0), np.float32), *blocks], axis=1)
+        return audio.resample(pcm, reader.sample_rate, sample_rate)
+
+
+def _tenths(say: Callable[[str], None], steps: int) -> Callable[[int, float], None]:
+    """Tell of each tenth of the steps, with the mean bits of a code in it."""
+    recent: list[float] = []
+
+    def progress(step: int, bits: float) -> None:
+        recent.append(bits)
+        if step * 10 // steps > (step - 1) * 10 // steps:
+            say(f"step {step} of {steps}: {sum(recent) / len(recent):.2f} bits a code")
+            recent.clear()
+
+    return progress

@@ -1,0 +1,110 @@
+"""Fitting entropy tables: they learn, they survive rounding, and an artifact takes them."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import entropy_tables as made
+import tiny
+from soundstream import load
+from soundstream.entropy import ContextCoder, StaticCoder
+from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.context import contexts, fixed_point
+from soundstream.errors import ArtifactError, ConfigError
+from soundstream.runtime.artifact import load_artifact
+from soundstream.train.fitting import FitConfig, Predictor, fit, fit_artifact, rounded, spread, vector_shifts
+
+CONFIG = FitConfig(hidden=32, steps=300, crops=4, crop_frames=32, learning_rate=1e-2)
+
+
+def held(clips=60, frames=200):
+    """Codes that mostly follow from the codes before: all are drawn anew in one frame of eight, and held between."""
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, made.SIZE, (clips, made.QUANTIZERS, frames))
+    since = np.maximum.accumulate(np.where(rng.random((clips, 1, frames)) < 1 / 8, np.arange(frames), 0), axis=2)
+    return list(np.take_along_axis(drawn, since, axis=2).astype(np.int16))
+
+
+def bits(coder, clips):
+    """Mean bits of a code."""
+    widths = np.concatenate([coder.widths(clip[None].astype(np.int64)).ravel() for clip in clips])
+    return -np.log2(widths / TOTAL).mean()
+
+
+@pytest.fixture(scope="module")
+def learned():
+    return fit(held(), made.codebooks(), CONFIG)
+
+
+def test_tables_learn_what_follows_from_the_past(learned):
+    coder = ContextCoder(learned, made.codebooks())
+    clip = held(clips=61)[-1].astype(np.int64)[None]
+    plain, static = 5 * clip.size, 8 * len(StaticCoder(learned).encode(clip))
+    assert 8 * len(coder.encode(clip)) < 0.7 * min(plain, static)
+    np.testing.assert_array_equal(coder.decode(coder.encode(clip), clip.shape), clip)
+
+
+def test_rounding_costs_little():
+    torch.manual_seed(0)
+    codebooks, clips = made.codebooks(), held(clips=6)
+    counts = np.ones((made.QUANTIZERS, made.SIZE), np.float32)
+    predictor = Predictor(torch.from_numpy(codebooks), torch.from_numpy(counts), 16)
+    with torch.no_grad():
+        predictor.own.normal_(0, 0.5)
+    shifts = vector_shifts(codebooks)
+    crops = np.stack([clip[:, :50] for clip in clips])
+    known = list(contexts(fixed_point(codebooks), shifts, crops))
+    tables = rounded(predictor, counts, shifts, known)
+    nats = [
+        torch.nn.functional.cross_entropy(
+            predictor(torch.from_numpy(known[q]).float() / 32, q),
+            torch.from_numpy(crops[:, q].ravel().astype(np.int64)),
+        ).item()
+        for q in range(made.QUANTIZERS)
+    ]
+    spent = bits(ContextCoder(tables, codebooks), list(crops))
+    assert spent == pytest.approx(np.mean(nats) / np.log(2), abs=0.03)
+
+
+def test_the_same_codes_give_the_same_tables(learned):
+    again = fit(held(), made.codebooks(), CONFIG)
+    np.testing.assert_array_equal(again.output_weights, learned.output_weights)
+
+
+def test_no_codes_are_refused():
+    with pytest.raises(ConfigError, match="no codes"):
+        fit([np.zeros((4, 0), np.int16)], made.codebooks(), CONFIG)
+
+
+def test_an_artifact_takes_tables_and_a_new_id(artifact_folder, tmp_path):
+    folder, data = tmp_path / "model", tmp_path / "data"
+    shutil.copytree(artifact_folder, folder)
+    for name, seed in (("speech/a.wav", 0), ("music/b.wav", 1)):
+        (data / name).parent.mkdir(parents=True)
+        soundfile.write(data / name, tiny.clip(3, seed), tiny.CONFIG.sample_rate)
+    (data / "music" / "broken.wav").write_bytes(b"no audio")
+    said = []
+    before = load_artifact(folder)
+    model_id = fit_artifact(folder, [data], 1.0, FitConfig(hidden=8, steps=3, crops=2, crop_frames=16), said.append)
+    after = load_artifact(folder)
+    assert model_id == after.model_id.hex() != before.model_id.hex()
+    assert before.tables is None and after.tables is not None
+    assert "0.1 minutes of 2 files" in said[0] and len(said) == 4
+    pcm = tiny.clip(2) / 32768
+    codec = load(folder)
+    decoded = codec.decode(codec.encode(pcm, 8000, codec.config.bitrate(4)))[0]
+    plain = codec.decode(codec.encode(pcm, 8000, codec.config.bitrate(4), entropy="none"))[0]
+    np.testing.assert_array_equal(decoded, plain)
+    (folder / "entropy.npz").unlink()
+    with pytest.raises(ArtifactError, match=r"damaged: entropy\.npz"):
+        load_artifact(folder)
+
+
+def test_files_come_in_turn_from_every_folder(tmp_path):
+    for name in ("a/1.wav", "a/2.flac", "a/3.wav", "b/1.ogg", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.parent.name for path in spread([tmp_path])] == ["a", "b", "a", "a"]
