@@ -4,7 +4,7 @@ import io
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from soundstream.bitstream import Header, Loss, Packet, Reader, RepairingReader, Writer
@@ -107,6 +107,7 @@ def test_a_leap_in_the_numbers_is_no_hour_of_silence():
 
 
 @settings(max_examples=200, deadline=None)
+@example(changes=[("double", 2073, b""), ("flip", 696, b"")])
 @given(
     changes=st.lists(
         st.tuples(

@@ -107,7 +107,7 @@ class RepairingReader:
         """The loss of so many packets of so many frames each, as far as it is to be believed."""
         believed = min(packets, MISSING_AT_ONCE + self._skipped // OVERHEAD)
         if self._skipped and not packets:
-            yield Loss(0, 0, f"{self._skipped} bytes belong to no packet")
+            yield self._stray()
         self._skipped = 0
         self.packets += packets
         self.frames += believed * frames
@@ -121,10 +121,15 @@ class RepairingReader:
             if missing > 0:
                 self.frames += missing
                 yield Loss(-(-missing // frames), missing, "missing at the end")
+            elif self._skipped:
+                yield self._stray()
             if self._fill(1):
                 yield Loss(0, 0, "bytes follow the end record")
         else:
             yield Loss(0, 0, "the file ends before its end record")
+
+    def _stray(self) -> Loss:
+        return Loss(0, 0, f"{self._skipped} bytes belong to no packet")
 
     def _skip(self) -> None:
         """Drop bytes up to the next that could start a packet or the end record."""

@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class HopTime:
-    """Percentiles of the milliseconds that one hop takes from pcm to bytes to pcm."""
+    """Percentiles of the milliseconds that one hop takes from pcm to bytes to pcm, with plain codes."""
 
     codec: str
     clock: str
@@ -212,9 +212,9 @@ def _row(part: Part, cpu_s: float, seconds: float, peak_gflops: float) -> Row:
 
 
 def _hop_ms(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[HopTime]:
-    """Wall and CPU time of one hop after the other, pcm to bytes to pcm."""
+    """Wall and CPU time of one hop after the other, pcm to plain codes in bytes to pcm."""
     encoder = EncoderStream(codec.model, 1, codec.config.quantizers_for(bitrate))
-    decoder, coder = DecoderStream(codec.model, 1), codec.coding.coder(codec.coding.mode(None))
+    decoder, coder = DecoderStream(codec.model, 1), codec.coding.coder(codec.coding.mode("none"))
     clocks = []
     for hop in _split(pcm, codec.config.hop_length):
         clocks.append((time.perf_counter(), time.process_time()))
