@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tomllib
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import soundstream
 from soundstream.cli import main
 from soundstream.config import SeanetConfig
 from soundstream.nn.model import SoundStream
+from soundstream.release import card
 from soundstream.runtime.artifact import load_artifact
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.config import TrainConfig
@@ -128,3 +130,9 @@ def test_validation_audio_that_is_silent_is_refused(folder, call, capsys):
         soundfile.write(folder / "valid" / name, np.zeros(RATE), RATE)
     said, code = call("--quick", capsys=capsys)
     assert code == 1 and "second of sound" in said
+
+
+def test_the_settings_of_a_card_are_a_run_file():
+    settings = TrainConfig().to_dict()
+    shown = tomllib.loads(card._toml(settings))
+    assert TrainConfig.from_dict(shown) == TrainConfig()

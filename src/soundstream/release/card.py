@@ -104,11 +104,11 @@ On some fixed clips of the validation data, by codebooks in use: waveform SNR in
 {marked}"""
 
 
-def _toml(settings: Entry) -> str:
+def _toml(settings: Entry, table: str = "") -> str:
     """Settings as a run file has them: a line each, tables last."""
     plain = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if not isinstance(value, dict)]
-    tables_ = {name: value for name, value in settings.items() if isinstance(value, dict)}
-    return "\n".join([*plain, *(f"\n[{name}]\n{_toml(value)}" for name, value in tables_.items())])
+    parts = {f"{table}{name}": value for name, value in settings.items() if isinstance(value, dict)}
+    return "\n".join([*plain, *(f"\n[{name}]\n{_toml(value, f'{name}.')}" for name, value in parts.items() if value)])
 
 
 def _quality(facts: Facts) -> str:
