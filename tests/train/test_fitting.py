@@ -92,7 +92,8 @@ def test_an_artifact_takes_tables_and_a_new_id(artifact_folder, tmp_path):
     after = load_artifact(folder)
     assert model_id == after.model_id.hex() != before.model_id.hex()
     assert before.tables is None and after.tables is not None
-    assert "0.1 minutes of 2 files" in said[0] and len(said) == 4
+    assert "not used" in said[0] and "broken.wav" in said[0]
+    assert "0.1 minutes of 2 files" in said[1] and len(said) == 5
     pcm = tiny.clip(2) / 32768
     codec = load(folder)
     decoded = codec.decode(codec.encode(pcm, 8000, codec.config.bitrate(4)))[0]

@@ -235,7 +235,7 @@ def fit_artifact(
         ConfigError: there is no audio that can be read.
     """
     artifact, config = load_artifact(folder), config or FitConfig()
-    codes = list(corpus_codes(Model(artifact), spread(data), minutes))
+    codes = list(corpus_codes(Model(artifact), spread(data), minutes, say))
     frames = sum(clip.shape[1] for clip in codes)
     say(f"coded {frames / artifact.config.frame_rate / 60:.1f} minutes of {len(codes)} files")
     tables = fit(codes, artifact.codebooks, config, _tenths(say, config.steps))
@@ -255,7 +255,9 @@ def spread(data: Sequence[Path]) -> list[Path]:
     return [path for row in zip_longest(*shuffled) for path in row if path]
 
 
-def corpus_codes(model: Model, files: Sequence[Path], minutes: float) -> Iterator[Codes]:
+def corpus_codes(
+    model: Model, files: Sequence[Path], minutes: float, say: Callable[[str], None] = lambda text: None
+) -> Iterator[Codes]:
     """Codes `[num_quantizers, frames]` of the middle of each file, with all codebooks, until there is enough."""
     clip_s = max(MIN_CLIP_S, 60 * minutes / max(1, len(files)))
     left_s = 60 * minutes
@@ -264,7 +266,8 @@ def corpus_codes(model: Model, files: Sequence[Path], minutes: float) -> Iterato
             return
         try:
             pcm = _middle(path, clip_s, model.config.sample_rate)
-        except AudioError:
+        except AudioError as error:
+            say(f"not used: {path}: {error}")
             continue
         encoder = EncoderStream(model, 1, model.config.num_quantizers)
         codes = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)[0]

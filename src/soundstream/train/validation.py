@@ -18,7 +18,7 @@ from soundstream.errors import CodecError
 from soundstream.extras import needs
 from soundstream.nn.model import SoundStream
 from soundstream.nn.quantize import DEAD_USAGE
-from soundstream.train.losses import MelLoss, signal_to_noise_db
+from soundstream.train.losses import MelLoss, aligned, signal_to_noise_db
 
 COUNTS = (1, 2, 4, 8, 16)
 """Codebooks in use, of those that the model has, for which figures are given."""
@@ -119,8 +119,7 @@ class Validator:
     def _decode(self, model: SoundStream, codes: Int[Tensor, "batch num_quantizers frames"]) -> tuple[Tensor, Tensor]:
         """The clips and what the codes give, both without the samples that the delay leaves without a partner."""
         decoded = model.decode(model.quantizer.decode(codes)).float()
-        delay = self.config.delay_samples
-        return self.clips.to(decoded)[..., : decoded.shape[-1] - delay], decoded[..., delay:]
+        return aligned(self.clips.to(decoded)[..., : decoded.shape[-1]], decoded, self.config.delay_samples)
 
     def _available(self, counts: tuple[int, ...]) -> list[int]:
         return [count for count in counts if count <= self.config.num_quantizers]
