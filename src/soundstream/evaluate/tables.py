@@ -115,7 +115,7 @@ def _listed(name: str) -> tuple[str, Make]:
 TABLES: dict[str, tuple[str, Make]] = {
     "speed": ("bench", speed),
     "quality": ("quality", quality),
-    **{name: _listed(name) for name in ("training", "training_seanet", "choices", "discriminators")},
+    **{name: _listed(name) for name in ("training", "training_seanet", "choices", "choices_recipe", "discriminators")},
 }
 """Tables by name: the file they need, and what makes them."""
 
