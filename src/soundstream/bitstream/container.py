@@ -51,12 +51,8 @@ class Writer:
         self._stream.write(with_crc(END.pack(END_MARKER, num_samples, self._frames)))
 
 
-class Reader:
-    """Reads a file from a binary stream, the header at once and then packet after packet, in constant memory.
-
-    Raises:
-        BadMagic, UnsupportedVersion, Truncated, ChecksumMismatch, InvalidField: the header cannot be read.
-    """
+class Progress:
+    """The header of a file, and how far it is read."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -64,13 +60,21 @@ class Reader:
         self.num_samples = self.header.num_samples
         """Samples of the original per channel; None until known, certain once `complete`."""
         self.packets = 0
-        """Packets read so far."""
+        """Packets so far, lost ones included where a reader goes on behind them."""
         self.frames = 0
         """Frames in them."""
         self.bytes = len(self.header.to_bytes())
         """Bytes read so far, the header included."""
         self.complete = False
-        """Whether the end record was read and agrees with the packets."""
+        """Whether the end record was read."""
+
+
+class Reader(Progress):
+    """Reads a file from a binary stream, the header at once and then packet after packet, in constant memory.
+
+    Raises:
+        BadMagic, UnsupportedVersion, Truncated, ChecksumMismatch, InvalidField: the header cannot be read.
+    """
 
     @property
     def duration_s(self) -> float:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from soundstream.bitstream.container import END, END_MARKER, check_packet, read_end
-from soundstream.bitstream.header import Header
+from soundstream.bitstream.container import END, END_MARKER, Progress, check_packet, read_end
 from soundstream.bitstream.packet import CRC, HEAD, MARKER, OVERHEAD, SEQUENCES, Packet
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
 
@@ -28,7 +27,7 @@ class Loss:
     reason: str
 
 
-class RepairingReader:
+class RepairingReader(Progress):
     """Reads a file whose packets may be damaged, missing, doubled or out of order; only its header must be whole.
 
     It gives what `Reader` gives, with a `Loss` wherever packets are missing, and finds the next packet after damage.
@@ -38,21 +37,10 @@ class RepairingReader:
     """
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._buffer = bytearray()
         self._at_end = False
         self._skipped = 0
-        self.header = Header.read(stream)
-        self.num_samples = self.header.num_samples
-        """Samples of the original per channel; None if neither header nor end record says."""
-        self.packets = 0
-        """Packets in the file so far, the lost ones included."""
-        self.frames = 0
-        """Frames in them."""
-        self.bytes = len(self.header.to_bytes())
-        """Bytes read so far."""
-        self.complete = False
-        """Whether the end record was found."""
 
     def __iter__(self) -> Iterator[Packet | Loss]:
         """Yield packets in order, and the losses between them; nothing in a file makes this fail."""
