@@ -82,6 +82,16 @@ def test_a_decoder_written_from_the_text_agrees(channels, bits, shapes, tags):
     assert (fields["sample_rate"], fields["hop"], fields["mode"]) == (44_100, 320, 0)
 
 
+def test_the_magic_rule_looks_where_the_fields_are():
+    data = Header(b"12345678", 44_100, 3, 24_000, 320, 10, 4, entropy_mode=2).to_bytes()
+    rules = [line.split("\t") for line in (DOCS / "nac.magic").read_text().splitlines() if line[0] in "0>"]
+    (_, kind, magic), *fields = [[word for word in rule if word][:3] for rule in rules]
+    assert (kind, magic.encode().decode("unicode_escape").encode("latin1")) == ("string", data[:4])
+    sizes = {"ubyte": 1, "ulelong": 4}
+    found = {int(at[1:]): int.from_bytes(data[int(at[1:]) :][: sizes[kind]], "little") for at, kind, _ in fields}
+    assert found == {4: data[4], 17: 44_100, 27: 3, 30: 2}
+
+
 @pytest.mark.skipif(not shutil.which("file"), reason="file(1) is not installed")
 def test_the_magic_rule_knows_a_file(tmp_path):
     with (tmp_path / "talk").open("wb") as stream:

@@ -178,6 +178,11 @@ def test_a_missing_package_is_named_with_its_install_line(monkeypatch, peer, pac
 # provenance
 
 
+def test_provenance_leaves_out_where_a_machine_keeps_its_files(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/soundstream", "eval", "/home/anna/clips", "-o", "../report"])
+    assert provenance("0123", "noise")["command"] == "soundstream eval clips -o ../report"
+
+
 def test_provenance_names_command_commit_and_day(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/soundstream", "bench", "--model", "my model"])
     source = provenance("0123", "noise")

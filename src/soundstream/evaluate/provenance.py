@@ -12,17 +12,23 @@ from pathlib import Path
 def provenance(artifact: str, data: str) -> dict[str, str | None]:
     """Command, commit, model and data of a measurement that this process makes, and today's date.
 
+    An absolute path says nothing elsewhere: the command has its last name alone.
+
     Args:
         artifact: the model id.
         data: what was coded, in words or as the path of a list.
     """
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *map(_portable, sys.argv[1:])]),
         "commit": _commit(),
         "artifact": artifact,
         "data": data,
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _portable(word: str) -> str:
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def _commit() -> str | None:
