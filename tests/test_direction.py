@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "blocks": {"errors"},
     "vbr": set(),
     "editing": FOUNDATION | STAGES | {"codec", "coding"},
+    "live": FOUNDATION | STAGES | {"blocks", "coding", "runtime"},
     "coding": FOUNDATION | {"bitstream", "entropy"},
     "runtime": FOUNDATION | {"entropy"},
     "codec": CODEC - {"editing"},

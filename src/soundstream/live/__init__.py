@@ -1,0 +1,1 @@
+"""Live audio: packets as sound arrives, sound as packets do, and what a network does to them."""

@@ -1,0 +1,107 @@
+"""Bad networks to try things on: which packets are lost, and how late the others are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream.errors import ConfigError
+
+_BLOCK = 4096  # packets drawn at once for a stream without end
+
+
+class Loss(Protocol):
+    """Decides which packets a network loses."""
+
+    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """For each of `count` packets in order, True where it is lost."""
+        ...
+
+
+@dataclass(frozen=True)
+class RandomLoss:
+    """Each packet is lost with the same chance, whatever became of the others.
+
+    Raises:
+        ConfigError: rate is not 0 to 1.
+    """
+
+    rate: float
+    """Share of packets that is lost, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        _check("loss rate", self.rate, 0, 1)
+
+    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """For each of `count` packets in order, True where it is lost."""
+        return rng.random(count) < self.rate
+
+
+@dataclass(frozen=True)
+class GilbertLoss:
+    """Losses in bursts: a network that is good or bad, loses all while bad, and changes at random after any packet.
+
+    Raises:
+        ConfigError: rate is not 0 to 1, mean_burst below 1, or so many losses need longer bursts.
+    Source: Gilbert, 1960, with all packets lost in the bad state and none in the good one.
+    """
+
+    rate: float
+    """Share of packets that is lost in the long run, 0 to below 1."""
+    mean_burst: float
+    """Packets in a row that are lost, on average, 1 or more. Independent losses have 1 / (1 - rate)."""
+
+    def __post_init__(self) -> None:
+        _check("loss rate", self.rate, 0, 1)
+        _check("mean burst", self.mean_burst, 1, math.inf)
+        if self.rate > self.mean_burst / (self.mean_burst + 1):
+            least = self.rate / (1 - self.rate) if self.rate < 1 else math.inf
+            raise ConfigError(
+                f"bursts of {self.mean_burst} packets on average cannot lose {self.rate} of all, "
+                f"since a packet arrives between two bursts; expected a mean burst of at least {least:.2f}"
+            )
+
+    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """For each of `count` packets in order, True where it is lost."""
+        ends, begins = 1 / self.mean_burst, self.rate / ((1 - self.rate) * self.mean_burst)
+        lost, bad = np.zeros(count, bool), bool(rng.random() < self.rate)
+        for i, chance in enumerate(rng.random(count)):
+            lost[i] = bad
+            bad = chance >= ends if bad else chance < begins
+        return lost
+
+
+@dataclass(frozen=True)
+class RandomDelay:
+    """Each packet takes a time of its own, exponentially distributed, so that some overtake others.
+
+    Raises:
+        ConfigError: mean_s is negative or not finite.
+    """
+
+    mean_s: float
+    """Seconds, mean and standard deviation alike; one in a hundred takes 4.6 times as long."""
+
+    def __post_init__(self) -> None:
+        _check("mean delay", self.mean_s, 0, 10)
+
+    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Seconds that each of `count` packets is on its way."""
+        return rng.exponential(self.mean_s, count)
+
+
+def fates(loss: Loss, delay: RandomDelay, rng: np.random.Generator) -> Iterator[float | None]:
+    """For one packet after the other without end: seconds that it is on its way, None if it is lost."""
+    while True:
+        lost, delays = loss.draw(_BLOCK, rng), delay.draw(_BLOCK, rng)
+        yield from (None if gone else float(late_s) for gone, late_s in zip(lost, delays, strict=True))
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high or math.isinf(value):
+        raise ConfigError(f"{name} is {value}; expected a number from {low} to {high}")
