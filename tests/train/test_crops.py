@@ -8,7 +8,7 @@ import torch
 import tiny
 from soundstream.errors import AudioError, ConfigError
 from soundstream.train.corpus import Corpus
-from soundstream.train.crops import PEAK, Crops, DataConfig, clip_shares, low_pass
+from soundstream.train.crops import PEAK, Crops, DataConfig, clip_shares, filtered, low_pass
 
 RATE = tiny.CONFIG.sample_rate
 CORPUS = Corpus.of(
@@ -66,6 +66,9 @@ ALL = {
     "denoise_probability": 0.5,
     "mix_probability": 0.5,
     "band_limit_probability": 0.5,
+    "noises": 3,
+    "room_probability": 0.5,
+    "hush_probability": 0.5,
 }
 
 
@@ -90,6 +93,17 @@ def test_shapes_are_those_of_the_settings(config, settings):
 def test_one_setting_leaves_the_draws_of_the_others_alone():
     plain, loud = (crops(batch_size=32, gain_db=gain) for gain in ((0.0, 0.0), (-6.0, -6.0)))
     torch.testing.assert_close(plain.draw(0).audio * 10 ** (-6 / 20), loud.draw(0).audio)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"noises": 3}, {"room_probability": 0.5}, {"hush_probability": 0.5}, {"noise_probability": 0.5, "noises": 2}],
+    ids=str,
+)
+def test_further_noises_rooms_and_hush_leave_other_crops_as_they_are(changes):
+    """Noise is what several noises and rooms are of, the switch what hushes: without them nothing changes."""
+    settings = {"batch_size": 32, "category_weights": {"speech": 0.0}, "mix_probability": 0.5}
+    assert equal(crops(SCENE, **settings).draw(1), crops(SCENE, **settings, **changes).draw(1))
 
 
 # a crop is a piece of a clip
@@ -276,6 +290,58 @@ def test_silent_noise_and_silent_speech_stay_finite():
     assert (rms(batch.audio) > 0).all()
 
 
+SWITCHED = {"denoise_probability": 1.0, **NOISY}
+
+
+def test_up_to_so_many_noises_come_together_and_their_level_is_still_what_was_asked():
+    """Tones as noises: the spectrum of what is added says which are there; the levels of several add up as powers."""
+    time_s = np.arange(4 * RATE) / RATE
+    tones = {
+        f"ambient/{hz}.wav": np.round(3000 * np.sin(2 * np.pi * hz * time_s)).astype(np.int16)
+        for hz in range(500, 4000, 500)
+    }
+    corpus = Corpus.of(RATE, {"speech/a.wav": noise(3, 0.05), **tones})
+    batch = crops(
+        corpus, batch_size=600, crop_frames=50, noises=3, noise_snr_db=(5.0, 5.0), **SWITCHED, **FIXED_GAIN
+    ).draw(0)
+    added = batch.audio - batch.target
+    torch.testing.assert_close(decibels(rms(batch.target) / rms(added)).mean(), torch.tensor(5.0), rtol=0, atol=0.3)
+    power = torch.fft.rfft(added[:, 0]).abs().square()
+    heard = (power > 1e-3 * power.amax(dim=1, keepdim=True)).sum(dim=1)
+    shares = {count: float((heard == count).float().mean()) for count in (1, 2, 3)}
+    assert shares == pytest.approx({1: 1 / 3 + 1 / 21 + 1 / 147, 2: 2 / 7 + 6 / 49, 3: 10 / 49}, abs=0.07)
+
+
+def test_speech_in_a_room_is_so_in_its_target_too():
+    settings = {"batch_size": 16, "crop_frames": 200, "noise_snr_db": (20.0, 20.0), **SWITCHED, **FIXED_GAIN}
+    dry, wet = (crops(SCENE, room_probability=share, **settings).draw(0) for share in (0.0, 1.0))
+    similarity = torch.nn.functional.cosine_similarity(dry.target[:, 0], wet.target[:, 0])
+    assert (similarity < 0.99).all()
+    assert (similarity > 0.3).all()
+    found = decibels(rms(wet.target) / rms(wet.audio - wet.target))
+    torch.testing.assert_close(found, torch.full_like(found, 20.0), rtol=0, atol=0.1)
+
+
+def test_rooms_are_for_that_share_of_the_sounds_of_noisy_crops():
+    settings = {"batch_size": 1000, "crop_frames": 10, **SWITCHED, **FIXED_GAIN}
+    dry, some = (crops(SCENE, room_probability=share, **settings).draw(0) for share in (0.0, 0.3))
+    assert (dry.target != some.target).any(dim=(1, 2)).float().mean() == pytest.approx(0.3, abs=0.04)
+    settings["noise_probability"] = 0.0
+    assert equal(*(crops(SCENE, room_probability=share, **settings).draw(0) for share in (0.0, 0.3)))
+
+
+def test_ambient_sound_with_the_switch_on_becomes_quiet_and_music_stays():
+    settings = {"batch_size": 400, "crop_frames": 5, "denoise_probability": 0.8, "hush_probability": 0.5}
+    for category, (hushed, on) in {"ambient": (0.4, 0.4), "music": (0.0, 0.8), "speech": (0.0, 0.8)}.items():
+        weights = dict.fromkeys(("speech", "music", "ambient"), 0.0) | {category: 1.0}
+        batch = crops(SCENE, category_weights=weights, hush_db=-40.0, **settings).draw(0)
+        differs, switched = tuples(batch)
+        assert (differs & ~switched).sum() == 0
+        assert differs.float().mean() == pytest.approx(hushed, abs=0.07)
+        assert switched.float().mean() == pytest.approx(on, abs=0.07)
+        torch.testing.assert_close(batch.target[differs], 0.01 * batch.audio[differs])
+
+
 @pytest.mark.parametrize("missing", ["speech", "ambient"])
 def test_noise_without_speech_or_ambient_sound_is_an_error(missing):
     corpus = levels(*((f"{name}/a.wav", 5000, 1) for name in {"speech", "ambient"} - {missing}))
@@ -324,11 +390,11 @@ def test_noisy_speech_is_never_a_mixture_too():
 
 def test_the_low_pass_keeps_what_is_below_its_cutoff_and_takes_what_is_above():
     time_s = torch.arange(RATE) / RATE
-    tones = torch.stack([torch.sin(2 * torch.pi * hz * time_s) for hz in (500.0, 1000.0, 2000.0)])[:, None]
-    cutoff = torch.full((3, 1), 1000.0)
-    change = decibels(rms(low_pass(tones, cutoff, RATE)) / rms(tones))[:, 0]
+    tones = torch.stack([torch.sin(2 * torch.pi * hz * time_s) for hz in (500.0, 1000.0, 2000.0)])
+    cutoff = torch.full((3,), 1000.0)
+    change = decibels(rms(filtered(tones, low_pass(cutoff, RATE, RATE))) / rms(tones))
     np.testing.assert_allclose(change, [0.0, -3.01, -48.2], rtol=0, atol=0.1)
-    torch.testing.assert_close(low_pass(tones, cutoff * torch.inf, RATE), tones)
+    torch.testing.assert_close(filtered(tones, low_pass(cutoff * torch.inf, RATE, RATE)), tones)
 
 
 def test_input_and_target_lose_the_same_band():
@@ -352,6 +418,9 @@ def test_input_and_target_lose_the_same_band():
         {"mix_probability": -0.1},
         {"gain_db": (6.0, -6.0)},
         {"band_limit_hz": (2.0, 1.0)},
+        {"noises": 4},
+        {"room_rt60_s": (0.0, 0.5)},
+        {"room_direct_db": (3.0, 2.0)},
         {"category_weights": {"speech": -1.0}},
         {"source_weights": {"anna": float("nan")}},
     ],
@@ -362,10 +431,12 @@ def test_a_setting_out_of_range_is_an_error_that_names_it(changes):
         DataConfig(**changes)
 
 
-def test_a_batch_costs_little():
-    """A bound far above what it takes (1 to 2 ms of CPU), so that a loop over samples or files would show."""
-    hours = Corpus.of(RATE, {f"speech/{i}.wav": noise(1, 0.1, i) for i in range(500)})
-    made = crops(hours, batch_size=8, crop_frames=100)
+@pytest.mark.parametrize("settings", [{}, ALL], ids=["plain", "everything"])
+def test_a_batch_costs_little(settings):
+    """A bound far above what it takes (a few ms of CPU), so that a loop over samples or files would show."""
+    hours = {f"speech/{i}.wav": noise(1, 0.1, i) for i in range(500)}
+    corpus = Corpus.of(RATE, hours | {"ambient/rain.wav": noise(3, 0.02)})
+    made = crops(corpus, batch_size=8, crop_frames=100, **settings)
     made.draw(0)
     begin = time.process_time()
     for step in range(10):

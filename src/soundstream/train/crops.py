@@ -10,18 +10,23 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Inexact, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from soundstream.config import CodecConfig
 from soundstream.errors import AudioError, ConfigError
 from soundstream.train.corpus import Corpus
+from soundstream.train.rooms import room_spectra
 
 PEAK = 0.99
 """Crops are turned down, whatever their gain, until the peaks of input and target are at most this."""
 SPEECH, NOISE = "speech", "ambient"
 """Categories that noise is added to, and that it is taken from."""
+MOST_NOISES = 3
+"""Noises that a crop may have at once."""
+ROOMS = 128
+"""Rooms that a run has; each crop in a room is in one of them."""
 _FULL_SCALE = 32768
 _SILENCE = 1e-3  # RMS that a quieter sound is taken to have when another is added
 _LISTEN_EVERY = 8
@@ -33,7 +38,8 @@ class DataConfig:
     """What a batch is drawn from, and how. A probability of 0 costs nothing.
 
     Source: gains, mixtures of two and the denoise pairs follow EnCodec (Défossez et al., 2022), appendix A, and
-    SoundStream (Zeghidour et al., 2021), section III-F. Differs: at most one sound is added to a crop.
+    SoundStream (Zeghidour et al., 2021), section III-F. Differs: mixtures are of two sounds at most; several noises at
+    once, rooms and hushed ambient sound are ours.
     """
 
     batch_size: int = 8
@@ -53,9 +59,23 @@ class DataConfig:
     noise_probability: float = 0.0
     """Share of speech crops that have ambient noise added."""
     noise_snr_db: tuple[float, float] = (-5.0, 20.0)
-    """Range of the ratio of speech to noise."""
+    """Range of the ratio of speech to noise, all noises together."""
+    noises: int = 1
+    """Most noises at once, up to 3; 1 to so many come equally often."""
+    noise_gain_db: tuple[float, float] = (-12.0, 0.0)
+    """Range of the gain of each of several noises, which decides how they share the noise's level."""
+    room_probability: float = 0.0
+    """Share of sounds of noisy crops that stand in a room: the speech, in input and target alike, and each noise."""
+    room_rt60_s: tuple[float, float] = (0.1, 0.6)
+    """Range of the time in which a room's reverberation falls by 60 dB."""
+    room_direct_db: tuple[float, float] = (-3.0, 15.0)
+    """Range of the ratio of direct sound to reverberation."""
     denoise_probability: float = 0.0
     """Share of crops with the denoise switch on: noisy speech has its clean self as target, all else stays as it is."""
+    hush_probability: float = 0.0
+    """Share of those ambient crops that would have the switch on that do have it: they are to become quiet."""
+    hush_db: float = -30.0
+    """Level of the target of such a crop against its input."""
     mix_probability: float = 0.0
     """Share of crops without noise that are mixed with a crop of any category."""
     mix_level_db: tuple[float, float] = (-10.0, 10.0)
@@ -72,8 +92,12 @@ class DataConfig:
         for name in (f.name for f in dataclasses.fields(self) if f.name.endswith("_probability")):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 to 1")
-        for name in ("gain_db", "noise_snr_db", "mix_level_db", "band_limit_hz"):
+        for name in (f.name for f in dataclasses.fields(self) if f.type == "tuple[float, float]"):
             _check_interval(name, getattr(self, name))
+        if not 1 <= self.noises <= MOST_NOISES:
+            raise ConfigError(f"noises is {self.noises}; expected 1 to {MOST_NOISES}")
+        if self.room_rt60_s[0] <= 0:
+            raise ConfigError(f"room_rt60_s is {self.room_rt60_s}; expected more than 0 s")
         for name in ("category_weights", "source_weights"):
             for key, weight in getattr(self, name).items():
                 if not 0 <= weight < math.inf:
@@ -100,12 +124,15 @@ class _Plan(NamedTuple):
     """All that chance decides of a batch, drawn on the CPU: one row a crop."""
 
     clips: NDArray[np.int64]
-    """`[batch, voices]`, the second voice being the noise or the other sound of a mixture."""
+    """`[batch, voices]`, the second voice being a noise or the other sound of a mixture, later ones noises."""
     places: NDArray[np.float64]
     """`[batch, voices, 2]`, in [0, 1): where in the clip, and where instead if it is quiet there."""
-    added_db: NDArray[np.float64]
-    """`[batch]`, first voice over second; infinite if there is no second."""
-    noisy: NDArray[np.bool_]
+    added: NDArray[np.float64]
+    """`[batch, voices - 1]`, RMS of the added voices over that of the first; 0 where there is none."""
+    rooms: NDArray[np.int64]
+    """`[batch, voices]`, which room; 0 is none."""
+    target: NDArray[np.float64]
+    """`[batch, 2]`, what the target has of the first voice and of the others."""
     denoise: NDArray[np.bool_]
     gain_db: NDArray[np.float64]
     cutoff_hz: NDArray[np.float64]
@@ -115,14 +142,17 @@ class _Plan(NamedTuple):
 class Crops:
     """Random crops: a category by its weight, a source of it, a second of that source; gain, mixtures, noise.
 
-    Which tuples come (input, target, switch), by `noise_probability` and `denoise_probability`:
+    Which tuples come (input, target, switch), by `noise_probability`, `denoise_probability` and `hush_probability`:
 
         noisy speech, the same speech without noise, denoise
         noisy speech, the same, plain
         clean speech, music and all else but ambient sound, the same, plain or denoise
-        ambient sound and mixtures, the same, plain
+        ambient sound, the same, plain
+        ambient sound, the same at hush_db, denoise
+        mixtures, the same, plain
 
-    So music passes unchanged with the switch on, and what the switch does to ambient sound alone is left open.
+    So with the switch on music passes unchanged, and ambient sound alone becomes quiet; what becomes of it where
+    `hush_probability` is 0 is left open. Rooms are no noise: speech in a room keeps its reverberation.
 
     Args:
         seed: start of every random draw.
@@ -143,7 +173,7 @@ class Crops:
         _check_possible(corpus, data, codec)
         self.data, self.codec, self.seed, self.device = data, codec, seed, torch.device(device)
         self.length = data.crop_frames * codec.hop_length
-        self.voices = 2 if data.noise_probability or data.mix_probability else 1
+        self.voices = 1 + max(data.noises if data.noise_probability else 0, 1 if data.mix_probability else 0)
         self.starts = np.array([clip.start for clip in corpus.clips])
         self.samples = np.array([clip.samples for clip in corpus.clips])
         self.has_short_clips = bool((self.samples < self.length).any())
@@ -152,14 +182,12 @@ class Crops:
         self.chances = np.cumsum(clip_shares(corpus, data))
         self.noise_chances = np.cumsum(shares * (self.categories == NOISE))
         self.pcm = _keep(corpus.pcm, int(self.starts[-1]) + self.length, self.device)
+        self.rooms = self._rooms() if data.room_probability else None
 
     def draw(self, step: int) -> Batch:
         """The whole batch of a step: the same for the same step and seed, on any machine."""
         plan = self._plan(np.random.default_rng([self.seed, step]))
-        voices = self._gather(*self._places(plan))
-        if self.data.band_limit_probability:
-            voices = low_pass(voices, self._tensor(plan.cutoff_hz)[:, None], self.codec.sample_rate)
-        audio, target = self._join(voices, plan)
+        audio, target = self._join(self._filter(self._gather(*self._places(plan)), plan), plan)
         gain = self._tensor(10 ** (plan.gain_db / 20))[:, None]
         peak = torch.maximum(_peak(audio), _peak(target)).clamp_min(1e-9)
         gain = torch.minimum(gain, PEAK / peak)
@@ -170,20 +198,36 @@ class Crops:
         data, batch = self.data, self.data.batch_size
         which, places = rng.random((batch, 2)), rng.random((batch, 2, 2))
         noise, mix, denoise, level, gain, band, cutoff = rng.random((7, batch))
+        further, further_places = rng.random((batch, MOST_NOISES - 1)), rng.random((batch, MOST_NOISES - 1, 2))
+        count, hush = rng.random((2, batch))
+        gains, rooms = rng.random((batch, MOST_NOISES)), rng.random((batch, 1 + MOST_NOISES, 2))
         first = _pick(self.chances, which[:, 0])
         noisy = (noise < data.noise_probability) & (self.categories[first] == SPEECH)
         mixed = (mix < data.mix_probability) & ~noisy
-        second = np.where(noisy, _pick(self.noise_chances, which[:, 1]), _pick(self.chances, which[:, 1]))
+        noises = _pick(self.noise_chances, np.concatenate([which[:, 1:], further], axis=1))
+        noises[:, 0] = np.where(noisy, noises[:, 0], _pick(self.chances, which[:, 1]))
+        shares = np.where(noisy[:, None], self._noise_shares(count, gains), np.eye(1, MOST_NOISES) * mixed[:, None])
         levels = np.where(noisy, _between(data.noise_snr_db, level), _between(data.mix_level_db, level))
+        denoise = (denoise < data.denoise_probability) & ~mixed
+        hushed = denoise & (self.categories[first] == NOISE)
+        denoise &= ~hushed | (hush < data.hush_probability)
+        in_room = (rooms[..., 0] < data.room_probability) & noisy[:, None]
         return _Plan(
-            clips=np.stack([first, second], axis=1)[:, : self.voices],
-            places=places[:, : self.voices],
-            added_db=np.where(noisy | mixed, levels, np.inf),
-            noisy=noisy,
-            denoise=(denoise < data.denoise_probability) & ~mixed & (self.categories[first] != NOISE),
+            clips=np.concatenate([first[:, None], noises], axis=1)[:, : self.voices],
+            places=np.concatenate([places, further_places], axis=1)[:, : self.voices],
+            added=(shares * 10 ** (-levels / 20)[:, None])[:, : self.voices - 1],
+            rooms=np.where(in_room, 1 + (rooms[..., 1] * ROOMS).astype(np.int64), 0)[:, : self.voices],
+            target=np.stack([np.where(hushed & denoise, 10 ** (data.hush_db / 20), 1.0), ~(noisy & denoise)], axis=1),
+            denoise=denoise,
             gain_db=_between(data.gain_db, gain),
             cutoff_hz=np.where(band < data.band_limit_probability, _between(data.band_limit_hz, cutoff), np.inf),
         )
+
+    def _noise_shares(self, count: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`[batch, noises]`: amplitudes of each crop's noises, whose squares sum to 1; 0 where there is none."""
+        there = np.arange(MOST_NOISES) <= (count * self.data.noises).astype(np.int64)[:, None]
+        amplitudes = there * 10 ** (_between(self.data.noise_gain_db, gains) / 20)
+        return amplitudes / np.linalg.norm(amplitudes, axis=1, keepdims=True)
 
     def _places(self, plan: _Plan) -> tuple[Int[Tensor, "batch voices places"], Int[Tensor, "batch voices places"]]:
         """First samples in the corpus, and how many samples the clip has from there."""
@@ -205,18 +249,39 @@ class Crops:
         crops = rows.index_select(0, start.flatten()).view(*start.shape, -1).float().div_(_FULL_SCALE)
         return crops.mul_(time < left[..., None]) if self.has_short_clips else crops
 
+    def _rooms(self) -> Complex[Tensor, "rooms frequencies"]:
+        """No room, then ROOMS others."""
+        rng = np.random.default_rng([self.seed, 0, 0])
+        rt60_s, direct_db = rng.random((2, ROOMS))
+        times, ratios = _between(self.data.room_rt60_s, rt60_s), _between(self.data.room_direct_db, direct_db)
+        rooms = room_spectra(rng, times, ratios, self.length, self.codec.sample_rate)
+        return self._tensor(np.concatenate([np.ones_like(rooms[:1]), rooms]))
+
+    def _filter(
+        self, voices: Float[Tensor, "batch voices samples"], plan: _Plan
+    ) -> Float[Tensor, "batch voices samples"]:
+        """The voices through their low-passes and rooms, of which most have none."""
+        crop, voice = np.nonzero((plan.rooms > 0) | np.isfinite(plan.cutoff_hz)[:, None])
+        if not len(crop):
+            return voices
+        rows = self._tensor(crop), self._tensor(voice)
+        response = low_pass(self._tensor(plan.cutoff_hz[crop]), self.length, self.codec.sample_rate)
+        if self.rooms is not None:
+            response = response * self.rooms[self._tensor(plan.rooms[crop, voice])]
+        voices[rows] = filtered(voices[rows], response)
+        return voices
+
     def _join(
         self, voices: Float[Tensor, "batch voices samples"], plan: _Plan
     ) -> tuple[Float[Tensor, "batch samples"], Float[Tensor, "batch samples"]]:
-        """Input and target: the first voice, the second at its level below it; levels are RMS over the crop."""
-        first = voices[:, 0]
+        """Input and target: the first voice, the others at their levels below it; levels are RMS over the crop."""
+        first, kept = voices[:, 0], self._tensor(plan.target)
         if self.voices == 1:
-            return first, first
+            return first, first * kept[:, :1]
         rms = voices.square().mean(-1).sqrt().clamp_min(_SILENCE)
-        factor = rms[:, 0] / rms[:, 1] * self._tensor(10 ** (-plan.added_db / 20))
-        second = voices[:, 1] * factor[:, None]
-        audio = first + second
-        return audio, torch.where(self._tensor(plan.noisy & plan.denoise)[:, None], first, audio)
+        factors = rms[:, :1] / rms[:, 1:] * self._tensor(plan.added)
+        added = torch.einsum("bv,bvs->bs", factors, voices[:, 1:])
+        return first + added, first * kept[:, :1] + added * kept[:, 1:]
 
     def _condition(self, denoise: NDArray[np.bool_]) -> Float[Tensor, "batch condition frames"]:
         one_hot = denoise[:, None] == np.arange(self.codec.condition_dim)
@@ -261,17 +326,21 @@ def _shares_in_category(corpus: Corpus, data: DataConfig) -> NDArray[np.float64]
     )
 
 
-def low_pass(
-    audio: Float[Tensor, "batch voices samples"], cutoff_hz: Float[Tensor, "batch 1"], sample_rate: int
-) -> Float[Tensor, "batch voices samples"]:
-    """Butterworth's magnitude (3 dB down at the cutoff, 48 dB an octave) without its phase; the ends wrap around.
+def low_pass(cutoff_hz: Float[Tensor, " rows"], length: int, sample_rate: int) -> Float[Tensor, "rows frequencies"]:
+    """Butterworth's magnitude, 3 dB down at the cutoff, 48 dB an octave: factors for the `rfft` of `length` samples.
 
     Args:
         cutoff_hz: infinite lets all pass.
     """
-    frequency = torch.fft.rfftfreq(audio.shape[-1], 1 / sample_rate, device=audio.device)
-    response = (1 + (frequency / cutoff_hz) ** (2 * _BAND_LIMIT_ORDER)).rsqrt()
-    return torch.fft.irfft(torch.fft.rfft(audio) * response[:, None], n=audio.shape[-1])
+    frequency = torch.fft.rfftfreq(length, 1 / sample_rate, device=cutoff_hz.device)
+    return (1 + (frequency / cutoff_hz[:, None]) ** (2 * _BAND_LIMIT_ORDER)).rsqrt()
+
+
+def filtered(
+    audio: Float[Tensor, "rows samples"], response: Inexact[Tensor, "rows frequencies"]
+) -> Float[Tensor, "rows samples"]:
+    """Audio times a response in the frequency domain; the ends wrap around."""
+    return torch.fft.irfft(torch.fft.rfft(audio) * response, n=audio.shape[-1])
 
 
 def _check_possible(corpus: Corpus, data: DataConfig, codec: CodecConfig) -> None:
