@@ -15,7 +15,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 FOUNDATION = {"errors", "config", "extras", "files", "mel"}
 STAGES = {"audio", "bitstream", "entropy"}
-CODEC = FOUNDATION | STAGES | {"blocks", "codec", "coding", "editing", "runtime", "vbr"}
+CODEC = FOUNDATION | STAGES | {"blocks", "codec", "coding", "editing", "live", "runtime", "vbr"}
 MAY_IMPORT = {
     "errors": set(),
     "mel": set(),
@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "train": FOUNDATION | {"audio", "drawing", "nn"},
     "train.fitting": FOUNDATION | {"audio", "entropy", "runtime"},
     "release": CODEC | {"evaluate", "nn", "train"},
-    "": {"codec", "config", "errors"},
+    "": {"codec", "config", "errors", "live"},
 }
 """By part, the other parts of the package that it may import; an empty name is the package itself."""
 TORCH = {"torch", "safetensors", "onnx", "jaxtyping"}

@@ -6,7 +6,7 @@ data = soundstream.encode(pcm, sample_rate=48_000, bitrate=6000)
 pcm, sample_rate = soundstream.decode(data)
 """
 
-from soundstream.codec import Codec, decode, encode, from_codes, load, to_codes
+from soundstream.codec import Codec, decode, encode, from_codes, load, open_decoder, open_encoder, to_codes
 from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
 from soundstream.errors import (
     ArtifactError,
@@ -18,6 +18,7 @@ from soundstream.errors import (
     CodesMismatch,
     ConfigError,
     InvalidField,
+    LimitError,
     ModelMismatch,
     OutputError,
     ParityError,
@@ -25,6 +26,7 @@ from soundstream.errors import (
     Truncated,
     UnsupportedVersion,
 )
+from soundstream.live import LiveDecoder, LiveEncoder
 
 __version__ = "0.1.0"
 
@@ -40,6 +42,9 @@ __all__ = [
     "CodesMismatch",
     "ConfigError",
     "InvalidField",
+    "LimitError",
+    "LiveDecoder",
+    "LiveEncoder",
     "ModelMismatch",
     "OutputError",
     "ParityError",
@@ -52,5 +57,7 @@ __all__ = [
     "encode",
     "from_codes",
     "load",
+    "open_decoder",
+    "open_encoder",
     "to_codes",
 ]

@@ -17,6 +17,7 @@ from soundstream.blocks import Counter, Tail, regroup, seconds
 from soundstream.coding import Coding
 from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError, InvalidField, ModelMismatch
+from soundstream.live import LiveDecoder, LiveEncoder
 from soundstream.runtime.artifact import Artifact, load_artifact, shipped
 from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
 from soundstream.runtime.stream import DecoderStream, LatentStream, Model
@@ -62,6 +63,7 @@ class Codec:
         bitrate: int = DEFAULT_BITRATE,
         tags: Mapping[str, str] | None = None,
         entropy: str | None = None,
+        denoise: float = 0.0,
     ) -> bytes:
         """Compress audio to the bytes of a `.nac` file.
 
@@ -71,14 +73,15 @@ class Codec:
             bitrate: nominal bit/s of each channel, 750 to 18,000 in steps of 750 with the default model.
             tags: text to keep in the file, by name.
             entropy: `none`, `fast` (fixed tables) or `best` (context model); None is the best that the model has.
+            denoise: how much noise to remove from speech: 0 none, 1 all that can be; models trained for it have it.
         Raises:
             AudioError: the audio has another form, or holds NaN or infinity.
-            ConfigError: the bit rate or the entropy mode is not supported.
+            ConfigError: the bit rate, the entropy mode or the denoising is not supported.
         """
         pcm = audio.check(pcm, sample_rate)
         stream = io.BytesIO()
         header = self.header(sample_rate, len(pcm), bitrate, pcm.shape[1], tags, entropy)
-        self.write(stream, header, seconds(pcm, sample_rate))
+        self.write(stream, header, seconds(pcm, sample_rate), denoise)
         return stream.getvalue()
 
     def decode(self, data: bytes, damage: list[Damage] | None = None) -> tuple[Array, int]:
@@ -97,7 +100,9 @@ class Codec:
         empty = np.zeros((reader.header.channels, 0), np.float32)
         return np.concatenate([empty, *blocks], axis=1), reader.header.sample_rate
 
-    def to_codes(self, pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE) -> Codes:
+    def to_codes(
+        self, pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE, denoise: float = 0.0
+    ) -> Codes:
         """Codes `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several.
 
         Raises:
@@ -105,7 +110,7 @@ class Codec:
         """
         pcm = audio.check(pcm, sample_rate)
         num_quantizers = self.config.quantizers_for(bitrate)
-        parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers)]
+        parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers, denoise)]
         codes = np.concatenate([np.zeros((len(pcm), num_quantizers, 0), np.int64), *parts], axis=2)
         return codes[0] if len(codes) == 1 else codes
 
@@ -121,6 +126,31 @@ class Codec:
         codes = codes[None] if codes.ndim == 2 else codes
         self._check_codes(codes)
         return DecoderStream(self.model, len(codes)).push(codes)[:, self.config.delay_samples :]
+
+    def open_encoder(
+        self,
+        sample_rate: int,
+        channels: int = 1,
+        bitrate: int = DEFAULT_BITRATE,
+        *,
+        denoise: float = 0.0,
+        packet_frames: int = 1,
+        redundancy: int = 0,
+    ) -> LiveEncoder:
+        """A live session that takes sound in chunks of any length and gives packets; arguments as `LiveEncoder`."""
+        return LiveEncoder(
+            self.model,
+            sample_rate,
+            channels,
+            bitrate,
+            denoise=denoise,
+            packet_frames=packet_frames,
+            redundancy=redundancy,
+        )
+
+    def open_decoder(self, sample_rate: int, channels: int = 1) -> LiveDecoder:
+        """A live session that takes packets, some of them lost, and gives sound; arguments as `LiveDecoder`."""
+        return LiveDecoder(self.model, sample_rate, channels)
 
     def header(
         self,
@@ -153,15 +183,22 @@ class Codec:
             tags=tags or {},
         )
 
-    def write(self, stream: BinaryIO, header: Header, blocks: Iterable[Array]) -> None:
-        """Compress blocks of pcm `[channels, samples]` to a binary stream, in constant memory and without seeking."""
+    def write(self, stream: BinaryIO, header: Header, blocks: Iterable[Array], denoise: float = 0.0) -> None:
+        """Compress blocks of pcm `[channels, samples]` to a binary stream, in constant memory and without seeking.
+
+        Args:
+            denoise: as `encode`.
+        """
+        self.config.check_denoise(denoise)
         writer, counter = Writer(stream, header), Counter(blocks)
-        codes = self._codes(counter, header.sample_rate, header.channels, header.num_quantizers)
+        codes = self._codes(counter, header.sample_rate, header.channels, header.num_quantizers, denoise)
         for packet in self.coding.pack(regroup(codes, PACKET_FRAMES), header.entropy_mode):
             writer.write(packet)
         writer.finish(counter.samples)
 
-    def write_vbr(self, stream: BinaryIO, header: Header, blocks: Iterable[Array], bitrate: int) -> None:
+    def write_vbr(
+        self, stream: BinaryIO, header: Header, blocks: Iterable[Array], bitrate: int, denoise: float = 0.0
+    ) -> None:
         """Compress at a rate that varies from packet to packet: sounds that need few codebooks get few.
 
         The whole signal's codes are kept in memory, 13 MB an hour and channel, before the first packet is written.
@@ -169,11 +206,12 @@ class Codec:
         Args:
             header: of the highest bit rate that a packet may have.
             bitrate: nominal bit/s of each channel to reach on average, at most.
+            denoise: as `encode`.
         """
         average, counter = self.config.quantizers_for(bitrate), Counter(blocks)
         parts: list[NDArray[np.int16]] = []
         found: list[NDArray[np.float64]] = []
-        for latents in regroup(self._latents(counter, header.sample_rate, header.channels), PACKET_FRAMES):
+        for latents in regroup(self._latents(counter, header.sample_rate, header.channels, denoise), PACKET_FRAMES):
             codes = self.model.quantizer.encode(latents, header.num_quantizers)
             found.append(errors(latents, codes, self.model.quantizer.codebooks))
             parts.append(codes.astype(np.uint16))
@@ -258,16 +296,18 @@ class Codec:
             late = max(0, late - pcm.shape[1])
         yield tail.finish(resampler.flush(), reader.num_samples, exact=isinstance(reader, Reader))
 
-    def _codes(self, blocks: Iterable[Array], sample_rate: int, channels: int, num_quantizers: int) -> Iterator[Codes]:
-        for latents in self._latents(blocks, sample_rate, channels):
+    def _codes(
+        self, blocks: Iterable[Array], sample_rate: int, channels: int, num_quantizers: int, denoise: float
+    ) -> Iterator[Codes]:
+        for latents in self._latents(blocks, sample_rate, channels, denoise):
             yield self.model.quantizer.encode(latents, num_quantizers)
 
-    def _latents(self, blocks: Iterable[Array], sample_rate: int, channels: int) -> Iterator[Array]:
+    def _latents(self, blocks: Iterable[Array], sample_rate: int, channels: int, denoise: float) -> Iterator[Array]:
         resampler = audio.Resampler(sample_rate, self.config.sample_rate, channels)
         stream = LatentStream(self.model, channels)
         for block in blocks:
-            yield stream.push(resampler.push(block))
-        yield stream.push(resampler.flush())
+            yield stream.push(resampler.push(block), denoise)
+        yield stream.push(resampler.flush(), denoise)
         yield stream.flush()
 
     def check_model(self, header: Header) -> None:
@@ -333,9 +373,9 @@ def load_for(model_id: bytes, threads: int = 1) -> Codec:
     return load(folder, threads)
 
 
-def encode(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE) -> bytes:
+def encode(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE, denoise: float = 0.0) -> bytes:
     """`Codec.encode` with the default model."""
-    return load().encode(pcm, sample_rate, bitrate)
+    return load().encode(pcm, sample_rate, bitrate, denoise=denoise)
 
 
 def decode(data: bytes) -> tuple[Array, int]:
@@ -351,3 +391,23 @@ def to_codes(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE) 
 def from_codes(codes: np.ndarray) -> Array:
     """`Codec.from_codes` with the default model."""
     return load().from_codes(codes)
+
+
+def open_encoder(
+    sample_rate: int,
+    channels: int = 1,
+    bitrate: int = DEFAULT_BITRATE,
+    *,
+    denoise: float = 0.0,
+    packet_frames: int = 1,
+    redundancy: int = 0,
+) -> LiveEncoder:
+    """`Codec.open_encoder` with the default model."""
+    return load().open_encoder(
+        sample_rate, channels, bitrate, denoise=denoise, packet_frames=packet_frames, redundancy=redundancy
+    )
+
+
+def open_decoder(sample_rate: int, channels: int = 1) -> LiveDecoder:
+    """`Codec.open_decoder` with the default model."""
+    return load().open_decoder(sample_rate, channels)

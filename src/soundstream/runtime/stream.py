@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,12 @@ class Model:
         self.decoder = Network(artifact.folder / "decoder.onnx", self.config.hop_length, threads)
         self.quantizer = Quantizer(artifact.codebooks)
 
+    @cached_property
+    def silence(self) -> Array:
+        """Latents `[latent_dim]` of silence that has lasted."""
+        silence = np.zeros((1, BLOCK_FRAMES * self.config.hop_length), np.float32)
+        return LatentStream(self, 1).push(silence)[0, :, -1]
+
 
 class LatentStream:
     """pcm in, latents out: the encoder's half of a stream, in whole frames."""
@@ -39,9 +46,18 @@ class LatentStream:
         self._state = model.encoder.init_state(channels)
         self._rest = np.zeros((channels, 0), np.float32)
         self._owed_samples = 0
+        self._denoise = 0.0
 
-    def push(self, pcm: Array) -> Array:
-        """Take pcm `[channels, samples]` of any length; give latents `[channels, latent_dim, frames]`."""
+    def push(self, pcm: Array, denoise: float = 0.0) -> Array:
+        """Take pcm `[channels, samples]` of any length; give latents `[channels, latent_dim, frames]`.
+
+        Args:
+            denoise: how much noise to remove from the frames that this push completes: 0 none, 1 all that can be.
+        Raises:
+            ConfigError: it is not 0 to 1, or above 0 with a model that was not trained for it.
+        """
+        self._model.config.check_denoise(denoise)
+        self._denoise = denoise
         if pcm.shape[1]:
             self._owed_samples = self._model.config.delay_samples
         return self._push(pcm)
@@ -49,6 +65,7 @@ class LatentStream:
     def flush(self) -> Array:
         """Latents of what is still missing: of the open frame, and of the samples that the decoder gives late.
 
+        Noise is removed as by the last push.
         The signal is filled up with zeros. There are no frames if no samples came since the last flush.
         """
         owed, self._owed_samples = self._owed_samples, 0
@@ -67,7 +84,8 @@ class LatentStream:
     def _encode(self, pcm: Array) -> Array:
         config = self._model.config
         condition = np.zeros((len(pcm), config.condition_dim, 1, pcm.shape[1] // config.hop_length), np.float32)
-        condition[:, 0] = 1
+        condition[:, 0] = 1 - self._denoise
+        condition[:, 1:2] = self._denoise
         pcm = np.ascontiguousarray(pcm[:, None, None])
         latents, self._state = self._model.encoder.step(self._state, pcm=pcm, condition=condition)
         return latents[:, :, 0]
@@ -107,9 +125,12 @@ class DecoderStream:
 
     def push(self, codes: Codes) -> Array:
         """Take codes `[channels, num_quantizers, frames]`; give pcm `[channels, frames * hop_length]`."""
-        latents = self._model.quantizer.decode(codes)
+        return self.push_latents(self._model.quantizer.decode(codes))
+
+    def push_latents(self, latents: Array) -> Array:
+        """The same from latents `[channels, latent_dim, frames]`."""
         blocks = [self._decode(block) for block in _blocks(latents, BLOCK_FRAMES)]
-        return np.concatenate([np.zeros((len(codes), 0), np.float32), *blocks], axis=1)
+        return np.concatenate([np.zeros((len(latents), 0), np.float32), *blocks], axis=1)
 
     def _decode(self, latents: Array) -> Array:
         latents = np.ascontiguousarray(latents[:, :, None])

@@ -1,0 +1,87 @@
+"""Live packets, with gaps, to sound without any."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream import audio
+from soundstream.bitstream.live import LIVE_SEQUENCES
+from soundstream.live.concealment import Concealer
+from soundstream.live.payload import Codes, Payloads
+from soundstream.live.session import Session
+from soundstream.runtime.stream import DecoderStream, Model
+
+Array = NDArray[np.float32]
+
+
+class LiveDecoder(Session):
+    """Packets in, pcm out; made by `Codec.open_decoder`.
+
+    Packets are pushed in the order of their sequence numbers, the lost ones as None. Each gives its time in sound,
+    later than the encoder took it by `config.delay_samples`.
+
+    Args:
+        sample_rate: Hz of the pcm, 8,000 to 192,000, whatever the encoder's.
+    Raises:
+        AudioError: a value is not supported.
+    """
+
+    def __init__(self, model: Model, sample_rate: int, channels: int) -> None:
+        super().__init__(sample_rate, channels)
+        self._quantizer = model.quantizer
+        self._payloads = Payloads(model.config, channels)
+        self._stream = DecoderStream(model, channels)
+        self._concealer = Concealer(model.silence, channels)
+        self._resampler = audio.Resampler(model.config.sample_rate, sample_rate, channels)
+        self._sequence: int | None = None
+        self._frames = 1
+
+    def push(self, packet: bytes | None, following: bytes | None = None) -> Array:
+        """Sound `[channels, samples]` of one packet; with resampling some of it comes with the next one.
+
+        A lost packet sounds as the copy in the one that follows it, or else as its neighbours make likely. It is taken
+        to have as many frames as the last one that came, one frame before any.
+
+        Args:
+            packet: None if it is lost.
+            following: where `packet` is lost, the one after it, if it is here already; push it again in its own turn.
+        Raises:
+            BitstreamError: a packet is damaged or foreign; nothing changed, so that None may be pushed in its place.
+            ConfigError: the session is over.
+        """
+        self._check_open()
+        if packet is None:
+            return self._lost(following)
+        content = self._payloads.unpack(packet)
+        self._sequence, self._frames = content.sequence, content.codes.shape[2]
+        return self._received(content.codes)
+
+    def flush(self) -> Array:
+        """Sound that the resampler still holds; the session is over."""
+        if self._over:
+            return np.zeros((self.channels, 0), np.float32)
+        self._over = True
+        return self._resampler.flush()
+
+    def _lost(self, following: bytes | None) -> Array:
+        copy = self._copy_in(following) if following is not None else None
+        if self._sequence is not None:
+            self._sequence = (self._sequence + 1) % LIVE_SEQUENCES
+        return self._sound(self._concealer.guess(self._frames)) if copy is None else self._received(copy)
+
+    def _copy_in(self, following: bytes) -> Codes | None:
+        """The copy of the lost packet, None if there is none or it is that of another packet."""
+        content = self._payloads.unpack(following)
+        next_but_one = None if self._sequence is None else (self._sequence + 2) % LIVE_SEQUENCES
+        if not content.copy.shape[1] or next_but_one not in (None, content.sequence):
+            return None
+        return content.copy
+
+    def _received(self, codes: Codes) -> Array:
+        latents = self._quantizer.decode(codes)
+        self._concealer.note(latents)
+        return self._sound(latents)
+
+    def _sound(self, latents: Array) -> Array:
+        return self._resampler.push(self._stream.push_latents(latents))

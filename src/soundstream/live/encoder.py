@@ -1,0 +1,127 @@
+"""Sound as it comes, in chunks of any length, to live packets."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream import audio
+from soundstream.bitstream.fields import check_range
+from soundstream.bitstream.live import LIVE_FRAMES, LIVE_SEQUENCES
+from soundstream.errors import AudioError, ConfigError
+from soundstream.live.payload import Codes, Content, Payloads
+from soundstream.live.session import Session
+from soundstream.runtime.stream import LatentStream, Model
+
+Array = NDArray[np.float32]
+
+
+class LiveEncoder(Session):
+    """pcm in, packets out; made by `Codec.open_encoder`.
+
+    Args:
+        sample_rate: Hz of the pcm, 8,000 to 192,000.
+        bitrate: nominal bit/s of each channel, without the packets' two bytes and their copies.
+        denoise: 0 leaves the sound as it is, 1 removes noise, values between do so in part.
+        packet_frames: frames of a packet, 1 to 4; each further one adds a hop of delay and saves two bytes a hop.
+        redundancy: codebooks of the packet before that each packet repeats, from the first on; 0 to all.
+    Raises:
+        AudioError, ConfigError: a value is not supported.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        sample_rate: int,
+        channels: int,
+        bitrate: int,
+        *,
+        denoise: float = 0.0,
+        packet_frames: int = 1,
+        redundancy: int = 0,
+    ) -> None:
+        super().__init__(sample_rate, channels)
+        check_range("packet_frames", packet_frames, 1, LIVE_FRAMES)
+        check_range("redundancy", redundancy, 0, model.config.num_quantizers)
+        self._config, self._quantizer = model.config, model.quantizer
+        self.bitrate, self.denoise = bitrate, denoise
+        self._payloads = Payloads(model.config, channels)
+        self._payloads.check_redundancy(redundancy, packet_frames)
+        self._redundancy = redundancy
+        self._resampler = audio.Resampler(sample_rate, model.config.sample_rate, channels)
+        self._latents = LatentStream(model, channels)
+        self._held = np.zeros((channels, 0), np.float32)
+        self._before: Codes = np.zeros((channels, 0, packet_frames), np.int64)
+        self._packets = 0
+
+    @property
+    def bitrate(self) -> int:
+        """Nominal bit/s of each channel; a new one holds from the next packet on.
+
+        Raises:
+            ConfigError: the model does not have this bit rate.
+        """
+        return self._bitrate
+
+    @bitrate.setter
+    def bitrate(self, bitrate: int) -> None:
+        self._num_quantizers = self._config.quantizers_for(bitrate)
+        self._bitrate = bitrate
+
+    @property
+    def denoise(self) -> float:
+        """How much noise is removed, 0 to 1; a new value holds from the next packet on.
+
+        Raises:
+            ConfigError: it is out of range.
+        """
+        return self._denoise
+
+    @denoise.setter
+    def denoise(self, denoise: float) -> None:
+        if not 0 <= denoise <= 1:
+            raise ConfigError(f"denoise is {denoise!r}; expected a number from 0 to 1")
+        self._denoise = denoise
+
+    def push(self, pcm: np.ndarray) -> list[bytes]:
+        """Take pcm `[channels, samples]` or `[samples]` of any length; give the packets that it completes, often none.
+
+        Raises:
+            AudioError: the audio has another form, or holds NaN or infinity; nothing was taken.
+            ConfigError: the session is over.
+        """
+        self._check_open()
+        pcm = audio.check(pcm, self.sample_rate)
+        if len(pcm) != self.channels:
+            raise AudioError(f"audio has {len(pcm)} channels; this session has {self.channels}")
+        return self._take(self._resampler.push(pcm))
+
+    def flush(self) -> list[bytes]:
+        """Packets of what is still missing, filled up with zeros; the session is over."""
+        if self._over:
+            return []
+        packets = self._take(self._resampler.flush())
+        self._over = True
+        if not self._packets and not self._held.shape[1]:
+            return []
+        owed = self._config.delay_samples
+        missing = owed + -(self._held.shape[1] + owed) % self._packet_samples
+        return packets + self._take(np.zeros((self.channels, missing), np.float32))
+
+    @property
+    def _packet_samples(self) -> int:
+        return self._before.shape[2] * self._config.hop_length
+
+    def _take(self, pcm: Array) -> list[bytes]:
+        """Packets of pcm at the codec's rate. One packet a call of the network: chunks leave no trace in the codes."""
+        held, size = np.concatenate([self._held, pcm], axis=1), self._packet_samples
+        whole = held.shape[1] // size * size
+        self._held = held[:, whole:].copy()
+        return [self._packet(held[:, start : start + size]) for start in range(0, whole, size)]
+
+    def _packet(self, pcm: Array) -> bytes:
+        codes = self._quantizer.encode(self._latents.push(pcm), self._num_quantizers)
+        copy = self._before[:, : self._redundancy]
+        content = Content(self._packets % LIVE_SEQUENCES, codes, copy)
+        self._before, self._packets = codes, self._packets + 1
+        return self._payloads.pack(content)

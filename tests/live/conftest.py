@@ -1,0 +1,31 @@
+"""A small codec of each family for the tests of live sessions."""
+
+import pytest
+import torch
+from live_sounds import HOP, RATE, noise
+
+from soundstream import SeanetConfig, SpectralConfig, load
+from soundstream.nn.export import export
+from soundstream.nn.model import SoundStream
+
+SMALL = {"latent_dim": 32, "num_quantizers": 4, "codebook_size": 256}
+CONFIGS = (
+    SeanetConfig(encoder_channels=4, decoder_channels=4, **SMALL),
+    SpectralConfig(encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, **SMALL),
+)
+
+
+@pytest.fixture(scope="session", params=CONFIGS, ids=lambda config: config.family)
+def live_codec(request, tmp_path_factory):
+    """A codec at the rates of the shipped ones, untrained, with four codebooks of 8 bits: 600 bit/s each."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("live") / request.param.family
+    export(SoundStream(request.param), folder)
+    return load(folder)
+
+
+@pytest.fixture(scope="session")
+def live_packets(live_codec):
+    """Two hundred packets of noise at 1,800 bit/s, each with a copy of one codebook."""
+    encoder = live_codec.open_encoder(RATE, bitrate=1800, redundancy=1)
+    return encoder.push(noise(200 * HOP))[:200]
