@@ -70,6 +70,14 @@ def encode(
         str | None,
         typer.Option("--entropy", metavar="none|fast|best", help="How codes are packed; the best the model has."),
     ] = None,
+    denoise: Annotated[
+        float,
+        typer.Option(
+            "--denoise",
+            metavar="0..1",
+            help="Remove noise from speech: 1 all that can be, 0.5 half way, 0 none. Music stays as it is.",
+        ),
+    ] = 0.0,
     model: ModelOption = "default",
     force: Force = False,
     quiet: Quiet = False,
@@ -80,6 +88,7 @@ def encode(
     [dim]soundstream encode talk.wav[/dim] writes talk.nac; [dim]-o[/dim] names another place, [dim]-[/dim] is a pipe.
     """
     codec = load(model, threads)
+    codec.config.check_denoise(denoise)
     tags = _tags(tag or [])
     with (
         audio.open_reader(source) as reader,
@@ -89,9 +98,9 @@ def encode(
         header = codec.header(reader.sample_rate, reader.channels, most, reader.num_samples, tags, entropy)
         blocks = _shown(reader, "encoding", reader.num_samples, quiet)
         if vbr:
-            codec.write_vbr(stream, header, blocks, min(bitrate, most))
+            codec.write_vbr(stream, header, blocks, min(bitrate, most), denoise)
         else:
-            codec.write(stream, header, blocks)
+            codec.write(stream, header, blocks, denoise)
 
 
 @app.command()

@@ -32,6 +32,8 @@ class CodecConfig:
     """Entries of a codebook (N), a power of two."""
     condition_dim: int = 2
     """Width of the FiLM condition: one-hot (plain, denoise)."""
+    denoise: bool = False
+    """Whether the model was trained for the second of them; export takes it from the run's data settings."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -39,6 +41,8 @@ class CodecConfig:
                 _check_range(field.name, getattr(self, field.name))
         if self.codebook_size & (self.codebook_size - 1):
             raise ConfigError(f"codebook_size is {self.codebook_size}; expected a power of two")
+        if not isinstance(self.denoise, bool) or self.denoise > (self.condition_dim > 1):
+            raise ConfigError(f"denoise is {self.denoise!r}; expected true or false, true only if condition_dim is 2")
 
     @property
     def hop_length(self) -> int:
@@ -80,6 +84,20 @@ class CodecConfig:
             step, high = self.bitrate(1), self.bitrate(self.num_quantizers)
             raise ConfigError(f"bitrate {bitrate} bit/s is not supported; choose {step} to {high} in steps of {step}")
         return count
+
+    def check_denoise(self, denoise: float) -> None:
+        """Refuse a strength of noise removal that the model does not have.
+
+        Raises:
+            ConfigError: it is not 0 to 1, or above 0 with a model that was not trained for it.
+        """
+        if not 0 <= denoise <= 1:
+            raise ConfigError(f"denoise is {denoise}; expected 0 to 1")
+        if denoise and not self.denoise:
+            raise ConfigError(
+                "this model was not trained to remove noise; use denoise 0 or a model whose config.json says "
+                '"denoise": true'
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

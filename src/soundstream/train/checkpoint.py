@@ -235,8 +235,12 @@ def _brain(tensor: Tensor) -> Tensor:
 
 
 def load_model(folder: Path) -> SoundStream:
-    """The model of a checkpoint, averaged if the run keeps an average, ready for inference."""
+    """The model of a checkpoint, averaged if the run keeps an average, ready for inference.
+
+    Its config says whether the run trained the denoise switch.
+    """
     checkpoint = load(folder)
-    model = SoundStream(checkpoint.codec)
+    trained = checkpoint.settings.get("data", {}).get("denoise_probability", 0) > 0
+    model = SoundStream(dataclasses.replace(checkpoint.codec, denoise=trained))
     model.load_state_dict(checkpoint.model | checkpoint.average)
     return model.eval()

@@ -1,0 +1,73 @@
+"""The denoise switch of an encoder's stream."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import tiny
+from soundstream.errors import ConfigError
+from soundstream.nn.export import export
+from soundstream.runtime.artifact import load_artifact
+from soundstream.runtime.stream import LatentStream, Model
+
+HOP = tiny.CONFIG.hop_length
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model that says it was trained for the switch; the tiny model's FiLM does something for both conditions."""
+    folder = tmp_path_factory.mktemp("denoise") / "artifact"
+    export(tiny.model(config=dataclasses.replace(tiny.CONFIG, denoise=True)), folder)
+    return Model(load_artifact(folder))
+
+
+@pytest.fixture(scope="module")
+def pcm():
+    return tiny.noise(2, 20 * HOP).numpy()
+
+
+def latents(model, pcm, denoise):
+    return LatentStream(model, 2).push(pcm, denoise)
+
+
+def test_the_switch_changes_latents_and_by_default_it_is_off(model, pcm):
+    off = LatentStream(model, 2).push(pcm)
+    np.testing.assert_array_equal(off, latents(model, pcm, 0.0))
+    assert np.abs(off - latents(model, pcm, 1.0)).max() > 0.1
+
+
+@pytest.mark.parametrize("denoise", [0.25, 0.5, 0.9])
+def test_values_between_interpolate(model, pcm, denoise):
+    between = (1 - denoise) * latents(model, pcm, 0.0) + denoise * latents(model, pcm, 1.0)
+    np.testing.assert_allclose(latents(model, pcm, denoise), between, rtol=0, atol=1e-4)
+
+
+def test_a_new_value_holds_for_the_frames_that_its_push_completes(model, pcm):
+    stream, cut = LatentStream(model, 2), 8 * HOP + HOP // 2
+    first, second = stream.push(pcm[:, :cut], 0.0), stream.push(pcm[:, cut:], 1.0)
+    off, on = latents(model, pcm, 0.0), latents(model, pcm, 1.0)
+    np.testing.assert_allclose(first, off[..., :8], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(second, on[..., 8:], rtol=0, atol=1e-5)
+
+
+def test_flush_goes_on_as_the_last_push(model, pcm):
+    """The rest of a frame, filled up with zeros, is coded with the switch where the push had it."""
+    stream, cut = LatentStream(model, 2), 8 * HOP + HOP // 2
+    stream.push(pcm[:, :cut], 1.0)
+    padded = np.pad(pcm[:, :cut], ((0, 0), (0, HOP - HOP // 2)))
+    np.testing.assert_allclose(stream.flush(), latents(model, padded, 1.0)[..., 8:], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("denoise", [-0.1, 1.1, float("nan")])
+def test_other_values_are_refused_and_nothing_is_taken(model, pcm, denoise):
+    stream = LatentStream(model, 2)
+    with pytest.raises(ConfigError, match=f"denoise is {denoise}; expected 0 to 1"):
+        stream.push(pcm, denoise)
+    np.testing.assert_array_equal(stream.push(pcm), latents(model, pcm, 0.0))
+
+
+def test_a_model_that_was_not_trained_for_it_refuses_the_switch(artifact_folder, pcm):
+    stream = LatentStream(Model(load_artifact(artifact_folder)), 2)
+    with pytest.raises(ConfigError, match="this model was not trained to remove noise"):
+        stream.push(pcm, 0.5)

@@ -1,0 +1,108 @@
+"""The denoise switch where a user meets it: the library, the command line, and which models have it."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import tiny
+from soundstream import Codec, CodecConfig, ConfigError, SeanetConfig, load
+from soundstream.nn.export import export
+from soundstream.nn.model import SoundStream
+from soundstream.train.checkpoint import Checkpoint, Progress, load_model, save
+
+NOISE = np.random.default_rng(0).normal(0, 0.1, (2, 30_001)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with the switch, which turns latents around."""
+    torch.manual_seed(0)
+    config = SeanetConfig(encoder_channels=4, decoder_channels=4, latent_dim=8, num_quantizers=8, denoise=True)
+    model = SoundStream(config)
+    with torch.no_grad():
+        model.film.gamma[:, 1] = -1
+    folder = tmp_path_factory.mktemp("switched") / "artifact"
+    export(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def switched(folder: Path) -> Codec:
+    return load(folder)
+
+
+def test_encode_has_the_switch_and_it_is_off_by_default(switched: Codec) -> None:
+    off, half, on = (switched.encode(NOISE, 44_100, 3000, denoise=value) for value in (0.0, 0.5, 1.0))
+    assert off == switched.encode(NOISE, 44_100, 3000)
+    assert len({off, half, on}) == 3
+    assert switched.decode(on)[0].shape == NOISE.shape
+
+
+def test_bytes_hold_the_codes_of_to_codes(switched: Codec) -> None:
+    decoded, _ = switched.decode(switched.encode(NOISE, 24_000, 3000, denoise=0.7))
+    expected = switched.from_codes(switched.to_codes(NOISE, 24_000, 3000, denoise=0.7))
+    np.testing.assert_allclose(decoded, expected[:, : NOISE.shape[1]], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.5])
+def test_values_out_of_range_are_refused(switched: Codec, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"denoise is {value}; expected 0 to 1"):
+        switched.encode(NOISE, 44_100, denoise=value)
+
+
+def test_a_model_without_the_switch_says_so(codec: Codec) -> None:
+    with pytest.raises(ConfigError, match="not trained to remove noise"):
+        codec.encode(NOISE, 44_100, denoise=1.0)
+
+
+@pytest.mark.parametrize("change", [{"denoise": 1}, {"denoise": "yes"}, {"denoise": True, "condition_dim": 1}], ids=str)
+def test_a_config_has_the_switch_or_not(change: dict) -> None:
+    with pytest.raises(ConfigError, match="denoise is"):
+        SeanetConfig(**change)
+
+
+def test_a_config_of_earlier_releases_has_no_switch() -> None:
+    earlier = SeanetConfig().to_dict()
+    del earlier["denoise"]
+    assert CodecConfig.from_dict(earlier).denoise is False
+
+
+@pytest.mark.parametrize(("settings", "has_it"), [({"denoise_probability": 0.3}, True), ({}, False)])
+def test_the_model_of_a_run_has_the_switch_if_the_run_trained_it(tmp_path: Path, settings: dict, has_it: bool) -> None:
+    state = Checkpoint(tiny.CONFIG, Progress(), tiny.model().state_dict(), settings={"data": settings})
+    save(tmp_path / "checkpoint", state)
+    assert load_model(tmp_path / "checkpoint").config == dataclasses.replace(tiny.CONFIG, denoise=has_it)
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", "from soundstream.cli import main; main()", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("rate", [[], ["--vbr"]], ids=["constant", "variable"])
+def test_the_command_line_has_the_switch(switched: Codec, folder: Path, tmp_path: Path, rate: list[str]) -> None:
+    soundfile.write(tmp_path / "talk.wav", NOISE.T, 44_100, subtype="FLOAT")
+    model = ["--model", str(folder), *rate]
+    for name, words in {"off": [], "on": ["--denoise", "1"]}.items():
+        done = run(tmp_path, "encode", "talk.wav", "-o", f"{name}.nac", "--bitrate", "3000", *words, *model)
+        assert done.returncode == 0, done.stderr
+    off, on = ((tmp_path / f"{name}.nac").read_bytes() for name in ("off", "on"))
+    assert off != on
+    if not rate:
+        assert on == switched.encode(NOISE, 44_100, 3000, denoise=1.0)
+
+
+def test_a_model_without_the_switch_leaves_no_file(tiny_artifact: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "talk.wav", NOISE.T, 44_100)
+    done = run(tmp_path, "encode", "talk.wav", "--denoise", "1", "--model", str(tiny_artifact))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"error: this model was not trained to remove noise" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.wav"]
