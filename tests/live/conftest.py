@@ -1,5 +1,7 @@
 """A small codec of each family for the tests of live sessions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from live_sounds import HOP, RATE, noise
@@ -18,10 +20,13 @@ CONFIGS = (
 @pytest.fixture(scope="session", params=CONFIGS, ids=lambda config: config.family)
 def live_codec(request, tmp_path_factory):
     """A codec at the rates of the shipped ones, untrained, with four codebooks of 8 bits: 600 bit/s each."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("live") / request.param.family
-    export(SoundStream(request.param), folder)
-    return load(folder)
+    return made(request.param, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def nibble_codec(tmp_path_factory):
+    """A codec whose codes take less than a byte."""
+    return made(replace(CONFIGS[0], codebook_size=16), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +34,10 @@ def live_packets(live_codec):
     """Two hundred packets of noise at 1,800 bit/s, each with a copy of one codebook."""
     encoder = live_codec.open_encoder(RATE, bitrate=1800, redundancy=1)
     return encoder.push(noise(200 * HOP))[:200]
+
+
+def made(config, tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("live") / config.family
+    export(SoundStream(config), folder)
+    return load(folder)
