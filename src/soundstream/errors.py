@@ -6,6 +6,7 @@
     ├── ArtifactError      a model folder that is missing, damaged or foreign
     │   └── ParityError          it does not compute what its model does
     ├── OutputError        an output that exists already or cannot be written
+    ├── LimitError         more than a server takes from one client, or at once
     ├── TrainingError      a training run that cannot go on
     └── BitstreamError     a .nac file that cannot be decoded
         ├── BadMagic             not a .nac file
@@ -42,6 +43,10 @@ class ParityError(ArtifactError):
 
 class OutputError(CodecError):
     """An output that exists already or cannot be written."""
+
+
+class LimitError(CodecError):
+    """More than a server takes from one client, or from all at once."""
 
 
 class TrainingError(CodecError):
