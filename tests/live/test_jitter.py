@@ -114,9 +114,9 @@ def test_a_late_packet_is_dropped_and_teaches_the_buffer():
 def test_packets_that_come_twice_are_dropped_before_and_after_their_time():
     line = Line(start_s=0.1)
     for i, now in on_time(50):
-        line.put(i, now)
         assert line.put(i, now)
-        assert line.put(max(0, i - 30), now)
+        assert not line.put(i, now)
+        assert not line.put(max(0, i - 30), now)
     line.slots += line.buffer.drain()
     assert line.heard == [*range(50)]
     assert (line.statistics.duplicates, line.statistics.received) == (100, 50)

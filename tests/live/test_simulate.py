@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from soundstream.errors import ConfigError
-from soundstream.live.simulate import GilbertLoss, RandomDelay, RandomLoss, fates
+from soundstream.live.simulate import GilbertLoss, Network, RandomDelay, RandomLoss, fates
 
 COUNT = 40_000
 
@@ -57,6 +57,28 @@ def test_fates_go_on_without_end():
     found = [*itertools.islice(fates(RandomLoss(0.25), RandomDelay(0.01), rng), COUNT)]
     assert np.mean([fate is None for fate in found]) == pytest.approx(0.25, abs=0.01)
     assert np.mean([fate for fate in found if fate is not None]) == pytest.approx(0.01, rel=0.05)
+
+
+def test_a_network_gives_back_what_it_does_not_lose_when_its_time_has_come():
+    network = Network(RandomLoss(0.2), RandomDelay(0.05), np.random.default_rng(7))
+    for i in range(1000):
+        network.put(b"%d" % i, i / 100)
+    assert network.take(-1.0) == []
+    arrived = []
+    while (due := network.next_s) is not None:
+        arrived += network.take(due)
+        assert network.take(due) == []
+    numbers = [int(datagram) for datagram in arrived]
+    assert len(numbers) == len(set(numbers)) == 1000 - network.lost
+    assert network.lost == pytest.approx(200, abs=40)
+    assert numbers != sorted(numbers)
+
+
+def test_a_network_without_faults_keeps_the_order():
+    network = Network(RandomLoss(0), RandomDelay(0), np.random.default_rng(8))
+    for i in range(20):
+        network.put(b"%d" % i, 1.0)
+    assert network.take(1.0) == [b"%d" % i for i in range(20)]
 
 
 @pytest.mark.parametrize(

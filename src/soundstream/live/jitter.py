@@ -155,7 +155,7 @@ class JitterBuffer:
         self._begin(0, 0)
 
     def put(self, packet: RtpPacket, now: float) -> bool:
-        """Take a packet as it arrives; True if it is one of the stream, even if it comes too late or again."""
+        """Take a packet as it arrives; True if it is one of the stream that had not come before, even if it is late."""
         sequence = _unwrap(packet.sequence, self._next, 16)
         timestamp = _unwrap(packet.timestamp, self._next_timestamp, 32)
         transit_s = now - timestamp / self._clock_rate
@@ -164,11 +164,12 @@ class JitterBuffer:
                 self._statistics.strays += 1
                 return False
             self._restart(sequence, timestamp)
+        if not self._is_news(sequence):
+            return False
         self._fitting_s = now
-        if self._is_news(sequence):
-            self._delay.observe(transit_s, self._step / self._clock_rate, now)
-            self._count(sequence, packet)
-            self._keep(sequence, timestamp, packet.payload)
+        self._delay.observe(transit_s, self._step / self._clock_rate, now)
+        self._count(sequence, packet)
+        self._keep(sequence, timestamp, packet.payload)
         return True
 
     def pop(self, now: float) -> list[Slot]:

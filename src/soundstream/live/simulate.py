@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,6 +101,38 @@ def fates(loss: Loss, delay: RandomDelay, rng: np.random.Generator) -> Iterator[
     while True:
         lost, delays = loss.draw(_BLOCK, rng), delay.draw(_BLOCK, rng)
         yield from (None if gone else float(late_s) for gone, late_s in zip(lost, delays, strict=True))
+
+
+class Network:
+    """A line that loses and delays what is put into it. Nothing here looks at a clock."""
+
+    def __init__(self, loss: Loss, delay: RandomDelay, rng: np.random.Generator) -> None:
+        self._fates = fates(loss, delay, rng)
+        self._underway: list[tuple[float, int, bytes]] = []
+        self._count = 0
+        self.lost = 0
+        """Datagrams lost so far."""
+
+    def put(self, datagram: bytes, now: float) -> None:
+        """Send a datagram on its way at this time, in seconds."""
+        delay_s = next(self._fates)
+        if delay_s is None:
+            self.lost += 1
+            return
+        heapq.heappush(self._underway, (now + delay_s, self._count, datagram))
+        self._count += 1
+
+    def take(self, now: float) -> list[bytes]:
+        """Datagrams that have arrived by this time, in the order of arrival."""
+        arrived = []
+        while self._underway and self._underway[0][0] <= now:
+            arrived.append(heapq.heappop(self._underway)[2])
+        return arrived
+
+    @property
+    def next_s(self) -> float | None:
+        """When the next one arrives; None if none is underway."""
+        return self._underway[0][0] if self._underway else None
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
