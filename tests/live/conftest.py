@@ -23,6 +23,12 @@ def live_codec(request, tmp_path_factory):
     return made(request.param, tmp_path_factory)
 
 
+@pytest.fixture(scope="session", params=CONFIGS, ids=lambda config: config.family)
+def denoising_codec(request, tmp_path_factory):
+    """The same, with a switch for noise that does something."""
+    return made(replace(request.param, denoise=True), tmp_path_factory)
+
+
 @pytest.fixture(scope="session")
 def nibble_codec(tmp_path_factory):
     """A codec whose codes take less than a byte."""
@@ -39,5 +45,10 @@ def live_packets(live_codec):
 def made(config, tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("live") / config.family
-    export(SoundStream(config), folder)
+    model = SoundStream(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith("film"):
+                parameter += torch.randn_like(parameter)
+    export(model, folder)
     return load(folder)

@@ -53,6 +53,23 @@ def test_rates_that_switch_at_packets_give_those_of_the_whole_at_each_rate(live_
     assert packets == [whole[rate][number] for number, rate in enumerate(bitrates)]
 
 
+@pytest.mark.parametrize("packet_frames", [1, 3])
+def test_the_switch_for_noise_holds_from_the_next_packet_on(denoising_codec, packet_frames):
+    size = packet_frames * HOP
+    pcm = noise(20 * size)
+
+    def packets(*strengths):
+        encoder, given = denoising_codec.open_encoder(RATE, bitrate=2400, packet_frames=packet_frames), []
+        for part, strength in zip(np.split(pcm, [7 * size - 1, 14 * size], axis=1), strengths, strict=True):
+            encoder.denoise = strength
+            given += encoder.push(part)
+        return given
+
+    plain, mixed = packets(0.0, 0.0, 0.0), packets(0.0, 1.0, 0.5)
+    assert mixed[:6] == plain[:6] and mixed[6] != plain[6]
+    assert mixed[14] not in (plain[14], packets(0.0, 1.0, 1.0)[14])
+
+
 def test_interleaved_sessions_equal_separate_ones(live_codec):
     signals = noise(20 * HOP, 1), noise(20 * HOP, 2)
     separate = [encoded(live_codec.open_encoder(RATE, bitrate=1200), [pcm]) for pcm in signals]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream import audio
 from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.live.concealment import Concealer
 from soundstream.live.payload import Codes, Payloads
+from soundstream.live.resampling import LiveResampler
 from soundstream.live.session import Session
 from soundstream.runtime.stream import DecoderStream, Model
 
@@ -29,13 +29,18 @@ class LiveDecoder(Session):
 
     def __init__(self, model: Model, sample_rate: int, channels: int) -> None:
         super().__init__(sample_rate, channels)
-        self._quantizer = model.quantizer
+        self._config, self._quantizer = model.config, model.quantizer
         self._payloads = Payloads(model.config, channels)
         self._stream = DecoderStream(model, channels)
         self._concealer = Concealer(model.silence, channels)
-        self._resampler = audio.Resampler(model.config.sample_rate, sample_rate, channels)
+        self._resampler = LiveResampler(model.config.sample_rate, sample_rate, channels)
         self._sequence: int | None = None
         self._frames = 1
+
+    @property
+    def latency_ms(self) -> float:
+        """Time from a packet's coming to its sound, beyond that of the sound itself, if computing took no time."""
+        return self._resampler.latency_ms + 1000 * self._config.delay_samples / self._config.sample_rate
 
     def push(self, packet: bytes | None, following: bytes | None = None) -> Array:
         """Sound `[channels, samples]` of one packet; with resampling some of it comes with the next one.

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from soundstream import audio
 from soundstream.bitstream.fields import check_range
 from soundstream.bitstream.live import LIVE_FRAMES, LIVE_SEQUENCES
-from soundstream.errors import AudioError, ConfigError
+from soundstream.errors import AudioError
 from soundstream.live.payload import Codes, Content, Payloads
+from soundstream.live.resampling import LiveResampler
 from soundstream.live.session import Session
 from soundstream.runtime.stream import LatentStream, Model
 
@@ -48,7 +49,7 @@ class LiveEncoder(Session):
         self._payloads = Payloads(model.config, channels)
         self._payloads.check_redundancy(redundancy, packet_frames)
         self._redundancy = redundancy
-        self._resampler = audio.Resampler(sample_rate, model.config.sample_rate, channels)
+        self._resampler = LiveResampler(sample_rate, model.config.sample_rate, channels)
         self._latents = LatentStream(model, channels)
         self._held = np.zeros((channels, 0), np.float32)
         self._before: Codes = np.zeros((channels, 0, packet_frames), np.int64)
@@ -73,15 +74,19 @@ class LiveEncoder(Session):
         """How much noise is removed, 0 to 1; a new value holds from the next packet on.
 
         Raises:
-            ConfigError: it is out of range.
+            ConfigError: it is not 0 to 1, or above 0 with a model that was not trained for it.
         """
         return self._denoise
 
     @denoise.setter
     def denoise(self, denoise: float) -> None:
-        if not 0 <= denoise <= 1:
-            raise ConfigError(f"denoise is {denoise!r}; expected a number from 0 to 1")
+        self._config.check_denoise(denoise)
         self._denoise = denoise
+
+    @property
+    def latency_ms(self) -> float:
+        """Longest time from a sample's coming to its packet, if computing took no time."""
+        return self._resampler.latency_ms + 1000 * self._packet_samples / self._config.sample_rate
 
     def push(self, pcm: np.ndarray) -> list[bytes]:
         """Take pcm `[channels, samples]` or `[samples]` of any length; give the packets that it completes, often none.
@@ -120,7 +125,7 @@ class LiveEncoder(Session):
         return [self._packet(held[:, start : start + size]) for start in range(0, whole, size)]
 
     def _packet(self, pcm: Array) -> bytes:
-        codes = self._quantizer.encode(self._latents.push(pcm), self._num_quantizers)
+        codes = self._quantizer.encode(self._latents.push(pcm, self._denoise), self._num_quantizers)
         copy = self._before[:, : self._redundancy]
         content = Content(self._packets % LIVE_SEQUENCES, codes, copy)
         self._before, self._packets = codes, self._packets + 1
