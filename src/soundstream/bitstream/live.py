@@ -1,6 +1,8 @@
 """A packet for live audio: two bytes before a payload whose length and safety are the transport's task.
 
 bit  0..6 sequence | 7..13 num_quantizers - 1 | 14..15 frames - 1      as one number of 16 bits, low byte first
+
+The payload may hold a copy of the packet before: see `soundstream.live.payload`.
 """
 
 from __future__ import annotations
