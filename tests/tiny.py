@@ -26,6 +26,7 @@ SPECTRAL = SpectralConfig(
     sample_rate=8_000,
     hop_length=40,
     overlap=10,
+    bands=3,
     encoder_width=12,
     encoder_blocks=2,
     decoder_width=16,

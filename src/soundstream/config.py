@@ -170,6 +170,8 @@ class SpectralConfig(CodecConfig):
     """Samples per frame, and coefficients of the transform."""
     overlap: int = 80
     """Samples that neighbouring windows share; decoded audio lags by as many."""
+    bands: int = 24
+    """Latents that start as the levels of bands above those coefficients that the other latents start as."""
     encoder_width: int = 256
     """Channels of the encoder's blocks."""
     encoder_blocks: int = 4
@@ -187,6 +189,8 @@ class SpectralConfig(CodecConfig):
             raise ConfigError(
                 f"overlap is {self.overlap}; expected at most hop_length = {self.hop_length}, at an even distance to it"
             )
+        if not self.bands < self.latent_dim <= self.hop_length:
+            raise ConfigError(f"bands is {self.bands}; expected less than latent_dim = {self.latent_dim}")
 
     @property
     def delay_samples(self) -> int:
@@ -206,6 +210,7 @@ _RANGES = {
     "decoder_channels": (2, 1024),
     "hop_length": (8, 4096),
     "overlap": (2, 4096),
+    "bands": (1, 4096),
     "encoder_width": (1, 4096),
     "decoder_width": (1, 4096),
     "encoder_blocks": (1, 64),

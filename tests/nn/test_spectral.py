@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -7,14 +8,18 @@ from torch.nn import functional
 from soundstream.config import SpectralConfig
 from soundstream.nn.model import SoundStream
 from soundstream.nn.spectral import (
+    ENERGY_FLOOR,
+    LOUDEST,
     ConvNeXtBlock,
+    Features,
     InverseMdct,
     Mdct,
-    ScaledOutput,
-    SignedSqrt,
+    NoisyOutput,
+    band_edges,
     decoder,
     encoder,
     mdct_basis,
+    projection,
 )
 from tiny import SPECTRAL, noise
 
@@ -45,21 +50,67 @@ def test_a_tone_lies_in_the_coefficients_of_its_frequency():
     assert energy[: int(2000 / width)].sum() / energy.sum() > 0.99
 
 
-def test_the_signed_square_root_halves_decibels_and_keeps_signs():
-    x = torch.tensor([-100.0, -1e-4, 0.0, 1e-4, 100.0]).reshape(1, 5, 1, 1)
-    assert SignedSqrt()(x).flatten().tolist() == pytest.approx([-10, -1e-2, 0, 1e-2, 10])
+def test_bands_follow_each_other_from_what_is_passed_to_the_end_and_get_wider():
+    edges = band_edges(320, 40, 24)
+    widths = [end - start for start, end in itertools.pairwise(edges)]
+    assert (edges[0], edges[-1], len(widths)) == (40, 320, 24)
+    assert min(widths) >= 1 and widths == sorted(widths)
 
 
-def test_an_output_is_its_value_times_the_exponential_of_its_scale():
+def test_features_are_levels_of_bands_and_signed_roots():
+    x = torch.tensor([-100.0, -1e-4, 0.0, 1e-4, 100.0, 3.0]).reshape(1, 6, 1, 1)
+    levels, roots = Features([2, 4, 6])(x).flatten().split([2, 6])
+    assert roots.tolist() == pytest.approx([-10, -1e-2, 0, 1e-2, 10, math.sqrt(3)])
+    expected = [math.log(0.5e-8 + ENERGY_FLOOR), math.log((100**2 + 9) / 2 + ENERGY_FLOOR)]
+    assert levels.tolist() == pytest.approx(expected)
+
+
+def moved_output(in_channels=6, edges=(2, 5, 8)):
     torch.manual_seed(0)
-    output, x = ScaledOutput(6, 8), noise(2, 6, 1, 5, scale=1)
+    output = NoisyOutput(in_channels, list(edges))
     for parameter in output.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
+    return output
+
+
+def linear(layer, frames):
+    return frames @ layer.weight.squeeze().T + layer.bias
+
+
+def test_an_output_is_its_value_and_noise_each_times_the_exponential_of_a_level():
+    output, x = moved_output(), noise(2, 6, 1, 5, scale=1)
     frames = x.squeeze(2).transpose(1, 2)
-    value = frames @ output.value.weight.squeeze().T + output.value.bias
-    scale = functional.layer_norm(frames, (6,), output.norm.weight, output.norm.bias)
-    expected = value * (scale @ output.scale.weight.squeeze().T + output.scale.bias).exp()
+    normalized = functional.layer_norm(frames, (6,), output.norm.weight, output.norm.bias)
+    scale, level = linear(output.scale, normalized).exp(), linear(output.level, frames).exp()
+    expected = linear(output.value, frames) * scale + linear(output.mix, normalized).sin() * level
     torch.testing.assert_close(output(x).squeeze(2).transpose(1, 2), expected)
+
+
+def test_an_output_stays_finite_whatever_comes():
+    output = moved_output()
+    x = 1e3 * noise(1, 6, 1, 50, scale=1)
+    most = linear(output.value, x.squeeze(2).transpose(1, 2)).abs().max() + 1
+    assert output(x).abs().max() <= most * math.exp(LOUDEST)
+
+
+@torch.no_grad()
+def test_noise_differs_between_neighbouring_frames_and_coefficients():
+    output = NoisyOutput(256, band_edges(320, 40, 24))
+    x = noise(1, 256, 1, 200, scale=1)
+    heard = output.mix(output.norm(x.transpose(1, 3)).transpose(1, 3)).sin().squeeze()
+    assert float(heard.square().mean()) == pytest.approx(0.5, abs=0.02)
+    assert abs(torch.corrcoef(torch.stack([heard[:, 1:].flatten(), heard[:, :-1].flatten()]))[0, 1]) < 0.02
+    assert abs(torch.corrcoef(torch.stack([heard[1:].flatten(), heard[:-1].flatten()]))[0, 1]) < 0.02
+
+
+def test_noise_teaches_the_layers_before_it_nothing():
+    output, x = moved_output(), noise(1, 6, 1, 5, scale=1)
+    with torch.no_grad():
+        for layer in (output.value, output.level, output.scale):
+            layer.weight.zero_()
+            layer.bias.zero_()
+    output(x.requires_grad_()).square().sum().backward()
+    assert x.grad is None or not x.grad.any()
 
 
 def test_a_convnext_block_is_its_formula():
@@ -75,16 +126,30 @@ def test_a_convnext_block_is_its_formula():
 
 
 @torch.no_grad()
-def test_a_fresh_codec_passes_the_lowest_coefficients_through():
+def fresh(x):
+    """What an untrained codec without quantizer makes of coefficients; both without the delay."""
     torch.manual_seed(0)
     config = SpectralConfig()
-    transform = Mdct(config.hop_length, config.overlap)
-    low = transform(noise(1, 1, 1, 40 * 320))
-    low[:, config.latent_dim :] = 0
-    x = InverseMdct(config.hop_length, config.overlap)(low)
-    decoded = decoder(config)(encoder(config)(x))
-    x, decoded = x[..., : -config.delay_samples], decoded[..., config.delay_samples :]
+    x = InverseMdct(config.hop_length, config.overlap)(x)
+    latents = projection(config)(encoder(config)(x))
+    latents = (latents - latents.mean(dim=(0, 2, 3), keepdim=True)) / latents.std()
+    decoded = decoder(config)(latents)
+    return x[..., : -config.delay_samples], decoded[..., config.delay_samples :]
+
+
+def test_a_fresh_codec_passes_the_lowest_coefficients_through():
+    low = Mdct(320, 80)(noise(1, 1, 1, 40 * 320))
+    low[:, 40:] *= 1e-3
+    x, decoded = fresh(low)
     assert torch.corrcoef(torch.stack([x.flatten(), decoded.flatten()]))[0, 1] > 0.9
+
+
+def test_a_fresh_codec_fills_the_bands_above_with_noise_of_their_level():
+    loud = torch.where(torch.arange(120) < 60, 1.0, 0.02)
+    x = Mdct(320, 80)(noise(1, 1, 1, 120 * 320)) * loud
+    _, decoded = fresh(x)
+    levels = Mdct(320, 80)(functional.pad(decoded, (0, 80)))[0, 40:, 0].square().mean(0).log()
+    assert levels[5:55].mean() - levels[65:115].mean() > 3
 
 
 def test_the_base_model_has_about_six_million_parameters():

@@ -29,8 +29,9 @@ LAYERS |= {
     "mdct": (lambda: Mdct(40, overlap=10), 1, 40, 1),
     "inverse mdct": (lambda: InverseMdct(40, overlap=10), 40, 1, 40),
 }
-for family, config in ((seanet, CONFIG), (spectral, SPECTRAL)):
-    networks = {"encoder": partial(family.encoder, config), "decoder": partial(family.decoder, config)}
+BETWEEN = {"project": partial(spectral.projection, SPECTRAL)}
+for family, config, between in ((seanet, CONFIG, {}), (spectral, SPECTRAL, BETWEEN)):
+    networks = {"encoder": partial(family.encoder, config), **between, "decoder": partial(family.decoder, config)}
     LAYERS |= {
         f"{config.family} encoder": (networks["encoder"], 1, config.hop_length, 1),
         f"{config.family} decoder": (networks["decoder"], config.latent_dim, 1, config.hop_length),

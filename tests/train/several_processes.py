@@ -20,7 +20,7 @@ from soundstream.train.crops import DataConfig
 from soundstream.train.loop import Trainer
 
 STEPS = 6
-OFFSETS = {"encoder.last.bias", "film.beta"}
+OFFSETS = {"encoder.last.bias", "project.bias", "film.beta"}
 """They have no gradient but rounding, which AdamW would make steps of."""
 
 

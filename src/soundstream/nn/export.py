@@ -26,7 +26,7 @@ from soundstream.nn.film import FiLM
 from soundstream.nn.macs import macs_per_frame
 from soundstream.nn.model import SoundStream
 from soundstream.nn.seanet import ResidualUnit
-from soundstream.nn.spectral import ConvNeXtBlock, ScaledOutput, SignedSqrt
+from soundstream.nn.spectral import ENERGY_FLOOR, LOUDEST, ConvNeXtBlock, Features, NoisyOutput
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import FILES, MACS_PROPERTY, OPTIONAL_FILES, write_manifest
 
@@ -68,7 +68,7 @@ def export(model: SoundStream, folder: Path) -> str:
 
 
 def exportable(model: SoundStream) -> SoundStream:
-    """A copy as it is exported: the latent normalizer folded into FiLM, values rounded as they are stored."""
+    """A copy as it is exported: the latent normalizer folded into the layer before it, values rounded as stored."""
     model = copy.deepcopy(model).eval().cpu().float()
     fold_normalizer(model)
     kernels = {id(layer.weight) for layer in model.modules() if isinstance(layer, CausalConv | nn.Linear)}
@@ -81,10 +81,17 @@ def exportable(model: SoundStream) -> SoundStream:
 
 @torch.no_grad()
 def fold_normalizer(model: SoundStream) -> None:
-    """Move what the latent normalizer does into FiLM, in place: exact for conditions that sum to one, as one-hot do."""
-    film, normalizer = model.film, model.normalizer
-    film.gamma.div_(normalizer.std)
-    film.beta.copy_((film.beta - normalizer.mean[:, None]) / normalizer.std)
+    """Move what the latent normalizer does into the layer before it, in place.
+
+    Where that is FiLM, it is exact for conditions that sum to one, as one-hot do.
+    """
+    normalizer = model.normalizer
+    if model.project:
+        model.project.weight.div_(normalizer.std)
+        model.project.bias.sub_(normalizer.mean).div_(normalizer.std)
+    else:
+        model.film.gamma.div_(normalizer.std)
+        model.film.beta.sub_(normalizer.mean[:, None]).div_(normalizer.std)
     normalizer.mean.zero_()
     normalizer.std.fill_(1)
 
@@ -106,7 +113,8 @@ def encoder_graph(model: SoundStream) -> onnx.ModelProto:
     graph.input("pcm", 1, "samples")
     graph.input("condition", config.condition_dim, "frames")
     x = graph.add(model.encoder, "", "pcm")
-    graph.film(model.film, x, "condition", "latents")
+    x = graph.film(model.film, x, "condition", "film")
+    graph.node("Identity", [graph.add(model.project, "project", x) if model.project else x], "latents")
     return graph.finish("latents", config.latent_dim, "frames", config)
 
 
@@ -158,12 +166,12 @@ class Graph:
         self.node("Cast", [f"{name}.int8"], f"{name}.values", to=TensorProto.FLOAT)
         return self.node("Mul", [f"{name}.values", f"{name}.scale"], name)
 
-    def film(self, film: FiLM, x: str, condition: str, output: str) -> None:
+    def film(self, film: FiLM, x: str, condition: str, output: str) -> str:
         """gamma(condition) * x + beta(condition)."""
         for name, weight in (("film.gamma", film.gamma), ("film.beta", film.beta)):
             self.node("Conv", [condition, self.constant(f"{name}.weight", weight[..., None, None])], name)
         self.node("Mul", [x, "film.gamma"], "film.scaled")
-        self.node("Add", ["film.scaled", "film.beta"], output)
+        return self.node("Add", ["film.scaled", "film.beta"], output)
 
     @singledispatchmethod
     def add(self, layer: StreamingModule, name: str, x: str) -> str:
@@ -208,17 +216,28 @@ class Graph:
         return self.node("Reshape", [y, join], f"{name}.samples")
 
     @add.register
-    def _(self, layer: SignedSqrt, name: str, x: str) -> str:
+    def _(self, layer: Features, name: str, x: str) -> str:
+        power = self.node("Mul", [x, x], f"{name}.power")
+        bands = self.node("Conv", [power, self.constant(f"{name}.bands", layer.bands)], f"{name}.energies")
+        floor = self.constant(f"{name}.floor", torch.tensor(ENERGY_FLOOR))
+        levels = self.node("Log", [self.node("Add", [bands, floor], f"{name}.floored")], f"{name}.levels")
         sign, magnitude = self.node("Sign", [x], f"{name}.sign"), self.node("Abs", [x], f"{name}.magnitude")
-        return self.node("Mul", [sign, self.node("Sqrt", [magnitude], f"{name}.root")], name)
+        roots = self.node("Mul", [sign, self.node("Sqrt", [magnitude], f"{name}.root")], f"{name}.roots")
+        return self.node("Concat", [levels, roots], name, axis=1)
 
     @add.register
-    def _(self, layer: ScaledOutput, name: str, x: str) -> str:
+    def _(self, layer: NoisyOutput, name: str, x: str) -> str:
         y = self.node("Transpose", [x], f"{name}.last", perm=CHANNELS_LAST)
         y = self._layer_norm(layer.norm, f"{name}.norm", y)
         y = self.node("Transpose", [y], f"{name}.normalized", perm=CHANNELS_FIRST)
-        scale = self.node("Exp", [self.add(layer.scale, f"{name}.scale", y)], f"{name}.exp")
-        return self.node("Mul", [self.add(layer.value, f"{name}.value", x), scale], name)
+        loudest = self.constant(f"{name}.loudest", torch.tensor(LOUDEST))
+        scale, level = (
+            self.node("Exp", [self.node("Min", [part, loudest], f"{part}.bounded")], f"{part}.exp")
+            for part in (self.add(layer.scale, f"{name}.scale", y), self.add(layer.level, f"{name}.level", x))
+        )
+        noise = self.node("Sin", [self.add(layer.mix, f"{name}.mix", y)], f"{name}.noise")
+        value = self.node("Mul", [self.add(layer.value, f"{name}.value", x), scale], f"{name}.scaled")
+        return self.node("Add", [value, self.node("Mul", [noise, level], f"{name}.levelled")], name)
 
     @add.register
     def _(self, layer: ConvNeXtBlock, name: str, x: str) -> str:

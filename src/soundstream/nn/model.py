@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
 from soundstream.errors import ConfigError
 from soundstream.nn import seanet, spectral
+from soundstream.nn.conv import CausalConv
 from soundstream.nn.film import FiLM
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
 from soundstream.nn.streaming import Chain
@@ -31,14 +32,15 @@ class Output(NamedTuple):
 class SoundStream(nn.Module):
     """Encoder, FiLM, latent normalizer, residual vector quantizer and decoder.
 
-    Source: SoundStream (Zeghidour et al., 2021), Fig. 2.
+    Source: SoundStream (Zeghidour et al., 2021), Fig. 2. Differs: in the spectral family FiLM scales the channels of
+    the encoder's last layer but one, of which there are more; a linear layer, `project`, makes latents of them.
     """
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder, self.decoder = _networks(config)
-        self.film = FiLM(config.latent_dim, config.condition_dim)
+        self.encoder, self.project, self.decoder = _networks(config)
+        self.film = FiLM(self.project.in_channels if self.project else config.latent_dim, config.condition_dim)
         self.normalizer = LatentNormalizer(config.latent_dim)
         self.quantizer = ResidualVectorQuantizer(config.num_quantizers, config.codebook_size, config.latent_dim)
 
@@ -64,7 +66,8 @@ class SoundStream(nn.Module):
         x = self.encoder(audio.unsqueeze(2))
         if condition is None:
             condition = plain_condition(self.config, x.shape[0], x.shape[-1]).to(x)
-        return self.normalizer(self.film(x, condition.unsqueeze(2))).squeeze(2)
+        x = self.film(x, condition.unsqueeze(2))
+        return self.normalizer(self.project(x) if self.project else x).squeeze(2)
 
     def decode(self, latents: Float[Tensor, "batch latent_dim frames"]) -> Float[Tensor, "batch 1 samples"]:
         """Audio from quantized latents; it lags behind the encoder's input by `config.delay_samples`."""
@@ -75,12 +78,13 @@ class SoundStream(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def _networks(config: CodecConfig) -> tuple[Chain, Chain]:
+def _networks(config: CodecConfig) -> tuple[Chain, CausalConv | None, Chain]:
+    """Encoder up to FiLM, the linear layer between FiLM and latents if there is one, decoder."""
     match config:
         case SeanetConfig():
-            return seanet.encoder(config), seanet.decoder(config)
+            return seanet.encoder(config), None, seanet.decoder(config)
         case SpectralConfig():
-            return spectral.encoder(config), spectral.decoder(config)
+            return spectral.encoder(config), spectral.projection(config), spectral.decoder(config)
     raise ConfigError(f"{type(config).__name__} has no networks; choose SeanetConfig or SpectralConfig")
 
 

@@ -1,7 +1,7 @@
 """Encoder and decoder that work on the frames of an MDCT: every layer runs at the frame rate.
 
-    encoder: MDCT -> signed square root -> linear -> ConvNeXt blocks -> linear to latent_dim
-    decoder: linear -> ConvNeXt blocks -> value * exp(scale), both linear -> inverse MDCT
+    encoder: MDCT -> band levels and signed square roots -> linear -> ConvNeXt blocks -> FiLM -> linear to latent_dim
+    decoder: linear -> ConvNeXt blocks -> value * exp(scale) + noise * exp(level), all linear -> inverse MDCT
 
     windows      frame t-1        frame t         frame t+1
                 /‾‾‾‾‾‾‾‾‾‾‾X‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾X‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾X      X: overlap of L samples
@@ -9,16 +9,18 @@
 A frame of the encoder needs its own hop of samples and the L before it. The last L samples of a decoded frame are
 complete with the next frame, so that decoded audio lags by L.
 
-Fresh networks pass the roots of the lowest `latent_dim` coefficients through: the linear layers start as identities,
-the blocks next to nothing. From a random start the waveform is not found within hundreds of steps.
+Fresh networks are a parametric codec: the linear layers start as identities, the blocks next to nothing, so that the
+lowest coefficients pass through, and above them the levels of bands, which the decoder fills with noise. From a random
+start the waveform is not found within hundreds of steps.
 
 Source: ours. Related: StreamCodec (Jiang et al., 2025), a causal codec on MDCT frames; APCodec (Ai et al., 2024) and
 Vocos (Siuzdak, 2023), ConvNeXt blocks on spectral frames. The window is a low-overlap one, as in CELT (RFC 6716,
-section 4.3.7).
+section 4.3.7), and so is noise at the level of a band (folding there, section 4.3.4.3).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -36,10 +38,20 @@ RESIDUAL_SCALE = 0.05
 """Weight of a fresh residual branch."""
 ENCODER_GAIN = 3.0
 """Fresh gain from the root of a coefficient to its channel: the blocks see values of about 1."""
+LEVEL_GAIN = 0.35
+"""Fresh gain from the level of a band, the logarithm of its energy, to its channel."""
 DECODER_GAIN = 0.25
 """Fresh gain from a latent, of about 1, back to the root of a coefficient."""
 SCALE_START = 0.1
 """Weight of the fresh layer that gives the logarithm of the output's scale."""
+NOISE_START = (-4.6, 1.6)
+"""Fresh logarithm of the noise's amplitude where the latent of its band is zero, and its rise with that latent."""
+ENERGY_FLOOR = 2.0**-24
+"""Mean energy of a coefficient under which a band is taken to be silent."""
+LOUDEST = 2.5
+"""Largest exponent of the output: a coefficient of a full-scale tone is exp(2.5)."""
+CHAOS = 20.0
+"""Gain from normalized channels to the phases that the decoder's noise comes from."""
 
 
 def mdct_basis(hop_length: int, overlap: int) -> Float[Tensor, "coefficients support"]:
@@ -82,28 +94,62 @@ def _fix(conv: CausalConv, weight: Tensor) -> None:
     conv.register_buffer("bias", torch.zeros(len(weight)), persistent=False)
 
 
-class SignedSqrt(StreamingModule):
-    """Square root of the magnitude with the sign kept: it halves the dynamic range in dB."""
+def band_edges(coefficients: int, passed: int, bands: int) -> list[int]:
+    """First coefficients of `bands` bands above the `passed` lowest ones, and their end: wider and wider upwards."""
+    ratio = (coefficients / passed) ** (1 / bands)
+    return [max(passed + i, round(passed * ratio**i)) for i in range(bands)] + [coefficients]
 
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        return x.sign() * x.abs().sqrt(), state
 
+class Features(StreamingModule):
+    """What the encoder's blocks see of the coefficients: levels of the upper bands, then signed square roots of all.
 
-class ScaledOutput(StreamingModule):
-    """value(x) * exp(scale(norm(x))) for each coefficient: it spans the dynamic range of audio.
-
-    The value starts as its input passed through, the scale near one.
+    `[batch, coefficients, 1, frames]` becomes `[batch, bands + coefficients, 1, frames]`. A level is the logarithm of a
+    band's mean energy. Square roots halve the dynamic range in dB.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, edges: list[int]) -> None:
         super().__init__()
-        self.value = _pass_through(in_channels, out_channels, DECODER_GAIN)
+        bands = torch.zeros(len(edges) - 1, edges[-1])
+        for band, (start, end) in zip(bands, itertools.pairwise(edges), strict=True):
+            band[start:end] = 1 / (end - start)
+        self.bands: Tensor
+        self.register_buffer("bands", bands[..., None, None], persistent=False)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        energies = functional.conv2d(x.square(), self.bands)
+        levels = (energies.float() + ENERGY_FLOOR).log()
+        return torch.cat([levels.to(x.dtype), x.sign() * x.abs().sqrt()], dim=1), state
+
+
+class NoisyOutput(StreamingModule):
+    """value(x) * exp(scale(norm(x))) + noise * exp(level(x)) for each coefficient: it spans the dynamic range of audio.
+
+    The noise is sin(CHAOS * mix(norm(x))) with a fixed random matrix `mix`: it differs from coefficient to coefficient
+    and from frame to frame, and yet follows from the latents, so that streams, chunks and seeking agree.
+
+    The value starts as channels passed through, the scale near one, the level as that of the channel of its band.
+    """
+
+    def __init__(self, in_channels: int, edges: list[int]) -> None:
+        super().__init__()
+        bands, out_channels = len(edges) - 1, edges[-1]
+        self.value = CausalConv(in_channels, out_channels, kernel=1)
+        self.value.weight.data = DECODER_GAIN * _shifted_eye(out_channels, in_channels, edges[0], bands)
         self.norm = nn.LayerNorm(in_channels)
         self.scale = CausalConv(in_channels, out_channels, kernel=1, scale=SCALE_START)
+        self.level = CausalConv(in_channels, out_channels, kernel=1, scale=0.0)
+        self.level.bias.data.fill_(NOISE_START[0])
+        for band, (start, end) in enumerate(itertools.pairwise(edges)):
+            self.level.weight.data[start:end, band] = NOISE_START[1]
+        self.mix = CausalConv(in_channels, out_channels, kernel=1)
+        generator = torch.Generator().manual_seed(0)
+        phases = CHAOS / math.sqrt(in_channels) * torch.randn(out_channels, in_channels, generator=generator)
+        _fix(self.mix, phases.half().float()[..., None, None])
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         normalized = self.norm(x.transpose(1, 3)).transpose(1, 3)
-        return self.value(x) * self.scale(normalized).exp(), state
+        scale, level = (part.clamp(max=LOUDEST).exp() for part in (self.scale(normalized), self.level(x)))
+        return self.value(x) * scale + self.mix(normalized.detach()).sin() * level, state
 
 
 class ConvNeXtBlock(StreamingModule):
@@ -136,15 +182,22 @@ def _linear(inputs: int, outputs: int, scale: float = 1.0) -> nn.Linear:
 
 
 def encoder(config: SpectralConfig) -> Chain:
-    """Audio `[batch, 1, 1, samples]` to latents `[batch, latent_dim, 1, frames]`."""
-    width = config.encoder_width
+    """Audio `[batch, 1, 1, samples]` to channels `[batch, encoder_width, 1, frames]`, of which latents are made."""
+    width, bands = config.encoder_width, config.bands
+    first = CausalConv(bands + config.hop_length, width, kernel=1)
+    first.weight.data = ENCODER_GAIN * _shifted_eye(width, bands + config.hop_length, width, 0)
+    first.weight.data[:, :bands] *= LEVEL_GAIN / ENCODER_GAIN
     return Chain(
         mdct=Mdct(config.hop_length, config.overlap),
-        compress=SignedSqrt(),
-        first=_pass_through(config.hop_length, width, ENCODER_GAIN),
+        features=Features(_edges(config)),
+        first=first,
         **_blocks(config.encoder_blocks, width, config.kernel),
-        last=_pass_through(width, config.latent_dim),
     )
+
+
+def projection(config: SpectralConfig) -> CausalConv:
+    """The encoder's last layer, which FiLM comes before: its channels to latents."""
+    return _pass_through(config.encoder_width, config.latent_dim)
 
 
 def decoder(config: SpectralConfig) -> Chain:
@@ -153,17 +206,28 @@ def decoder(config: SpectralConfig) -> Chain:
     return Chain(
         first=_pass_through(config.latent_dim, width),
         **_blocks(config.decoder_blocks, width, config.kernel),
-        out=ScaledOutput(width, config.hop_length),
+        out=NoisyOutput(width, _edges(config)),
         imdct=InverseMdct(config.hop_length, config.overlap),
     )
+
+
+def _edges(config: SpectralConfig) -> list[int]:
+    return band_edges(config.hop_length, config.latent_dim - config.bands, config.bands)
 
 
 def _blocks(count: int, width: int, kernel: int) -> dict[str, StreamingModule]:
     return {f"block{i}": ConvNeXtBlock(width, kernel) for i in range(count)}
 
 
-def _pass_through(in_channels: int, out_channels: int, gain: float = 1.0) -> CausalConv:
+def _pass_through(in_channels: int, out_channels: int) -> CausalConv:
     """A linear layer that starts by passing as many channels as both sides have."""
     linear = CausalConv(in_channels, out_channels, kernel=1)
-    linear.weight.data = gain * torch.eye(out_channels, in_channels)[..., None, None]
+    linear.weight.data = _shifted_eye(out_channels, in_channels, out_channels, 0)
     return linear
+
+
+def _shifted_eye(outputs: int, inputs: int, passed: int, offset: int) -> Tensor:
+    """A kernel whose first `passed` outputs are the inputs from `offset` on, as far as there are any."""
+    eye, count = torch.zeros(outputs, inputs), min(passed, outputs, inputs - offset)
+    eye[range(count), range(offset, offset + count)] = 1
+    return eye[..., None, None]
