@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from soundstream import __version__, audio, bench_cli, editing, entropy_cli, eval_cli, train_cli
+from soundstream import __version__, audio, bench_cli, editing, entropy_cli, eval_cli, serve_cli, train_cli
 from soundstream.bitstream import Header, Loss, Reader, RepairingReader
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, Damage, load, load_for
 from soundstream.coding import MODES
@@ -196,6 +196,7 @@ app.command(name="train-report")(train_cli.train_report)
 app.command()(train_cli.export)
 app.command(name="fit-entropy")(entropy_cli.fit_entropy)
 app.command()(train_cli.release)
+app.command()(serve_cli.serve)
 
 
 def _facts(stream: BinaryIO) -> tuple[dict[str, object], list[dict[str, object]]]:

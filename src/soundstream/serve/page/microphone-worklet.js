@@ -1,0 +1,71 @@
+// The microphone's samples to the page in blocks, and samples from the page to the loudspeaker.
+
+const BLOCK_S = 0.02;
+const READY_S = 0.06; // sound to have before playing starts
+const MOST_S = 0.25; // more than this is skipped
+
+class Microphone extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.block = new Float32Array(Math.round(BLOCK_S * sampleRate));
+    this.filled = 0;
+    this.queue = [];
+    this.queued = 0;
+    this.playing = false;
+    this.port.onmessage = ({ data }) => this.take(data);
+  }
+
+  take(pcm) {
+    this.queue.push(pcm);
+    this.queued += pcm.length;
+    if (this.queued > MOST_S * sampleRate) this.skip(this.queued - READY_S * sampleRate);
+    if (this.queued >= READY_S * sampleRate) this.playing = true;
+  }
+
+  skip(count) {
+    while (count > 0 && this.queue.length) {
+      const first = this.queue.shift(), rest = first.subarray(Math.min(first.length, Math.ceil(count)));
+      this.queued -= first.length - rest.length;
+      count -= first.length - rest.length;
+      if (rest.length) this.queue.unshift(rest);
+    }
+  }
+
+  process([input], [output]) {
+    if (input.length) this.capture(input);
+    this.play(output);
+    return true;
+  }
+
+  capture(channels) {
+    for (let i = 0; i < channels[0].length; i++) {
+      let sum = 0;
+      for (const channel of channels) sum += channel[i];
+      this.block[this.filled++] = sum / channels.length;
+      if (this.filled === this.block.length) this.send();
+    }
+  }
+
+  send() {
+    const pcm = this.block.slice();
+    this.filled = 0;
+    this.port.postMessage({ pcm, waiting_s: this.queued / sampleRate }, [pcm.buffer]);
+  }
+
+  play(channels) {
+    const out = channels[0];
+    for (let i = 0; i < out.length && this.playing; ) {
+      const first = this.queue[0];
+      if (!first) { this.playing = false; break; }
+      const part = first.subarray(0, out.length - i);
+      out.set(part, i);
+      i += part.length;
+      this.queued -= part.length;
+      if (part.length === first.length) this.queue.shift();
+      else this.queue[0] = first.subarray(part.length);
+    }
+    for (const channel of channels.slice(1)) channel.set(out);
+  }
+}
+
+registerProcessor("microphone", Microphone);
