@@ -253,13 +253,14 @@ class AudioWriter:
         self._room -= pcm.shape[1]
         if self._room < 0:
             raise AudioError(f"{self._name} would pass the 4 GiB that a WAV file can hold; write .flac")
-        samples = _to_int16(pcm.T) if self._sound.subtype == "PCM_16" else np.clip(pcm.T, -1, 1)
+        samples = to_int16(pcm.T) if self._sound.subtype == "PCM_16" else np.clip(pcm.T, -1, 1)
         for start in range(0, len(samples), _WRITE_SAMPLES):
             self._sound.write(np.ascontiguousarray(samples[start : start + _WRITE_SAMPLES]))
             self._output.check()
 
 
-def _to_int16(pcm: np.ndarray) -> np.ndarray:
+def to_int16(pcm: np.ndarray) -> np.ndarray:
+    """Samples of 16 bits; what lies outside [-1, 1] is clipped."""
     return np.clip(np.rint(pcm * 2.0**15), -(2**15), 2**15 - 1).astype(np.int16)
 
 

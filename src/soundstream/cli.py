@@ -1,4 +1,4 @@
-"""The command line: encode, decode, info, cut, cat, bench, eval, train, train-report, export, fit-entropy, release."""
+"""The command line: encode, decode, info, cut, cat, send, receive, bench, eval, train, train-report, export, fit-entropy, release."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from soundstream import __version__, audio, bench_cli, editing, entropy_cli, eval_cli, serve_cli, train_cli
+from soundstream import __version__, audio, bench_cli, editing, entropy_cli, eval_cli, live_cli, serve_cli, train_cli
 from soundstream.bitstream import Header, Loss, Reader, RepairingReader
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, Damage, load, load_for
 from soundstream.coding import MODES
@@ -189,6 +189,8 @@ def _print_table(facts: dict[str, object], listed: list[dict[str, object]]) -> N
         print("  ".join(f"{name} {value}" for name, value in packet.items()))
 
 
+app.command()(live_cli.send)
+app.command()(live_cli.receive)
 app.command()(bench_cli.bench)
 app.command(name="eval")(eval_cli.evaluate)
 app.command()(train_cli.train)
