@@ -1,4 +1,4 @@
-"""The command line: encode, decode, info, cut, cat, send, receive, bench, eval, train, train-report, export, fit-entropy, release."""
+"""The command line: coding files, live sound, measuring and training; each command says more with --help."""
 
 from __future__ import annotations
 
