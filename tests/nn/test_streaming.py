@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from soundstream.nn import seanet, spectral
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.seanet import ResidualUnit
-from soundstream.nn.spectral import ConvNeXtBlock, InverseMdct, Mdct
+from soundstream.nn.spectral import ConvNeXtBlock, InverseMdct, Mdct, Noise
 from soundstream.nn.streaming import Chain
 from tiny import CONFIG, SPECTRAL, noise
 
@@ -27,6 +27,7 @@ LAYERS |= {
     "depthwise conv": (lambda: CausalConv(4, 4, 7, groups=4), 4, 1, 1),
     "convnext block": (lambda: ConvNeXtBlock(4, kernel=7), 4, 1, 1),
     "mdct": (lambda: Mdct(40, overlap=10), 1, 40, 1),
+    "noise": (lambda: Noise(4, 5), 4, 1, 1),
     "inverse mdct": (lambda: InverseMdct(40, overlap=10), 40, 1, 40),
 }
 BETWEEN = {"project": partial(spectral.projection, SPECTRAL)}

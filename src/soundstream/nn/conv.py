@@ -30,6 +30,9 @@ class CausalConv(StreamingModule):
     With `groups` equal to the channels it is depthwise: each channel is filtered by itself.
     """
 
+    int8 = True
+    """Whether an artifact stores the weights as int8 with a scale for each output channel; or else as float16."""
+
     def __init__(
         self,
         in_channels: int,

@@ -25,8 +25,9 @@ from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.film import FiLM
 from soundstream.nn.macs import macs_per_frame
 from soundstream.nn.model import SoundStream
+from soundstream.nn.products import with_int8_products
 from soundstream.nn.seanet import ResidualUnit
-from soundstream.nn.spectral import ENERGY_FLOOR, LOUDEST, ConvNeXtBlock, Features, NoisyOutput
+from soundstream.nn.spectral import ENERGY_FLOOR, LOUDEST, ConvNeXtBlock, Decoder, Features, Noise, NoisyOutput
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import FILES, MACS_PROPERTY, OPTIONAL_FILES, write_manifest
 
@@ -36,12 +37,13 @@ CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 LAST = np.iinfo(np.int64).max
 
 
-def export(model: SoundStream, folder: Path) -> str:
+def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> str:
     """Write a trained model as an artifact and return its model id.
 
-    Kernels and matrices are stored as int8 with one scale an output channel, everything else as float16; all of it is
-    computed with as float32.
+    Most kernels and all matrices are stored as int8 with a scale for each output channel, everything else as float16.
 
+    Args:
+        int8_products: compute large matrix products in whole numbers (see `products`), and not all as float32.
     Raises:
         ConfigError: the folder holds something else than an artifact.
     """
@@ -54,11 +56,14 @@ def export(model: SoundStream, folder: Path) -> str:
     model = exportable(model)
     codebooks = io.BytesIO()
     np.save(codebooks, model.quantizer.codebooks.numpy().astype(np.float16))
+    graphs = {"encoder.onnx": encoder_graph(model), "decoder.onnx": decoder_graph(model)}
     contents = {
         "config.json": model.config.to_json().encode(),
-        "encoder.onnx": encoder_graph(model).SerializeToString(),
-        "decoder.onnx": decoder_graph(model).SerializeToString(),
         "codebooks.npy": codebooks.getvalue(),
+        **{
+            name: (with_int8_products(graph) if int8_products else graph).SerializeToString()
+            for name, graph in graphs.items()
+        },
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
@@ -71,12 +76,15 @@ def exportable(model: SoundStream) -> SoundStream:
     """A copy as it is exported: the latent normalizer folded into the layer before it, values rounded as stored."""
     model = copy.deepcopy(model).eval().cpu().float()
     fold_normalizer(model)
-    kernels = {id(layer.weight) for layer in model.modules() if isinstance(layer, CausalConv | nn.Linear)}
-    learned = kernels & {id(parameter) for parameter in model.parameters()}
+    coarse = {id(layer.weight) for layer in model.modules() if _stores_int8(layer)}
     with torch.no_grad():
         for tensor in (*model.parameters(), *model.buffers()):
-            tensor.copy_(_dequantized(tensor) if id(tensor) in learned else tensor.half().float())
+            tensor.copy_(_dequantized(tensor) if id(tensor) in coarse else tensor.half().float())
     return model
+
+
+def _stores_int8(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear) or (isinstance(layer, CausalConv) and layer.int8)
 
 
 @torch.no_grad()
@@ -156,8 +164,6 @@ class Graph:
 
     def weight(self, name: str, weight: Tensor, axes: tuple[int, ...] | None = None) -> str:
         """A kernel or matrix `[out, ...]`, stored as int8 and scaled when the graph is loaded; `axes` permutes it."""
-        if not weight.requires_grad:
-            return self.constant(name, weight)
         values, scale = (part.permute(axes) if axes else part for part in quantize_weight(weight.detach()))
         self.weights += [
             numpy_helper.from_array(np.ascontiguousarray(part.numpy()), f"{name}.{key}")
@@ -199,9 +205,14 @@ class Graph:
 
     @add.register
     def _(self, layer: CausalConv, name: str, x: str) -> str:
+        return self.conv(layer, name, x)
+
+    def conv(self, layer: CausalConv, name: str, x: str) -> str:
+        """A convolution, with its state in front."""
         if layer.left_samples:
             x = self._join_left(f"{name}.left", layer.in_channels, layer.left_samples, x)
-        weights = [self.weight(f"{name}.weight", layer.weight), self.constant(f"{name}.bias", layer.bias)]
+        store = self.weight if layer.int8 else self.constant
+        weights = [store(f"{name}.weight", layer.weight), self.constant(f"{name}.bias", layer.bias)]
         strides, dilations = (1, layer.stride), (1, layer.dilation)
         return self.node("Conv", [x, *weights], name, strides=strides, dilations=dilations, group=layer.groups)
 
@@ -226,7 +237,18 @@ class Graph:
         return self.node("Concat", [levels, roots], name, axis=1)
 
     @add.register
-    def _(self, layer: NoisyOutput, name: str, x: str) -> str:
+    def _(self, layer: Decoder, name: str, x: str) -> str:
+        noise = self.add(layer.noise, "noise", x)
+        for part in layer.hidden:
+            x = self.add(getattr(layer, part), part, x)
+        return self.add(layer.imdct, "imdct", self.noisy_output(layer.out, "out", x, noise))
+
+    @add.register
+    def _(self, layer: Noise, name: str, x: str) -> str:
+        return self.node("Sin", [self.conv(layer, name, x)], f"{name}.sine")
+
+    def noisy_output(self, layer: NoisyOutput, name: str, x: str, noise: str) -> str:
+        """value * exp(scale) + noise * exp(level)."""
         y = self.node("Transpose", [x], f"{name}.last", perm=CHANNELS_LAST)
         y = self._layer_norm(layer.norm, f"{name}.norm", y)
         y = self.node("Transpose", [y], f"{name}.normalized", perm=CHANNELS_FIRST)
@@ -235,7 +257,6 @@ class Graph:
             self.node("Exp", [self.node("Min", [part, loudest], f"{part}.bounded")], f"{part}.exp")
             for part in (self.add(layer.scale, f"{name}.scale", y), self.add(layer.level, f"{name}.level", x))
         )
-        noise = self.node("Sin", [self.add(layer.mix, f"{name}.mix", y)], f"{name}.noise")
         value = self.node("Mul", [self.add(layer.value, f"{name}.value", x), scale], f"{name}.scaled")
         return self.node("Add", [value, self.node("Mul", [noise, level], f"{name}.levelled")], name)
 

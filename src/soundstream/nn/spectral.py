@@ -51,7 +51,9 @@ ENERGY_FLOOR = 2.0**-24
 LOUDEST = 2.5
 """Largest exponent of the output: a coefficient of a full-scale tone is exp(2.5)."""
 CHAOS = 20.0
-"""Gain from normalized channels to the phases that the decoder's noise comes from."""
+"""Gain from latents to the phases that the decoder's noise comes from."""
+NOISE_FRAMES = 4
+"""Frames of latents that a frame of noise comes from."""
 
 
 def mdct_basis(hop_length: int, overlap: int) -> Float[Tensor, "coefficients support"]:
@@ -90,6 +92,7 @@ class InverseMdct(CausalUpsample):
 def _fix(conv: CausalConv, weight: Tensor) -> None:
     """Replace learned weights by given ones, which no checkpoint needs to hold."""
     del conv.weight, conv.bias
+    conv.int8 = False
     conv.register_buffer("weight", weight, persistent=False)
     conv.register_buffer("bias", torch.zeros(len(weight)), persistent=False)
 
@@ -121,11 +124,26 @@ class Features(StreamingModule):
         return torch.cat([levels.to(x.dtype), x.sign() * x.abs().sqrt()], dim=1), state
 
 
-class NoisyOutput(StreamingModule):
-    """value(x) * exp(scale(norm(x))) + noise * exp(level(x)) for each coefficient: it spans the dynamic range of audio.
+class Noise(CausalConv):
+    """Noise in [-1, 1] from latents: `[batch, latent_dim, 1, frames]` to `[batch, coefficients, 1, frames]`.
 
-    The noise is sin(CHAOS * mix(norm(x))) with a fixed random matrix `mix`: it differs from coefficient to coefficient
-    and from frame to frame, and yet follows from the latents, so that streams, chunks and seeking agree.
+    It is the sine of far-spread phases, a fixed random mixture of the latents: it differs from coefficient to
+    coefficient and from frame to frame, and yet streams, chunks, seeking and machines agree on it.
+    """
+
+    def __init__(self, latent_dim: int, coefficients: int) -> None:
+        super().__init__(latent_dim, coefficients, NOISE_FRAMES)
+        generator = torch.Generator().manual_seed(0)
+        phases = torch.randn(coefficients, latent_dim, 1, NOISE_FRAMES, generator=generator)
+        _fix(self, (CHAOS / math.sqrt(latent_dim * NOISE_FRAMES) * phases).half().float())
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        phases, state = super().step(x.detach(), state)
+        return phases.sin(), state
+
+
+class NoisyOutput(nn.Module):
+    """value(x) * exp(scale(norm(x))) + noise * exp(level(x)) for each coefficient: it spans the dynamic range of audio.
 
     The value starts as channels passed through, the scale near one, the level as that of the channel of its band.
     """
@@ -141,15 +159,27 @@ class NoisyOutput(StreamingModule):
         self.level.bias.data.fill_(NOISE_START[0])
         for band, (start, end) in enumerate(itertools.pairwise(edges)):
             self.level.weight.data[start:end, band] = NOISE_START[1]
-        self.mix = CausalConv(in_channels, out_channels, kernel=1)
-        generator = torch.Generator().manual_seed(0)
-        phases = CHAOS / math.sqrt(in_channels) * torch.randn(out_channels, in_channels, generator=generator)
-        _fix(self.mix, phases.half().float()[..., None, None])
 
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         normalized = self.norm(x.transpose(1, 3)).transpose(1, 3)
         scale, level = (part.clamp(max=LOUDEST).exp() for part in (self.scale(normalized), self.level(x)))
-        return self.value(x) * scale + self.mix(normalized.detach()).sin() * level, state
+        return self.value(x) * scale + noise * level
+
+
+class Decoder(Chain):
+    """`hidden` layers, their `out`put with `noise` made of the same latents, and the inverse transform."""
+
+    def __init__(self, hidden: dict[str, StreamingModule], noise: Noise, out: NoisyOutput, imdct: InverseMdct) -> None:
+        super().__init__(**hidden, noise=noise, imdct=imdct)
+        self.hidden, self.out = list(hidden), out
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        noise, new_state = self.step_layer("noise", x, state)
+        for name in self.hidden:
+            x, part = self.step_layer(name, x, state)
+            new_state |= part
+        x, part = self.step_layer("imdct", self.out(x, noise), state)
+        return x, new_state | part
 
 
 class ConvNeXtBlock(StreamingModule):
@@ -187,6 +217,7 @@ def encoder(config: SpectralConfig) -> Chain:
     first = CausalConv(bands + config.hop_length, width, kernel=1)
     first.weight.data = ENCODER_GAIN * _shifted_eye(width, bands + config.hop_length, width, 0)
     first.weight.data[:, :bands] *= LEVEL_GAIN / ENCODER_GAIN
+    first.int8 = False  # levels are so much larger than roots that their weights need finer steps
     return Chain(
         mdct=Mdct(config.hop_length, config.overlap),
         features=Features(_edges(config)),
@@ -197,15 +228,18 @@ def encoder(config: SpectralConfig) -> Chain:
 
 def projection(config: SpectralConfig) -> CausalConv:
     """The encoder's last layer, which FiLM comes before: its channels to latents."""
-    return _pass_through(config.encoder_width, config.latent_dim)
+    project = _pass_through(config.encoder_width, config.latent_dim)
+    project.int8 = False
+    return project
 
 
-def decoder(config: SpectralConfig) -> Chain:
+def decoder(config: SpectralConfig) -> Decoder:
     """Latents `[batch, latent_dim, 1, frames]` to audio `[batch, 1, 1, samples]`, `overlap` samples late."""
     width = config.decoder_width
-    return Chain(
-        first=_pass_through(config.latent_dim, width),
-        **_blocks(config.decoder_blocks, width, config.kernel),
+    first = _pass_through(config.latent_dim, width)
+    return Decoder(
+        hidden={"first": first, **_blocks(config.decoder_blocks, width, config.kernel)},
+        noise=Noise(config.latent_dim, config.hop_length),
         out=NoisyOutput(width, _edges(config)),
         imdct=InverseMdct(config.hop_length, config.overlap),
     )

@@ -45,9 +45,14 @@ class Chain(StreamingModule):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         new_state: State = {}
-        for name, layer in self.layers():
-            x, part = layer.step(
-                x, {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
-            )
-            new_state |= {f"{name}.{key}": value for key, value in part.items()}
+        for name, _ in self.layers():
+            x, part = self.step_layer(name, x, state)
+            new_state |= part
         return x, new_state
+
+    def step_layer(self, name: str, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One layer alone; takes the chain's state, and returns the layer's part of the new one."""
+        prefix = f"{name}."
+        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        y, new_state = getattr(self, name).step(x, own)
+        return y, {prefix + key: value for key, value in new_state.items()}

@@ -130,8 +130,8 @@ def _limits(facts: Facts) -> str:
     lines = [
         f"- Nothing above {facts.model.config.sample_rate // 2:,} Hz is kept. Channels are coded one by one.",
         f"- The denoise switch was {f'on in {share:.0%} of the crops' if share else 'not trained'}.",
-        f"- The stored weights follow the trained ones at {facts.parity.stored_snr_db:g} dB; ONNX Runtime follows "
-        f"PyTorch at {facts.parity.pcm_snr_db:g} dB.",
+        f"- Stored weights and whole-number products follow the trained model at {facts.parity.stored_snr_db:g} dB; "
+        f"ONNX Runtime follows PyTorch at {facts.parity.pcm_snr_db:g} dB.",
     ]
     return "\n\n".join(["## Use and limits", *([facts.notes.strip()] if facts.notes else []), "\n".join(lines)])
 
