@@ -212,6 +212,19 @@ def test_a_sender_that_begins_anew_is_heard_after_a_moment():
     assert heard == [b"%d" % i for i in range(strays, 100)]
 
 
+def test_a_packet_that_lies_about_its_time_is_outlived():
+    """It says that packets last a moment only: so many are taken for missing at once that all which come are late."""
+    line = Line(start_s=0.02)
+    for i, now in on_time(120):
+        line.put(i, now)
+        if i == 20:
+            line.buffer.put(RtpPacket(21, 20 * STEP + 1, 1, b"-1"), now)
+    line.slots += line.buffer.drain()
+    counts = line.statistics
+    assert counts.restarts == 1 and counts.late == pytest.approx(RESTART_S / PACKET_S, abs=4)
+    assert line.heard[-50:] == [*range(70, 120)]
+
+
 @pytest.mark.parametrize(
     "stray",
     [

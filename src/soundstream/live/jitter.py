@@ -22,7 +22,7 @@ WINDOW = 256
 LONGEST_CONCEALMENT_S = 1.0
 """After this much in a row was concealed, nothing is asked for until a packet arrives."""
 RESTART_S = 0.5
-"""Packets that do not fit the stream are strays, unless none that fits came for so long: then the sender began anew."""
+"""Packets that do not fit the stream are strays, unless none came in time for so long: then it began anew."""
 LONGEST_SHIFT_S = 1.5
 """A packet that takes so much longer or shorter than the base does not fit either."""
 _TRANSITS = 500  # ways of packets that base and depth are computed from
@@ -166,7 +166,10 @@ class JitterBuffer:
             self._restart(sequence, timestamp)
         if not self._is_news(sequence):
             return False
-        self._fitting_s = now
+        if self._is_past(sequence) and now - self._fitting_s >= RESTART_S:
+            self._restart(sequence, timestamp)
+        if not self._is_past(sequence):
+            self._fitting_s = now
         self._delay.observe(transit_s, self._step / self._clock_rate, now)
         self._count(sequence, packet)
         self._keep(sequence, timestamp, packet.payload)
