@@ -10,6 +10,7 @@ import pytest
 from live_sounds import noise
 
 from soundstream.errors import ConfigError
+from soundstream.evaluate.udp_fuzz import mutated
 from soundstream.live.jitter import WINDOW, Statistics
 from soundstream.live.rtp import Packetizer
 from soundstream.live.simulate import Network, RandomDelay, RandomLoss
@@ -149,22 +150,6 @@ def test_a_stream_ends_when_its_sender_is_silent():
 
 
 # hostile datagrams
-
-
-def mutated(data, rng):
-    """The datagram with one to three changes."""
-    body = bytearray(data)
-    for _ in range(rng.integers(1, 4)):
-        kind, at = rng.integers(4), int(rng.integers(len(body) + 1))
-        if kind == 0 and at < len(body):
-            body[at] ^= 1 << int(rng.integers(8))
-        elif kind == 1:
-            del body[at:]
-        elif kind == 2:
-            body[at:at] = rng.bytes(int(rng.integers(1, 30)))
-        else:
-            body[at : at + 2] = rng.bytes(2)
-    return bytes(body)
 
 
 def test_no_datagram_is_fatal(live_codec, live_packets):
