@@ -13,7 +13,7 @@ from soundstream.nn.model import SoundStream
 SMALL = {"latent_dim": 32, "num_quantizers": 4, "codebook_size": 256}
 CONFIGS = (
     SeanetConfig(encoder_channels=4, decoder_channels=4, **SMALL),
-    SpectralConfig(encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, **SMALL),
+    SpectralConfig(bands=6, encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, **SMALL),
 )
 
 

@@ -1,4 +1,8 @@
-"""What is heard in the place of packets that did not come: the last sound, fading to silence."""
+"""What is heard in the place of packets that did not come: the last sound, fading to silence.
+
+All of it happens to latents, so that the decoder, which goes on as ever, joins sounds without clicks. The values are
+those that PESQ, STOI and the log-mel distance like best on speech: docs/guides/live.md.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +11,45 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-DECAY = 0.8
+DECAY = 0.95
 """What is left of the last sound's distance from silence after each lost frame."""
+FADE_FROM, FADE_FRAMES = 10, 15
+"""After how many lost frames it also fades in a straight line, and over how many: silence is reached after 25."""
+NEXT_SHARE = 0.7
+"""Weight of the sound to come in the last frame before it, where it is known."""
 
 
 class Concealer:
-    """Guesses the latents of lost frames from those before.
+    """Guesses the latents of lost frames from those before, and after.
 
     Args:
-        silence: latents of silence `[latent_dim]`.
+        silence: latents of silence `[latent_dim]`; those of zero are the average sound.
         channels: signals side by side.
     """
 
     def __init__(self, silence: Array, channels: int) -> None:
         self._silence = silence[:, None]
         self._last = np.tile(self._silence, (channels, 1, 1))
+        self._lost_frames = 0
 
     def note(self, latents: Array) -> None:
         """Remember latents `[channels, latent_dim, frames]` that came."""
-        self._last = latents[:, :, -1:].copy()
+        self._last, self._lost_frames = latents[:, :, -1:].copy(), 0
 
-    def guess(self, frames: int) -> Array:
-        """Latents `[channels, latent_dim, frames]` of the next frames, which are lost."""
-        weights = DECAY ** np.arange(1, frames + 1, dtype=np.float32)
-        guessed = self._silence + weights * (self._last - self._silence)
-        self.note(guessed)
+    def guess(self, frames: int, following: Array | None = None) -> Array:
+        """Latents `[channels, latent_dim, frames]` of the next frames, which are lost.
+
+        Args:
+            following: latents of the frames after them, if these are here already.
+        """
+        lost = np.arange(self._lost_frames + 1, self._lost_frames + frames + 1)
+        guessed = self._silence + _weights(lost) * (self._last - self._silence)
+        self._lost_frames = min(self._lost_frames + frames, FADE_FROM + FADE_FRAMES)
+        if following is not None:
+            guessed[:, :, -1] += NEXT_SHARE * (following[:, :, 0] - guessed[:, :, -1])
         return guessed
+
+
+def _weights(lost: NDArray[np.int64]) -> Array:
+    """Weight of the last sound in the n-th lost frame."""
+    return (DECAY**lost * np.clip(1 - (lost - FADE_FROM) / FADE_FRAMES, 0, 1)).astype(np.float32)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.live.concealment import Concealer
-from soundstream.live.payload import Codes, Payloads
+from soundstream.live.payload import Codes, Content, Payloads
 from soundstream.live.resampling import LiveResampler
 from soundstream.live.session import Session
 from soundstream.runtime.stream import DecoderStream, Model
@@ -45,8 +45,9 @@ class LiveDecoder(Session):
     def push(self, packet: bytes | None, following: bytes | None = None) -> Array:
         """Sound `[channels, samples]` of one packet; with resampling some of it comes with the next one.
 
-        A lost packet sounds as the copy in the one that follows it, or else as its neighbours make likely. It is taken
-        to have as many frames as the last one that came, one frame before any.
+        A lost packet sounds as the copy in the one that follows it, or else as its neighbours make likely; a gap of more
+        than a third of a second ends in silence. It is taken to have as many frames as the last one that came, one
+        frame before any.
 
         Args:
             packet: None if it is lost.
@@ -70,18 +71,20 @@ class LiveDecoder(Session):
         return self._resampler.flush()
 
     def _lost(self, following: bytes | None) -> Array:
-        copy = self._copy_in(following) if following is not None else None
+        content = self._next_but_one(following) if following is not None else None
         if self._sequence is not None:
             self._sequence = (self._sequence + 1) % LIVE_SEQUENCES
-        return self._sound(self._concealer.guess(self._frames)) if copy is None else self._received(copy)
+        if content is not None and content.copy.shape[1]:
+            return self._received(content.copy)
+        latents = None if content is None else self._quantizer.decode(content.codes)
+        return self._sound(self._concealer.guess(self._frames, latents))
 
-    def _copy_in(self, following: bytes) -> Codes | None:
-        """The copy of the lost packet, None if there is none or it is that of another packet."""
-        content = self._payloads.unpack(following)
-        next_but_one = None if self._sequence is None else (self._sequence + 2) % LIVE_SEQUENCES
-        if not content.copy.shape[1] or next_but_one not in (None, content.sequence):
+    def _next_but_one(self, packet: bytes) -> Content | None:
+        """What a packet holds, if it is the second from here; before the first one came, any may be."""
+        content = self._payloads.unpack(packet)
+        if self._sequence is not None and content.sequence != (self._sequence + 2) % LIVE_SEQUENCES:
             return None
-        return content.copy
+        return content
 
     def _received(self, codes: Codes) -> Array:
         latents = self._quantizer.decode(codes)

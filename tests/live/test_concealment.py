@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from soundstream.live.concealment import DECAY, FADE_FRAMES, FADE_FROM, NEXT_SHARE, Concealer
+
+SILENCE = np.array([1.0, -2.0, 0.5], np.float32)
+
+
+def latents(seed, frames, channels=1):
+    return np.random.default_rng(seed).normal(0, 1, (channels, 3, frames)).astype(np.float32)
+
+
+def away(guessed):
+    """Distance from silence of each frame `[channels, frames]`."""
+    return np.linalg.norm(guessed - SILENCE[:, None], axis=1)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_gap_fades_from_the_last_sound_to_silence_and_stays_there(channels):
+    concealer, last = Concealer(SILENCE, channels), latents(0, 4, channels)
+    concealer.note(last)
+    guessed = concealer.guess(200)
+    distance = away(guessed)
+    np.testing.assert_allclose(distance[:, :1], DECAY * away(last[:, :, -1:]), rtol=1e-5)
+    assert (np.diff(distance[:, : FADE_FROM + FADE_FRAMES]) < 0).all()
+    np.testing.assert_array_equal(
+        guessed[:, :, FADE_FROM + FADE_FRAMES :], np.tile(SILENCE[:, None], (channels, 1, 175))
+    )
+
+
+def test_a_gap_is_the_same_in_parts():
+    whole, parts = Concealer(SILENCE, 1), Concealer(SILENCE, 1)
+    for concealer in (whole, parts):
+        concealer.note(latents(1, 2))
+    pieces = [parts.guess(frames) for frames in (1, 3, 4, 2, 20, 10)]
+    np.testing.assert_allclose(np.concatenate(pieces, axis=2), whole.guess(40), rtol=0, atol=1e-6)
+
+
+def test_what_comes_ends_a_gap():
+    concealer, fresh = Concealer(SILENCE, 1), Concealer(SILENCE, 1)
+    concealer.note(latents(2, 1))
+    concealer.guess(30)
+    for one in (concealer, fresh):
+        one.note(latents(3, 1))
+    np.testing.assert_array_equal(concealer.guess(5), fresh.guess(5))
+
+
+def test_what_follows_draws_the_last_frame_towards_it():
+    told, blind = Concealer(SILENCE, 1), Concealer(SILENCE, 1)
+    for concealer in (told, blind):
+        concealer.note(latents(4, 1))
+    following = latents(5, 2)
+    drawn, guessed = told.guess(3, following), blind.guess(3)
+    np.testing.assert_array_equal(drawn[:, :, :-1], guessed[:, :, :-1])
+    left = drawn[:, :, -1] - following[:, :, 0]
+    np.testing.assert_allclose(left, (1 - NEXT_SHARE) * (guessed[:, :, -1] - following[:, :, 0]), rtol=0, atol=1e-6)
+
+
+def test_what_was_noted_may_change_afterwards():
+    concealer, mine = Concealer(SILENCE, 1), latents(6, 2)
+    concealer.note(mine)
+    expected = SILENCE[:, None] + np.float32(DECAY) * (mine[:, :, -1:] - SILENCE[:, None])
+    mine[:] = 0
+    np.testing.assert_allclose(concealer.guess(1), expected, rtol=0, atol=1e-6)
