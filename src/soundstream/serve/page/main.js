@@ -291,7 +291,7 @@ function showSettings() {
   $("rate-ends").replaceChildren(...[1, most].map((end) => Object.assign(document.createElement("span"), { textContent: number((end * step) / 1000, end === 1 ? 2 : 0) })));
   $("model-hint").textContent = `${number(model.latency_ms, 1)} ms of latency, ${number(model.sample_rate / 1000)} kHz, id ${model.id.slice(0, 8)}`;
   Object.assign($("denoise"), { disabled: !model.denoise, checked: settings.denoise > 0 });
-  $("denoise-hint").textContent = model.denoise ? "In the encoder, on the way; speech only is kept." : "This model was not trained to remove noise.";
+  $("denoise-hint").textContent = model.denoise ? "The encoder leaves out what it takes for noise; meant for speech." : "This model was not trained to remove noise.";
   showLoss();
 }
 
@@ -315,6 +315,7 @@ function showModels() {
     Object.assign(input, { type: "radio", name: "model", value: name, checked: name === settings.model });
     input.onchange = () => { endLive(); change({ model: name }); };
     label.append(input, name);
+    label.title = name;
     return label;
   }));
 }
