@@ -14,6 +14,7 @@ import onnxruntime
 
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
 from soundstream.evaluate import footprint, peers
+from soundstream.evaluate.calls import Calls, count_calls
 from soundstream.evaluate.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
@@ -63,6 +64,8 @@ class Report:
     rows: list[Row]
     hop_ms: list[HopTime]
     """By model, in wall time and in CPU time, which other work on the machine touches less."""
+    calls: list[Calls]
+    """By model."""
     peak_memory_mb: int | None
     import_s: float
     install_mb: float
@@ -105,6 +108,7 @@ def bench(
             parts += peers.parts(peer, pcm, sample_rate, bitrate)
         times = cpu_seconds([part.run for part in parts], rounds)
         hop_ms = [time for name, codec in codecs.items() for time in _hop_ms(name, codec, pcm, bitrate)]
+        calls = [count_calls(name, codec, pcm, bitrate) for name, codec in codecs.items()]
     peak = gflops(parts[0].macs or 0, times[0])
     installed = footprint.install_mb()
     return Report(
@@ -114,6 +118,7 @@ def bench(
         sgemm_gflops=round(peak, 1),
         rows=[_row(part, time, seconds, peak) for part, time in zip(parts[1:], times[1:], strict=True)],
         hop_ms=hop_ms,
+        calls=calls,
         peak_memory_mb=footprint.peak_memory_mb(models[0], bitrate),
         import_s=footprint.import_s(),
         install_mb=round(sum(installed.values()), 1),

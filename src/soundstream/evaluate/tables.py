@@ -98,6 +98,24 @@ def quality(words: Sequence[str], results: Results) -> str:
     return markdown(["class", "codec", "n", "bit/s", *(REGISTRY[name].title for name in metrics)], lines, words=2)
 
 
+def calls(words: Sequence[str], results: Results) -> str:
+    """How many calls one core carries."""
+    rows = results["bench"].get("calls", ())
+    lines = [[row["codec"], row["sessions"], *(_cell(row[key], ".1f") for key in ("round_ms", "hop_ms"))] for row in rows]
+    return markdown(["codec", "calls", "ms a round, 99th percentile", "ms of sound"], lines, words=1)
+
+
+def loss(words: Sequence[str], results: Results) -> str:
+    """Mean ± standard error of one metric over networks that lose packets, a column for each system."""
+    (metric,), rows = words, results["loss"]["rows"]
+    found = {(row["losses"], row["rate"], row["system"]): row["means"][metric] for row in rows}
+    names = list(dict.fromkeys(row["system"] for row in rows))
+    networks = dict.fromkeys((row["losses"], row["rate"]) for row in rows)
+    n = max(mean["n"] for mean in found.values() if mean)
+    lines = [[kind, f"{rate:.0%}", *(_mean(found[kind, rate, name], n) for name in names)] for kind, rate in networks]
+    return markdown(["losses", "lost", *names], lines, words=1)
+
+
 def listing(rows: Sequence[dict[str, Any]], words: Sequence[str]) -> str:
     """Rows as they are, words before numbers; `words` choose columns."""
     head = list(words or rows[0])
@@ -115,6 +133,8 @@ def _listed(name: str) -> tuple[str, Make]:
 TABLES: dict[str, tuple[str, Make]] = {
     "speed": ("bench", speed),
     "quality": ("quality", quality),
+    "calls": ("bench", calls),
+    "loss": ("loss", loss),
     **{name: _listed(name) for name in ("training", "training_seanet", "choices", "choices_recipe", "discriminators")},
 }
 """Tables by name: the file they need, and what makes them."""

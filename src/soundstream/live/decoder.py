@@ -45,9 +45,9 @@ class LiveDecoder(Session):
     def push(self, packet: bytes | None, following: bytes | None = None) -> Array:
         """Sound `[channels, samples]` of one packet; with resampling some of it comes with the next one.
 
-        A lost packet sounds as the copy in the one that follows it, or else as its neighbours make likely; a gap of more
-        than a third of a second ends in silence. It is taken to have as many frames as the last one that came, one
-        frame before any.
+        A lost packet sounds as the copy in the one that follows it, or else as its neighbours make likely; a gap of
+        more than a third of a second ends in silence. It is taken to have as many frames as the last one that came,
+        one frame before any.
 
         Args:
             packet: None if it is lost.
