@@ -39,7 +39,7 @@ class DataConfig:
 
     Source: gains, mixtures of two and the denoise pairs follow EnCodec (Défossez et al., 2022), appendix A, and
     SoundStream (Zeghidour et al., 2021), section III-F. Differs: mixtures are of two sounds at most; several noises at
-    once, rooms and hushed ambient sound are ours.
+    once and rooms are ours.
     """
 
     batch_size: int = 8
@@ -72,10 +72,6 @@ class DataConfig:
     """Range of the ratio of direct sound to reverberation."""
     denoise_probability: float = 0.0
     """Share of crops with the denoise switch on: noisy speech has its clean self as target, all else stays as it is."""
-    hush_probability: float = 0.0
-    """Share of those ambient crops that would have the switch on that do have it: they are to become quiet."""
-    hush_db: float = -30.0
-    """Level of the target of such a crop against its input."""
     mix_probability: float = 0.0
     """Share of crops without noise that are mixed with a crop of any category."""
     mix_level_db: tuple[float, float] = (-10.0, 10.0)
@@ -131,8 +127,8 @@ class _Plan(NamedTuple):
     """`[batch, voices - 1]`, RMS of the added voices over that of the first; 0 where there is none."""
     rooms: NDArray[np.int64]
     """`[batch, voices]`, which room; 0 is none."""
-    target: NDArray[np.float64]
-    """`[batch, 2]`, what the target has of the first voice and of the others."""
+    kept: NDArray[np.bool_]
+    """`[batch]`, whether the target has the added voices too."""
     denoise: NDArray[np.bool_]
     gain_db: NDArray[np.float64]
     cutoff_hz: NDArray[np.float64]
@@ -142,17 +138,17 @@ class _Plan(NamedTuple):
 class Crops:
     """Random crops: a category by its weight, a source of it, a second of that source; gain, mixtures, noise.
 
-    Which tuples come (input, target, switch), by `noise_probability`, `denoise_probability` and `hush_probability`:
+    Which tuples come (input, target, switch), by `noise_probability` and `denoise_probability`:
 
         noisy speech, the same speech without noise, denoise
         noisy speech, the same, plain
         clean speech, music and all else but ambient sound, the same, plain or denoise
         ambient sound, the same, plain
-        ambient sound, the same at hush_db, denoise
         mixtures, the same, plain
 
-    So with the switch on music passes unchanged, and ambient sound alone becomes quiet; what becomes of it where
-    `hush_probability` is 0 is left open. Rooms are no noise: speech in a room keeps its reverberation.
+    So with the switch on music passes unchanged; what becomes of ambient sound alone is left open, for a target far
+    below its input spoils losses that are relative to the target. Rooms are no noise: speech in a room keeps its
+    reverberation.
 
     Args:
         seed: start of every random draw.
@@ -199,7 +195,7 @@ class Crops:
         which, places = rng.random((batch, 2)), rng.random((batch, 2, 2))
         noise, mix, denoise, level, gain, band, cutoff = rng.random((7, batch))
         further, further_places = rng.random((batch, MOST_NOISES - 1)), rng.random((batch, MOST_NOISES - 1, 2))
-        count, hush = rng.random((2, batch))
+        count = rng.random(batch)
         gains, rooms = rng.random((batch, MOST_NOISES)), rng.random((batch, 1 + MOST_NOISES, 2))
         first = _pick(self.chances, which[:, 0])
         noisy = (noise < data.noise_probability) & (self.categories[first] == SPEECH)
@@ -208,16 +204,14 @@ class Crops:
         noises[:, 0] = np.where(noisy, noises[:, 0], _pick(self.chances, which[:, 1]))
         shares = np.where(noisy[:, None], self._noise_shares(count, gains), np.eye(1, MOST_NOISES) * mixed[:, None])
         levels = np.where(noisy, _between(data.noise_snr_db, level), _between(data.mix_level_db, level))
-        denoise = (denoise < data.denoise_probability) & ~mixed
-        hushed = denoise & (self.categories[first] == NOISE)
-        denoise &= ~hushed | (hush < data.hush_probability)
+        denoise = (denoise < data.denoise_probability) & ~mixed & (self.categories[first] != NOISE)
         in_room = (rooms[..., 0] < data.room_probability) & noisy[:, None]
         return _Plan(
             clips=np.concatenate([first[:, None], noises], axis=1)[:, : self.voices],
             places=np.concatenate([places, further_places], axis=1)[:, : self.voices],
             added=(shares * 10 ** (-levels / 20)[:, None])[:, : self.voices - 1],
             rooms=np.where(in_room, 1 + (rooms[..., 1] * ROOMS).astype(np.int64), 0)[:, : self.voices],
-            target=np.stack([np.where(hushed & denoise, 10 ** (data.hush_db / 20), 1.0), ~(noisy & denoise)], axis=1),
+            kept=~(noisy & denoise),
             denoise=denoise,
             gain_db=_between(data.gain_db, gain),
             cutoff_hz=np.where(band < data.band_limit_probability, _between(data.band_limit_hz, cutoff), np.inf),
@@ -275,13 +269,13 @@ class Crops:
         self, voices: Float[Tensor, "batch voices samples"], plan: _Plan
     ) -> tuple[Float[Tensor, "batch samples"], Float[Tensor, "batch samples"]]:
         """Input and target: the first voice, the others at their levels below it; levels are RMS over the crop."""
-        first, kept = voices[:, 0], self._tensor(plan.target)
+        first = voices[:, 0]
         if self.voices == 1:
-            return first, first * kept[:, :1]
+            return first, first
         rms = voices.square().mean(-1).sqrt().clamp_min(_SILENCE)
         factors = rms[:, :1] / rms[:, 1:] * self._tensor(plan.added)
         added = torch.einsum("bv,bvs->bs", factors, voices[:, 1:])
-        return first + added, first * kept[:, :1] + added * kept[:, 1:]
+        return first + added, first + added * self._tensor(plan.kept)[:, None]
 
     def _condition(self, denoise: NDArray[np.bool_]) -> Float[Tensor, "batch condition frames"]:
         one_hot = denoise[:, None] == np.arange(self.codec.condition_dim)
