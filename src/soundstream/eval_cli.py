@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from soundstream.codec import Codec, load
 from soundstream.evaluate.metrics import DEFAULT
 from soundstream.extras import needs
 
@@ -80,6 +81,40 @@ def evaluate(
     if listening_test:
         evaluation.write_listening_test(prepared, output)
     print((output / "report.md").read_text(encoding="utf-8"), end="")
+
+
+def evaluate_denoise(
+    folder: Annotated[
+        Path, typer.Argument(metavar="CLIPS", help="Folder tree of audio with speech/, music/ and ambient/.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="JSON", help="File to write; replaced if there.")],
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", metavar="FOLDER", help="Also draw denoise.png and spectrograms there.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="A shipped model's name, or the folder of another one.")
+    ] = "default",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most clips of a class.")] = 12,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Measure what the denoise switch does to noisy speech, clean speech, music and ambient sound."""
+    with needs("'soundstream[eval]'"):
+        from soundstream.evaluate import denoise
+    codec = load(model)
+    with _progress(quiet) as progress:
+        report = denoise.run(codec, folder, limit, progress)
+    denoise.write(output, report)
+    if pictures:
+        _draw_denoise(pictures, folder, codec, report)
+
+
+def _draw_denoise(place: Path, folder: Path, codec: Codec, report: dict[str, Any]) -> None:
+    with needs("'soundstream[eval]'"):
+        from soundstream.evaluate import denoise, denoise_pictures
+    place.mkdir(parents=True, exist_ok=True)
+    item = denoise.inputs(folder, 1)[f"{denoise.MAIN_SNR_DB}dB"][0]
+    denoise_pictures.draw_curves(place / "denoise.png", report)
+    denoise_pictures.draw_spectrograms(place / "denoise_spectrograms.png", codec, item)
 
 
 @contextmanager

@@ -76,12 +76,18 @@ def read(clip: Clip) -> tuple[Array, int]:
 
 
 def add_noise(pcm: Array, noise: Array, snr_db: float) -> Array:
-    """Both together: noise repeated or cut to the length and scaled; all of it quieter where it would clip."""
+    """Both together, as `noisy_pair`."""
+    return noisy_pair(pcm, noise, snr_db)[1]
+
+
+def noisy_pair(pcm: Array, noise: Array, snr_db: float) -> tuple[Array, Array]:
+    """Sound alone and with noise, repeated or cut to the length and scaled; both quieter where that would clip."""
     noise = np.resize(noise, pcm.shape)
     power, noise_power = (float(np.mean(np.square(x, dtype=np.float64))) for x in (pcm, noise))
     gain = np.sqrt(power / max(noise_power, 1e-12) / 10 ** (snr_db / 10))
     mixed = pcm + gain * noise
-    return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())), np.float32)
+    scale = 1 / max(1.0, float(np.abs(mixed).max()))
+    return np.asarray(scale * pcm, np.float32), np.asarray(scale * mixed, np.float32)
 
 
 def content_hash(pcm: Array, sample_rate: int) -> str:

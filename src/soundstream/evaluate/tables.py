@@ -98,6 +98,18 @@ def quality(words: Sequence[str], results: Results) -> str:
     return markdown(["class", "codec", "n", "bit/s", *(REGISTRY[name].title for name in metrics)], lines, words=2)
 
 
+def denoise(words: Sequence[str], results: Results) -> str:
+    """Mean ± standard error of what the denoise switch and others do; words choose inputs, such as `5dB` or `music`."""
+    rows = [row for row in results["denoise"]["rows"] if not words or row["input"] in words]
+    measured = dict.fromkeys(name for row in rows for name, mean in row["means"].items() if mean)
+    titles = {"bitrate": "bit/s", "level_db": "level dB"} | {name: metric.title for name, metric in REGISTRY.items()}
+    lines = [
+        [row["input"], row["system"], row["n"], *(_mean(row["means"].get(name), row["n"]) for name in measured)]
+        for row in rows
+    ]
+    return markdown(["input", "system", "n", *(titles[name] for name in measured)], lines, words=2)
+
+
 def calls(words: Sequence[str], results: Results) -> str:
     """How many calls one core carries."""
     rows = results["bench"].get("calls", ())
@@ -137,6 +149,7 @@ TABLES: dict[str, tuple[str, Make]] = {
     "loss": ("loss", loss),
     **{name: _listed(name) for name in ("training", "training_seanet", "choices", "choices_recipe", "discriminators")},
 }
+    "denoise": ("denoise", denoise),
 """Tables by name: the file they need, and what makes them."""
 
 
