@@ -1,4 +1,7 @@
-"""Code the example clips at several rates: decoded WAVs, a table and a picture of spectrograms in `out/`."""
+"""Code the example clips at several rates: decoded WAVs, a table and a picture of spectrograms in `out/`.
+
+Where the model has the denoise switch, a noisy clip is coded with the switch off, half way and on as well.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,17 @@ from rich.table import Column, Table
 import soundstream
 from soundstream import audio
 from soundstream.drawing import spectrograms
+from soundstream.evaluate.clips import noisy_pair
 from soundstream.evaluate.metrics import REGISTRY, measure
 
 CLIPS = Path(__file__).parent / "clips"
 BITRATES = (1500, 3000, 6000, 12_000)
 METRICS = ("si-sdr", "log-mel")
+SNR_DB, NOISY_BITRATE = 5, 6000
+SWITCH = {"off": 0.0, "half": 0.5, "on": 1.0}
+
+Cell = tuple[str, np.ndarray, int]
+"""Title, audio `[samples]` and sample rate in Hz."""
 
 
 def main(out: Path) -> None:
@@ -25,8 +34,8 @@ def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     columns = ("bytes", "bit/s", *(REGISTRY[name].title for name in METRICS), "encode", "decode")
     table = Table("clip", "bitrate", *(Column(name, justify="right") for name in columns))
-    soundstream.load()
-    rows: dict[str, list[tuple[str, np.ndarray, int]]] = {}
+    codec = soundstream.load()
+    rows: dict[str, list[Cell]] = {}
     for path in sorted(CLIPS.glob("*.flac")):
         pcm, sample_rate = audio.read(path)
         rows[path.stem] = [("original", pcm[0], sample_rate)]
@@ -34,11 +43,31 @@ def main(out: Path) -> None:
             decoded, cells = code(pcm, sample_rate, bitrate)
             table.add_row(path.stem, str(bitrate), *cells)
             rows[path.stem].append((f"{bitrate} bit/s", decoded[0], sample_rate))
-            with audio.open_writer(out / f"{path.stem}_{bitrate}.wav", sample_rate, len(decoded), force=True) as writer:
-                writer.write(decoded)
+            save(out / f"{path.stem}_{bitrate}.wav", decoded, sample_rate)
+    if codec.config.denoise:
+        rows["noisy"] = denoised(codec, out)
     Console().print(table)
     spectrograms(out / "spectrograms.png", rows)
     print(f"Listen to {out}/*.wav and look at {out}/spectrograms.png")
+
+
+def denoised(codec: soundstream.Codec, out: Path) -> list[Cell]:
+    """Speech in a storm: clean, noisy, and coded with the switch at several places; all but the first as WAVs too."""
+    (speech, sample_rate), (ambient, _) = (audio.read(CLIPS / f"{name}.flac") for name in ("speech", "ambient"))
+    clean, noisy = noisy_pair(speech[0], ambient[0], SNR_DB)
+    cells = [("clean", clean, sample_rate), (f"with noise, {SNR_DB} dB", noisy, sample_rate)]
+    save(out / "noisy.wav", noisy[None], sample_rate)
+    for name, denoise in SWITCH.items():
+        decoded, _ = codec.decode(codec.encode(noisy, sample_rate, NOISY_BITRATE, denoise=denoise))
+        save(out / f"noisy_{NOISY_BITRATE}_{name}.wav", decoded, sample_rate)
+        cells.append((f"{NOISY_BITRATE} bit/s, denoise {name}", decoded[0], sample_rate))
+    return cells
+
+
+def save(path: Path, pcm: np.ndarray, sample_rate: int) -> None:
+    """Write pcm `[channels, samples]` as WAV."""
+    with audio.open_writer(path, sample_rate, len(pcm), force=True) as writer:
+        writer.write(pcm)
 
 
 def code(pcm: np.ndarray, sample_rate: int, bitrate: int) -> tuple[np.ndarray, list[str]]:
