@@ -1,13 +1,23 @@
 import numpy as np
 import pytest
+from live_sounds import HOP, RATE
 
+from soundstream import load
+from soundstream.evaluate.bench import speech_like
 from soundstream.live.concealment import DECAY, FADE_FRAMES, FADE_FROM, NEXT_SHARE, Concealer
+from soundstream.live.simulate import GilbertLoss, RandomLoss
 
 SILENCE = np.array([1.0, -2.0, 0.5], np.float32)
 
 
 def latents(seed, frames, channels=1):
     return np.random.default_rng(seed).normal(0, 1, (channels, 3, frames)).astype(np.float32)
+
+
+def largest_step(codec, packets):
+    """Between two samples of what is heard of packets, None where one is lost."""
+    decoder = codec.open_decoder(RATE)
+    return np.abs(np.diff(np.concatenate([decoder.push(packet) for packet in packets], axis=1))).max()
 
 
 def away(guessed):
@@ -62,3 +72,25 @@ def test_what_was_noted_may_change_afterwards():
     expected = SILENCE[:, None] + np.float32(DECAY) * (mine[:, :, -1:] - SILENCE[:, None])
     mine[:] = 0
     np.testing.assert_allclose(concealer.guess(1), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["light", "seanet"])
+@pytest.mark.parametrize("loss", [RandomLoss(0.2), GilbertLoss(0.2, 5)], ids=str)
+def test_gaps_begin_and_end_without_a_click(name, loss):
+    codec = load(name)
+    packets = codec.open_encoder(RATE).push(speech_like(2, RATE))
+    lost = loss.draw(len(packets), np.random.default_rng(0))
+    with_gaps = [None if one else packet for packet, one in zip(packets, lost, strict=True)]
+    assert largest_step(codec, with_gaps) <= 1.2 * largest_step(codec, packets)
+
+
+@pytest.mark.parametrize("name", ["light", "seanet"])
+def test_rates_switch_without_a_click(name):
+    codec, pcm = load(name), speech_like(2, RATE)
+    rates = [1500, 12_000]
+    steady = max(largest_step(codec, codec.open_encoder(RATE, bitrate=rate).push(pcm)) for rate in rates)
+    encoder, packets = codec.open_encoder(RATE), []
+    for i, start in enumerate(range(0, pcm.shape[1] - HOP, HOP)):
+        encoder.bitrate = rates[i % 2]
+        packets += encoder.push(pcm[:, start : start + HOP])
+    assert largest_step(codec, packets) <= 1.2 * steady

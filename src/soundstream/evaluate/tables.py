@@ -113,7 +113,9 @@ def denoise(words: Sequence[str], results: Results) -> str:
 def calls(words: Sequence[str], results: Results) -> str:
     """How many calls one core carries."""
     rows = results["bench"].get("calls", ())
-    lines = [[row["codec"], row["sessions"], *(_cell(row[key], ".1f") for key in ("round_ms", "hop_ms"))] for row in rows]
+    lines = [
+        [row["codec"], row["sessions"], *(_cell(row[key], ".1f") for key in ("round_ms", "hop_ms"))] for row in rows
+    ]
     return markdown(["codec", "calls", "ms a round, 99th percentile", "ms of sound"], lines, words=1)
 
 
@@ -147,9 +149,9 @@ TABLES: dict[str, tuple[str, Make]] = {
     "quality": ("quality", quality),
     "calls": ("bench", calls),
     "loss": ("loss", loss),
+    "denoise": ("denoise", denoise),
     **{name: _listed(name) for name in ("training", "training_seanet", "choices", "choices_recipe", "discriminators")},
 }
-    "denoise": ("denoise", denoise),
 """Tables by name: the file they need, and what makes them."""
 
 
