@@ -35,5 +35,5 @@ def test_the_report_says_what_was_sent(tiny_artifact, tmp_path, monkeypatch, cap
     udp_fuzz.main()
     found = json.loads(output.read_text())
     assert json.loads(capsys.readouterr().out) == found
-    assert [run["forged"] for run in found["runs"]] == [False, True]
+    assert [run["by"] for run in found["runs"]] == ["strangers", "forger"]
     assert [run["hostile"] for run in found["runs"]] == [800, 400]

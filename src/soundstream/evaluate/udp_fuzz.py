@@ -35,6 +35,8 @@ CALM = 225
 """Packets of the stream after the last hostile one, three seconds of them; the last third should be heard."""
 FORGED_SHARE = 0.2
 """Share of the datagrams that a forger sends; the rest are a run of their own."""
+SENDERS = "strangers", "forger"
+"""Who sends the hostile datagrams of the two runs."""
 _KEPT = 64  # packets of the stream that are known to those who change or repeat them
 _LONGEST = 20_000
 _PATIENCE_S = 0.1
@@ -220,7 +222,7 @@ def main() -> None:
         bombard(codec, words.datagrams - forged, False, words.seed),
         bombard(codec, forged, True, words.seed),
     ]
-    found = [asdict(report) | {"counts": asdict(counts)} for report, counts in runs]
+    found = [{"by": SENDERS[report.forged]} | asdict(report) | {"counts": asdict(counts)} for report, counts in runs]
     text = json.dumps(
         provenance(codec.model_id.hex(), "noise, and datagrams made up or changed") | {"runs": found}, indent=2
     )
