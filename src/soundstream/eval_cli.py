@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from soundstream.codec import Codec, load
 from soundstream.evaluate.metrics import DEFAULT
 from soundstream.extras import needs
+
+if TYPE_CHECKING:
+    from soundstream.evaluate.denoise import Item
 
 CODECS = (
     "original,lowpass:3500,lowpass:7000,soundstream:1500,soundstream:3000,soundstream:6000,soundstream:12000,"
@@ -105,16 +108,16 @@ def evaluate_denoise(
         report = denoise.run(codec, folder, limit, progress)
     denoise.write(output, report)
     if pictures:
-        _draw_denoise(pictures, folder, codec, report)
+        _draw_denoise(pictures, denoise.inputs(folder, limit)[f"{denoise.MAIN_SNR_DB}dB"], codec, report)
 
 
-def _draw_denoise(place: Path, folder: Path, codec: Codec, report: dict[str, Any]) -> None:
+def _draw_denoise(place: Path, noisy: Sequence[Item], codec: Codec, report: dict[str, Any]) -> None:
+    """Curves of the report, and spectrograms of one of the noisy sounds: that of rain, among the validation clips."""
     with needs("'soundstream[eval]'"):
-        from soundstream.evaluate import denoise, denoise_pictures
+        from soundstream.evaluate import denoise_pictures
     place.mkdir(parents=True, exist_ok=True)
-    item = denoise.inputs(folder, 1)[f"{denoise.MAIN_SNR_DB}dB"][0]
     denoise_pictures.draw_curves(place / "denoise.png", report)
-    denoise_pictures.draw_spectrograms(place / "denoise_spectrograms.png", codec, item)
+    denoise_pictures.draw_spectrograms(place / "denoise_spectrograms.png", codec, noisy[len(noisy) // 4])
 
 
 @contextmanager

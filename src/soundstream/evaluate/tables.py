@@ -101,7 +101,7 @@ def quality(words: Sequence[str], results: Results) -> str:
 def denoise(words: Sequence[str], results: Results) -> str:
     """Mean ± standard error of what the denoise switch and others do; words choose inputs, such as `5dB` or `music`."""
     rows = [row for row in results["denoise"]["rows"] if not words or row["input"] in words]
-    measured = dict.fromkeys(name for row in rows for name, mean in row["means"].items() if mean)
+    measured = sorted({name: None for row in rows for name, mean in row["means"].items() if mean}, key="bitrate".__ne__)
     titles = {"bitrate": "bit/s", "level_db": "level dB"} | {name: metric.title for name, metric in REGISTRY.items()}
     lines = [
         [row["input"], row["system"], row["n"], *(_mean(row["means"].get(name), row["n"]) for name in measured)]
@@ -207,7 +207,12 @@ def _cell(value: float | str | None, form: str) -> str:
 
 
 def _mean(mean: dict[str, Any] | None, n: int) -> str:
-    return cell(Mean(**mean), n, digits=2 if abs(mean["mean"]) >= 1 else 3) if mean else DASH
+    """With the fewer digits, the larger it is."""
+    if mean is None:
+        return DASH
+    size = abs(mean["mean"])
+    digits = 3 if size < 1 else 2 if size < 1000 else 0
+    return cell(Mean(**mean), n, digits)
 
 
 if __name__ == "__main__":
