@@ -135,13 +135,13 @@ NETWORKS = [Network(kind, rate) for kind in ("random", "bursts") for rate in RAT
 
 
 def systems(codec: Codec) -> dict[str, System]:
-    """What is compared, by name: two groups of about equal total rates."""
+    """What is compared, by name: two groups of about equal rates; the higher allows Opus redundancy."""
     return {
         "6000": Own(codec, 6000),
         "4500+2": Own(codec, 4500, 2),
         "opus:7200": Opus(7200),
-        "12000+4": Own(codec, 12_000, 4),
-        "opus-fec:16200": Opus(16_200, True),
+        "12000+8": Own(codec, 12_000, 8),
+        "opus-fec:19200": Opus(19_200, True),
     }
 
 
