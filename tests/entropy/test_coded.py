@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import entropy_tables as made
-from soundstream.entropy import ContextCoder, StaticCoder, decode_batch
+from soundstream.entropy import ContextCoder, StaticCoder, coded, decode_batch
 from soundstream.entropy.ans import TOTAL
-from soundstream.entropy.context import contexts
+from soundstream.entropy.context import contexts, inputs
 from soundstream.entropy.frequencies import exponentials, frequencies
 from soundstream.entropy.product import LIMIT, MOST_INPUTS, ExactProduct
 from soundstream.errors import ArtifactError, CodesMismatch, ConfigError
@@ -154,6 +154,25 @@ def test_no_float_lies_on_the_way_to_frequencies():
     assert logits.dtype == np.int32
     table = frequencies(guarded(logits), guarded(tables.exponentials))
     assert table.dtype == np.int64
+
+
+def test_no_float_decides_a_code_on_the_way_back(monkeypatch):
+    """As above for the decoder, from the sums of vectors to the frequencies in which a code is looked up."""
+    coder, given_to, codes = coders()["context"], [], made.codes(2, 4, 6)
+    payload, guards = coder.encode(codes), (frequencies, inputs)
+
+    def watched(function):
+        def call(*words):
+            given_to.append(function.__name__)
+            result = function(*(guarded(word) if isinstance(word, np.ndarray) else word for word in words))
+            return np.asarray(result)
+
+        return call
+
+    for function in guards:
+        monkeypatch.setattr(coded, function.__name__, watched(function))
+    np.testing.assert_array_equal(coder.decode(payload, codes.shape), codes)
+    assert given_to.count("inputs") == given_to.count("frequencies") == 4 * 6
 
 
 def test_the_guard_of_that_test_sees_floats():

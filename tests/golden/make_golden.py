@@ -1,0 +1,78 @@
+"""Makes the golden files of this folder; run it only for an entropy mode that has none yet.
+
+    python tests/golden/make_golden.py
+
+A frozen file is never made anew: if it no longer decodes, the format has changed and needs a new entropy mode or version.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import entropy_tables as made  # noqa: E402
+from soundstream.bitstream import Header, Writer  # noqa: E402
+from soundstream.coding import MODES, Coding  # noqa: E402
+from soundstream.entropy import Tables  # noqa: E402
+from soundstream.entropy.ans import TOTAL  # noqa: E402
+
+PACKETS = ((4, 40), (2, 40), (3, 40), (3, 40), (3, 17))
+"""Codebooks and frames of each packet."""
+HEADER = {
+    "model_id": b"golden!!",
+    "sample_rate": 48_000,
+    "channels": 2,
+    "codec_sample_rate": 24_000,
+    "hop_length": 320,
+    "codebook_bits": 5,
+    "num_quantizers": 4,
+}
+
+
+def parts():
+    """Codes of each packet `[channels, num_quantizers, frames]`."""
+    codes = np.load(HERE / "codes.npy").astype(np.int64)
+    starts = np.cumsum([0, *(frames for _, frames in PACKETS)])
+    return [codes[:, :q, start : start + frames] for (q, frames), start in zip(PACKETS, starts, strict=False)]
+
+
+def coding():
+    """The coders of the frozen model: codebooks as float16, tables as whole numbers."""
+    codebooks = np.load(HERE / "codebooks.npy").astype(np.float32)
+    return Coding(HEADER["codebook_bits"], codebooks, Tables.load(HERE / "entropy.npz"))
+
+
+def write(path, mode):
+    """Write the codes as a file in an entropy mode, by number."""
+    with path.open("wb") as stream:
+        writer = Writer(stream, Header(**HEADER, entropy_mode=mode, tags={"title": "Été"}))
+        for packet in coding().pack(parts(), mode):
+            writer.write(packet)
+        writer.finish(113_001)
+
+
+def _static():
+    """Frequencies that differ, none so rare that random codes outgrow a packet."""
+    shares = np.random.default_rng(9).dirichlet(np.full(made.SIZE, 5.0), made.QUANTIZERS)
+    widths = 1 + np.floor(shares * (TOTAL - 2 * made.SIZE)).astype(np.int32)
+    widths[:, 0] += TOTAL - widths.sum(axis=1)
+    return widths
+
+
+def main():
+    """Write what is missing."""
+    if not (HERE / "codes.npy").exists():
+        frames = sum(frames for _, frames in PACKETS)
+        np.save(HERE / "codes.npy", made.codes(2, 4, frames, seed=9).astype(np.uint8))
+        np.save(HERE / "codebooks.npy", made.codebooks(9).astype(np.float16))
+        made.tables(9, 10, static=_static()).save(HERE / "entropy.npz")
+    for mode, name in enumerate(MODES):
+        if not (path := HERE / f"{name}.nac").exists():
+            write(path, mode)
+
+
+if __name__ == "__main__":
+    main()
