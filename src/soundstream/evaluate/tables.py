@@ -150,7 +150,10 @@ TABLES: dict[str, tuple[str, Make]] = {
     "calls": ("bench", calls),
     "loss": ("loss", loss),
     "denoise": ("denoise", denoise),
-    **{name: _listed(name) for name in ("training", "training_seanet", "choices", "choices_recipe", "discriminators")},
+    **{
+        name: _listed(name)
+        for name in ("training", "training_seanet", "choices", "choices_recipe", "choices_light", "discriminators")
+    },
 }
 """Tables by name: the file they need, and what makes them."""
 
