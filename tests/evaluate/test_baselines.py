@@ -1,11 +1,14 @@
 """Other codecs answer to the two methods of ours."""
 
+import io
+
 import numpy as np
 import pytest
 
 from soundstream import CodecError, ConfigError, audio
+from soundstream.bitstream import Reader
 from soundstream.evaluate.align import align
-from soundstream.evaluate.baselines import LowPass, Shell, check_shell
+from soundstream.evaluate.baselines import LowPass, Ours, Shell, check_shell
 from soundstream.evaluate.codecs import Sources, Spec, make, parse
 
 RATE = 24_000
@@ -51,6 +54,20 @@ def test_constant_bitrate_spends_the_same_on_silence_as_on_noise() -> None:
     codec = make(Spec("opus-cbr", 12_000), NONE)
     sizes = [len(codec.encode(pcm, RATE)) for pcm in (chirp(), np.zeros_like(chirp()))]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.02)
+
+
+def test_a_variable_rate_may_use_all_codebooks_and_no_more_bytes(tiny_artifact) -> None:
+    sources = Sources(str(tiny_artifact))
+    pcm = np.concatenate([chirp(2), np.zeros((1, 2 * RATE), np.float32)], axis=1)
+    constant, variable = (
+        make(parse(text, sources)[0], sources) for text in ("soundstream:3000", "soundstream-vbr:3000")
+    )
+    assert len(variable.encode(pcm, RATE)) <= len(constant.encode(pcm, RATE)) and type(constant) is Ours
+    reader = Reader(io.BytesIO(variable.encode(pcm, RATE)))
+    packets = list(reader)
+    assert reader.header.num_quantizers == 8
+    assert sum(p.num_quantizers * p.frames for p in packets) <= 4 * sum(p.frames for p in packets)
+    assert variable.decode(variable.encode(pcm, RATE))[0].shape == pcm.shape
 
 
 def test_lc3_below_its_lowest_bitrate_is_refused() -> None:

@@ -2,7 +2,8 @@
 
     python tests/golden/make_golden.py
 
-A frozen file is never made anew: if it no longer decodes, the format has changed and needs a new entropy mode or version.
+A frozen file is never made anew: if it no longer decodes, the format has changed
+and needs a new entropy mode or version.
 """
 
 import sys

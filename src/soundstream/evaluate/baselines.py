@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.blocks import seconds
 from soundstream.codec import Codec
 from soundstream.errors import CodecError, ConfigError
 
@@ -53,6 +54,18 @@ class Ours:
     def decode(self, data: bytes) -> tuple[Array, int]:
         """Audio at the rate of the original."""
         return self.codec.decode(data)
+
+
+@dataclass(frozen=True)
+class Variable(Ours):
+    """The same at a rate that varies with the sound; the bit rate is its average."""
+
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """Bytes of a `.nac` file."""
+        most = self.codec.config.bitrate(self.codec.config.num_quantizers)
+        stream, header = io.BytesIO(), self.codec.header(sample_rate, len(pcm), most, pcm.shape[1])
+        self.codec.write_vbr(stream, header, seconds(pcm, sample_rate), self.bitrate)
+        return stream.getvalue()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,17 @@ from functools import lru_cache
 
 from soundstream.codec import load
 from soundstream.errors import ConfigError
-from soundstream.evaluate.baselines import MP3_RATES, OPUS_RATES, Baseline, Ffmpeg, LowPass, Original, Ours, Shell
+from soundstream.evaluate.baselines import (
+    MP3_RATES,
+    OPUS_RATES,
+    Baseline,
+    Ffmpeg,
+    LowPass,
+    Original,
+    Ours,
+    Shell,
+    Variable,
+)
 from soundstream.evaluate.lc3 import Lc3
 from soundstream.evaluate.opus import ForcedOpus
 from soundstream.runtime.artifact import shipped
@@ -16,11 +26,14 @@ from soundstream.runtime.artifact import shipped
 WITHOUT_RATE = frozenset({"original", "lowpass"})
 KNOWN = (
     "soundstream:BITRATE (the model given by --model) or a shipped model's name in its place, "
+    "the same with -vbr behind the name, "
     "opus:BITRATE, opus-cbr:BITRATE, opus-swb:BITRATE, mp3:BITRATE, lc3:BITRATE, "
     "lowpass:HERTZ, original, "
     "and the name given to --shell"
 )
 
+VARIABLE = "-vbr"
+"""Behind the name of one of our models: at a variable rate."""
 _OPUS_OPTIONS = {
     "opus": (("vbr", "on"),),
     "opus-cbr": (("vbr", "off"),),
@@ -69,7 +82,9 @@ def _parse_one(word: str, sources: Sources) -> Spec:
     family, _, number = word.partition(":")
     if word == "original":
         return Spec(family, 0)
-    known = {"soundstream", *shipped(), "mp3", "lc3", "lowpass", "opus-swb", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
+    ours = "soundstream", *shipped()
+    variable = [name + VARIABLE for name in ours]
+    known = {*ours, *variable, "mp3", "lc3", "lowpass", "opus-swb", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
     if family not in known or not number.isdecimal() or int(number) == 0:
         raise ConfigError(f"codec {word!r} is unknown; known are {KNOWN}")
     return Spec(family, int(number))
@@ -77,9 +92,10 @@ def _parse_one(word: str, sources: Sources) -> Spec:
 
 def _model(spec: Spec, sources: Sources) -> str | None:
     """Name or folder of the model behind a spec; None for a codec of others."""
-    if spec.family == "soundstream":
+    name = spec.family.removesuffix(VARIABLE)
+    if name == "soundstream":
         return sources.model
-    return spec.family if spec.family in shipped() else None
+    return name if name in shipped() else None
 
 
 def model_ids(specs: Sequence[Spec], sources: Sources) -> dict[str, str]:
@@ -103,7 +119,7 @@ def make(spec: Spec, sources: Sources) -> Baseline:
     if model := _model(spec, sources):
         codec = load(model)
         codec.config.quantizers_for(spec.value)
-        return Ours(codec, spec.value)
+        return (Variable if spec.family.endswith(VARIABLE) else Ours)(codec, spec.value)
     if spec.family == "original":
         return Original()
     if spec.family == "lowpass":
