@@ -209,10 +209,10 @@ def test_a_file_in_a_mode_that_its_model_cannot_have_is_refused(codec: Codec) ->
 
 
 def test_codes_that_do_not_match_their_checksum_are_an_error(coded: Codec) -> None:
-    data = coded.encode(noise(1, 24_000 * 5), 24_000, 1500)
+    data = coded.encode(noise(1, 24_000 * 5), 24_000, 3750)
     packets = list(Reader(io.BytesIO(data)))
     stream = io.BytesIO()
-    writer = Writer(stream, coded.header(24_000, 1, 1500))
+    writer = Writer(stream, coded.header(24_000, 1, 3750))
     for packet in packets:
         changed = packet.payload[:-1] + bytes([packet.payload[-1] ^ 1])
         writer.write(dataclasses.replace(packet, payload=changed if packet.sequence == 1 else packet.payload))
@@ -273,3 +273,15 @@ def test_overhead_at_3_kbit_per_second_is_at_most_2_percent(codec: Codec) -> Non
     data = codec.encode(noise(1, 24_000 * 30), 24_000, 3000)
     payload = sum(len(packet.payload) for packet in Reader(io.BytesIO(data)))
     assert payload < len(data) <= 1.025 * payload
+
+
+@pytest.mark.parametrize(
+    ("channels", "count", "mode", "frames"),
+    [(1, 4, "best", 225), (1, 5, "best", 150), (2, 4, "best", 150), (1, 4, "none", 150)],
+)
+def test_packets_are_longer_where_entropy_coding_leaves_few_bytes(
+    coded: Codec, channels: int, count: int, mode: str, frames: int
+) -> None:
+    data = coded.encode(noise(channels, 24_000 * 7), 24_000, coded.config.bitrate(count), entropy=mode)
+    packets = list(Reader(io.BytesIO(data)))
+    assert packets[0].frames == packets[1].frames == frames

@@ -29,6 +29,10 @@ Codes = NDArray[np.int64]
 DEFAULT_BITRATE = 6000
 PACKET_FRAMES = 150
 """Frames in a packet of a file: 2 s at 75 frames a second."""
+LONG_PACKET_FRAMES = 225
+"""The same where entropy coding leaves so little that the 12 bytes of a packet would be more than 2 % of it: 3 s."""
+_FEW_BITS = 40
+"""Plain bits of such a frame at most: 3 kbit/s."""
 WARM_UP_FRAMES = 128
 """Frames decoded before the place that a reader seeks: more than what our decoders remember."""
 
@@ -192,7 +196,7 @@ class Codec:
         self.config.check_denoise(denoise)
         writer, counter = Writer(stream, header), Counter(blocks)
         codes = self._codes(counter, header.sample_rate, header.channels, header.num_quantizers, denoise)
-        for packet in self.coding.pack(regroup(codes, PACKET_FRAMES), header.entropy_mode):
+        for packet in self.coding.pack(regroup(codes, packet_frames(header)), header.entropy_mode):
             writer.write(packet)
         writer.finish(counter.samples)
 
@@ -345,6 +349,12 @@ class Codec:
             raise ConfigError(
                 f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {self.config.codebook_size - 1}"
             )
+
+
+def packet_frames(header: Header) -> int:
+    """Frames of the packets that a file with this header gets at a constant rate."""
+    plain_bits = header.channels * header.num_quantizers * header.codebook_bits
+    return LONG_PACKET_FRAMES if header.entropy_mode and plain_bits <= _FEW_BITS else PACKET_FRAMES
 
 
 @lru_cache(maxsize=4)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.bitstream.packet import OVERHEAD
-from soundstream.codec import PACKET_FRAMES, Codec, load
+from soundstream.codec import Codec, load, packet_frames
 from soundstream.coding import MODES
 from soundstream.entropy import ContextCoder
 from soundstream.entropy.ans import TOTAL
@@ -49,7 +49,7 @@ class Row:
     best: int
     """Payloads with the context model."""
     file: int
-    """The same with heads and checksums of packets of 2 s."""
+    """The same with heads and checksums of the packets that `codec.packet_frames` gives."""
     saved: float
     """Share of the plain codes' bits that a file saves, everything counted."""
     encode_times_real_time: float
@@ -81,11 +81,8 @@ def _codes(codec: Codec, folder: Path) -> list[Codes]:
 
 def _row(codec: Codec, name: str, clips: list[Codes], bitrate: int) -> Row:
     count = codec.config.quantizers_for(bitrate)
-    parts = [
-        clip[None, :count, start : start + PACKET_FRAMES]
-        for clip in clips
-        for start in range(0, clip.shape[1], PACKET_FRAMES)
-    ]
+    length = packet_frames(codec.header(codec.config.sample_rate, 1, bitrate, entropy=MODES[-1]))
+    parts = [clip[None, :count, start : start + length] for clip in clips for start in range(0, clip.shape[1], length)]
     seconds = sum(clip.shape[1] for clip in clips) / codec.config.frame_rate
     coder = codec.coding.coder(2)
     assert isinstance(coder, ContextCoder)
