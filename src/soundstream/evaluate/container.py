@@ -25,12 +25,15 @@ from soundstream import audio
 from soundstream.bitstream import Reader, Writer
 from soundstream.codec import Codec, load, packet_frames
 from soundstream.evaluate import clips
+from soundstream.evaluate.entropy import BITRATES
 from soundstream.evaluate.provenance import provenance
 from soundstream.files import atomic_output
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
 HOUR_S = 3600
+LONG_S = 60
+"""Audio of so many seconds is measured at a few rates only, for they take minutes."""
 PLACES = 60
 """Places that are sought, spread over the hour."""
 
@@ -136,16 +139,22 @@ def sound(folder: Path, seconds: float, sample_rate: int) -> Array:
 
 
 def measure(codec: Codec, folder: Path, output: Path, lengths_s: Sequence[float]) -> dict[str, Any]:
-    """Sizes of every length at every rate, and places found in an hour."""
+    """Sizes of every length at every rate, from LONG_S at some, and places found in an hour."""
     pcm = sound(folder, max(lengths_s), codec.config.sample_rate)
     codes = codec.to_codes(pcm, codec.config.sample_rate, codec.config.bitrate(codec.config.num_quantizers))
     sizes = []
     for seconds in lengths_s:
         samples = int(seconds * codec.config.sample_rate)
         frames = -(-(samples + codec.config.delay_samples) // codec.config.hop_length) if samples else 0
-        for count in range(1, codec.config.num_quantizers + 1):
-            sizes.append(asdict(size(codec, codes[:, :frames], samples, codec.config.bitrate(count))))
+        for bitrate in _rates(codec, seconds):
+            sizes.append(asdict(size(codec, codes[:, :frames], samples, bitrate)))
     return {"rows": sizes, "hour": asdict(seeking(codec, codes, output))}
+
+
+def _rates(codec: Codec, seconds: float) -> list[int]:
+    """Every rate, or a few for long audio."""
+    rates = [codec.config.bitrate(count) for count in range(1, codec.config.num_quantizers + 1)]
+    return rates if seconds < LONG_S else [rate for rate in rates if rate in BITRATES]
 
 
 def main() -> None:
