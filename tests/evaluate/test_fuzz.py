@@ -31,6 +31,13 @@ def test_an_error_without_a_name_is_a_failure(monkeypatch):
     assert fuzzer.fuzz(3).failures == 3
 
 
+def test_a_run_that_is_ended_leaves_what_it_found(monkeypatch):
+    monkeypatch.setattr(fuzzer, "NOTED", 3)
+    seen = []
+    report = fuzzer.fuzz(7, note=lambda report: seen.append((report.files, report.refused + report.accepted)))
+    assert seen == [(3, 3), (6, 6), (7, 7)] and report.seconds > 0
+
+
 def test_a_slow_file_is_reported(monkeypatch):
     def slow(self, data):
         return sum(range(1_000_000)) < 0

@@ -14,7 +14,7 @@ import io
 import json
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -37,6 +37,8 @@ HIDDEN = 16
 FRAMES, PACKETS = 4, 4
 SUSPECT = 2.0
 """A file that takes so many times as long as its valid one is timed again."""
+NOTED = 10_000
+"""Files between two notes of what was found."""
 REPEATS = 5
 """A time is the least of so many: a busy machine delays any call."""
 
@@ -159,8 +161,12 @@ def cases(target: Target, seed: int) -> Iterator[Case]:
         yield case
 
 
-def fuzz(files: int, seed: int = 0) -> Report:
-    """Damage and read so many files."""
+def fuzz(files: int, seed: int = 0, note: Callable[[Report], None] = lambda report: None) -> Report:
+    """Damage and read so many files.
+
+    Args:
+        note: takes what was found so far after each NOTED files, so that a run that is ended leaves it.
+    """
     target, report, start = Target(), Report(), time.perf_counter()
     usual = [_least_ms(target, data) for data in target.files]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -172,8 +178,10 @@ def fuzz(files: int, seed: int = 0) -> Report:
             print(f"seed {seed}, file {i}: {type(error).__name__}: {error}")
         report.files += 1
         report.systematic += case.systematic
-    report.seconds = round(time.perf_counter() - start, 1)
-    report.memory_growth_mb = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024, 1)
+        if report.files % NOTED == 0 or report.files == files:
+            report.seconds = round(time.perf_counter() - start, 1)
+            report.memory_growth_mb = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024, 1)
+            note(report)
     return report
 
 
@@ -218,14 +226,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path)
     words = parser.parse_args()
-    report = fuzz(words.files, words.seed)
-    text = json.dumps(
-        provenance("none: a made-up model of 4 codebooks", "12 valid files, damaged") | asdict(report), indent=2
-    )
-    print(text)
-    if words.output:
-        with atomic_output(words.output, force=True) as file:
-            file.write((text + "\n").encode())
+    head = provenance("none: a made-up model of 4 codebooks", "12 valid files, damaged")
+
+    def note(report: Report) -> None:
+        if words.output:
+            with atomic_output(words.output, force=True) as file:
+                file.write((json.dumps(head | asdict(report), indent=2) + "\n").encode())
+
+    report = fuzz(words.files, words.seed, note)
+    print(json.dumps(head | asdict(report), indent=2))
     if report.failures:
         raise SystemExit(1)
 
