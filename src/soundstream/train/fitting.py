@@ -43,7 +43,7 @@ class FitConfig:
 
     hidden: int = 64
     """Units between inputs and logits; tables take about hidden x (codebook_size + 6 x latent_dim) bytes a codebook."""
-    steps: int = 1000
+    steps: int = 2200
     """Training steps."""
     crops: int = 8
     """Crops in a step."""
@@ -51,9 +51,9 @@ class FitConfig:
     """Frames of a crop, which starts as a packet does: without a past."""
     learning_rate: float = 3e-3
     """Of Adam at the first step; it falls to zero along half a cosine."""
-    dropout: float = 0.2
+    dropout: float = 0.05
     """Share of the inputs that training leaves out, so that small corpora are not learned by heart."""
-    weight_decay: float = 3.0
+    weight_decay: float = 1.0
     """Of the output weights that each code has for itself (AdamW); the others are shared by all codes."""
     seed: int = 0
     """Of the crops and of what is left out."""
@@ -219,7 +219,7 @@ def _rounded_layer(
 def fit_artifact(
     folder: Path,
     data: Sequence[Path],
-    minutes: float = 120.0,
+    minutes: float = 360.0,
     config: FitConfig | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> str:
