@@ -269,6 +269,16 @@ def test_a_variable_rate_keeps_its_average(codec: Codec) -> None:
     assert codec.decode(stream.getvalue())[0].shape == pcm.shape
 
 
+@pytest.mark.parametrize("mode", ["fast", "best"])
+def test_a_variable_rate_writes_what_the_constant_one_would(coded: Codec, mode: str) -> None:
+    pcm = np.concatenate([noise(1, 24_000 * 12), noise(1, 24_000 * 12) / 100], axis=1)
+    stream, bitrate = io.BytesIO(), coded.config.bitrate(4)
+    header = coded.header(24_000, 1, coded.config.bitrate(8), entropy=mode)
+    coded.write_vbr(stream, header, [pcm], bitrate)
+    constant = len(coded.encode(pcm, 24_000, bitrate, entropy=mode))
+    assert 0.9 * constant < len(stream.getvalue()) <= 1.01 * constant
+
+
 def test_overhead_at_3_kbit_per_second_is_at_most_2_percent(codec: Codec) -> None:
     data = codec.encode(noise(1, 24_000 * 30), 24_000, 3000)
     payload = sum(len(packet.payload) for packet in Reader(io.BytesIO(data)))

@@ -58,7 +58,10 @@ def encode(
         DEFAULT_BITRATE
     ),
     vbr: Annotated[
-        bool, typer.Option("--vbr", help="Let the rate vary with the sound; --bitrate is then its average.")
+        bool,
+        typer.Option(
+            "--vbr", help="Let the rate vary with the sound, to the size of the file at a constant --bitrate."
+        ),
     ] = False,
     max_bitrate: Annotated[
         int | None, typer.Option("--max-bitrate", help="Highest bit/s of a packet with --vbr; else the model's.")

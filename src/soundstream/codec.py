@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -21,7 +22,7 @@ from soundstream.live import LiveDecoder, LiveEncoder
 from soundstream.runtime.artifact import Artifact, load_artifact, shipped
 from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
 from soundstream.runtime.stream import DecoderStream, LatentStream, Model
-from soundstream.vbr import allocate, errors
+from soundstream.vbr import Costs, allocate, errors
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -203,23 +204,25 @@ class Codec:
     def write_vbr(
         self, stream: BinaryIO, header: Header, blocks: Iterable[Array], bitrate: int, denoise: float = 0.0
     ) -> None:
-        """Compress at a rate that varies from packet to packet: sounds that need few codebooks get few.
+        """Compress at a rate that varies from packet to packet, to the size of a constant rate's file.
 
         The whole signal's codes are kept in memory, 13 MB an hour and channel, before the first packet is written.
 
         Args:
             header: of the highest bit rate that a packet may have.
-            bitrate: nominal bit/s of each channel to reach on average, at most.
+            bitrate: nominal bit/s of each channel of that constant rate; entropy coding makes both files smaller.
             denoise: as `encode`.
         """
-        average, counter = self.config.quantizers_for(bitrate), Counter(blocks)
-        parts: list[NDArray[np.int16]] = []
-        found: list[NDArray[np.float64]] = []
-        for latents in regroup(self._latents(counter, header.sample_rate, header.channels, denoise), PACKET_FRAMES):
+        constant, counter = self.config.quantizers_for(bitrate), Counter(blocks)
+        coder, frames = self.coding.coder(header.entropy_mode), packet_frames(replace(header, num_quantizers=constant))
+        parts: list[NDArray[np.uint16]] = []
+        costs: list[Costs] = []
+        for latents in regroup(self._latents(counter, header.sample_rate, header.channels, denoise), frames):
             codes = self.model.quantizer.encode(latents, header.num_quantizers)
-            found.append(errors(latents, codes, self.model.quantizer.codebooks))
+            found = errors(latents, codes, self.model.quantizer.codebooks)
+            costs.append(Costs(found, coder.bits(codes), len(codes) * codes.shape[2]))
             parts.append(codes.astype(np.uint16))
-        counts = allocate(found, [part.shape[2] for part in parts], average)
+        counts = allocate(costs, constant)
         writer = Writer(stream, header)
         chosen = (part[:, :count].astype(np.int64) for part, count in zip(parts, counts, strict=True))
         for packet in self.coding.pack(chosen, header.entropy_mode):

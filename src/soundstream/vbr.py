@@ -1,4 +1,7 @@
-"""Variable rate: as many codebooks for each packet as its sound needs.
+"""Variable rate: as many codebooks for each packet as its sound needs, for the bits that a constant rate would take.
+
+Entropy coding alone makes silence and steady tones cost little. What is left to decide is where one more codebook
+lowers the error most for the bits that it really takes.
 
 Source: ours; it relies on quantizer dropout (SoundStream, section III-C): one model serves every number of codebooks.
 """
@@ -6,12 +9,29 @@ Source: ours; it relies on quantizer dropout (SoundStream, section III-C): one m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
+
+LEAST = 2
+"""Codebooks of any packet, unless the constant rate has fewer; below, log-mel loses more than the bits buy."""
+_FREE_BITS = 2.0
+"""Counted on top of the bits of every code: those of silence are nearly free, and more of them are still not heard."""
+
+
+class Costs(NamedTuple):
+    """What each codebook of a packet does and takes."""
+
+    errors: NDArray[np.float64]
+    """`errors` of the packet."""
+    bits: NDArray[np.float64]
+    """Coded bits of each codebook `[num_quantizers]`."""
+    frames: int
+    """Frames of all channels together."""
 
 
 def errors(latents: Array, codes: Codes, codebooks: Array) -> NDArray[np.float64]:
@@ -30,20 +50,29 @@ def errors(latents: Array, codes: Codes, codebooks: Array) -> NDArray[np.float64
     return np.array(found)
 
 
-def allocate(packet_errors: Sequence[NDArray[np.float64]], frames: Sequence[int], average: float) -> list[int]:
-    """Codebooks for each packet, so that all have about the same error and take `average` codebooks a frame at most.
+def allocate(packets: Sequence[Costs], constant: int) -> list[int]:
+    """Codebooks for each packet, so that all take no more bits than `constant` codebooks in every packet would.
+
+    Codebooks are given one by one to where the root mean square error falls most for each coded bit.
 
     Args:
-        packet_errors: `errors` of each packet, which fall from codebook to codebook.
-        frames: frames of each packet.
-        average: codebooks a frame; at least 1.
+        packets: each with the same number of codebooks, at least `constant`.
+        constant: codebooks, at least 1.
     """
-    if not packet_errors:
+    if not packets:
         return []
-    falling = np.minimum.accumulate(np.stack(packet_errors), axis=1)
-    weights = np.asarray(frames) / np.sum(frames)
-    for limit in np.unique(falling):
-        counts = 1 + (falling[:, :-1] > limit).sum(axis=1)
-        if (counts * weights).sum() <= average + 1e-9:
-            return counts.tolist()
-    return [1] * len(packet_errors)
+    least = min(LEAST, constant)
+    bits = np.stack([packet.bits for packet in packets])
+    spare = bits[:, least:constant].sum()
+    gains = np.stack([_gains(packet) for packet in packets])[:, least - 1 :]
+    order = np.argsort(-gains, axis=None, kind="stable")
+    affordable = bits[:, least:].ravel()[order].cumsum() <= spare * (1 + 1e-9)
+    given = np.zeros(gains.size, bool)
+    given[order[affordable]] = True
+    return (least + given.reshape(gains.shape).sum(axis=1)).tolist()
+
+
+def _gains(packet: Costs) -> NDArray[np.float64]:
+    """What every codebook but the first brings for a bit; never more than the one before it."""
+    falls = -np.diff(np.sqrt(packet.errors)) / (packet.bits[1:] / packet.frames + _FREE_BITS)
+    return np.minimum.accumulate(falls)

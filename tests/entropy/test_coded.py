@@ -229,6 +229,13 @@ def test_both_sides_cost_what_the_frequencies_say():
     assert 8 * len(coder.encode(codes)) < 1.01 * ideal + 24
 
 
+def test_bits_by_codebook_add_up_to_the_payload(coder):
+    codes = made.codes(2, 4, 150)
+    bits = coder.bits(codes)
+    assert bits.shape == (4,)
+    assert bits.sum() <= 8 * len(coder.encode(codes)) < 1.01 * bits.sum() + 40
+
+
 @pytest.mark.parametrize(
     "codes",
     [

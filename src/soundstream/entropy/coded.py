@@ -41,6 +41,10 @@ class StaticCoder:
         starts, widths = self._below[q, ordered], self._frequencies[q, ordered]
         return ans.encode(starts.ravel().tolist(), widths.ravel().tolist(), checksum(codes))
 
+    def bits(self, codes: Codes) -> NDArray[np.float64]:
+        """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
+        return _bits(self._frequencies[np.arange(codes.shape[1])[:, None], codes.transpose(2, 1, 0)])
+
     def decode(self, payload: bytes, shape: Shape) -> Codes:
         """Codes of `shape` `[channels, num_quantizers, frames]`.
 
@@ -85,6 +89,11 @@ class ContextCoder:
     def widths(self, codes: Codes) -> Codes:
         """The frequency of each code, out of TOTAL, `[frames, num_quantizers, channels]`."""
         return self._encode(codes)[1]
+
+    def bits(self, codes: Codes) -> NDArray[np.float64]:
+        """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
+        with self._threads.limit(limits=1, user_api="blas"):
+            return _bits(self.widths(codes))
 
     def _encode(self, codes: Codes) -> tuple[Codes, Codes]:
         """Starts and frequencies `[frames, num_quantizers, channels]` of all codes."""
@@ -158,6 +167,11 @@ class ContextCoder:
         except CodesMismatch as error:
             return error
         return codes
+
+
+def _bits(widths: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Bits of each codebook `[num_quantizers]` for frequencies `[frames, num_quantizers, channels]`."""
+    return np.asarray((ans.TOTAL_BITS - np.log2(widths)).sum(axis=(0, 2)))
 
 
 def checksum(codes: Codes) -> int:

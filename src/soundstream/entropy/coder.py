@@ -21,6 +21,9 @@ class Coder(Protocol):
     def encode(self, codes: Codes) -> bytes:
         """Payload of whole numbers."""
 
+    def bits(self, codes: Codes) -> NDArray[np.float64]:
+        """Bits that the codes of each codebook take, all of them coded together `[num_quantizers]`."""
+
     def decode(self, payload: bytes, shape: Shape) -> Codes:
         """Codes of a payload that holds this shape."""
 

@@ -43,6 +43,11 @@ class PlainCoder:
         bits = np.unpackbits(words, axis=1)[:, _WORD_BITS - self.codebook_bits :]
         return np.packbits(bits).tobytes()
 
+    def bits(self, codes: np.ndarray) -> np.ndarray:
+        """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
+        channels, num_quantizers, frames = codes.shape
+        return np.full(num_quantizers, float(self.codebook_bits * channels * frames))
+
     def decode(self, payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
         """Unpack int64 codes of `shape` [channels, num_quantizers, frames].
 
