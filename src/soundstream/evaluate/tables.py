@@ -152,7 +152,15 @@ TABLES: dict[str, tuple[str, Make]] = {
     "denoise": ("denoise", denoise),
     **{
         name: _listed(name)
-        for name in ("training", "training_seanet", "choices", "choices_recipe", "choices_light", "discriminators")
+        for name in (
+            "training",
+            "training_seanet",
+            "choices",
+            "choices_recipe",
+            "choices_light",
+            "discriminators",
+            "entropy",
+        )
     },
 }
 """Tables by name: the file they need, and what makes them."""
@@ -191,7 +199,7 @@ def _value(path: str, form: str | None, results: Results) -> str:
 def _options(found: Any, key: str) -> list:
     if isinstance(found, list):
         words = set(key.split("/"))
-        return [row for row in found if words <= {value for value in row.values() if isinstance(value, str)}]
+        return [row for row in found if words <= {str(value) for value in row.values() if isinstance(value, str | int)}]
     return [found[key]] if isinstance(found, dict) and key in found else []
 
 
