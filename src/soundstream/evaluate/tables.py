@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,19 +84,19 @@ def speed(words: Sequence[str], results: Results) -> str:
     return markdown(["codec", "part", "offline", "hop by hop", "of sgemm, offline", "hop by hop"], lines, words=2)
 
 
-def quality(words: Sequence[str], results: Results) -> str:
+def quality(words: Sequence[str], results: Results, name: str = "quality") -> str:
     """Mean ± standard error of each metric by content class and codec, with n; words choose classes and codecs.""" ""
-    groups = results["quality"]["summary"]
+    groups = results[name]["summary"]
     for name_of in (_content_class, _codec_name):
         chosen = {name_of(group) for group in groups} & set(words)
         groups = [group for group in groups if not chosen or name_of(group) in chosen]
-    metrics = dict.fromkeys(name for group in groups for name, mean in group["metrics"].items() if mean)
+    metrics = dict.fromkeys(metric for group in groups for metric, mean in group["metrics"].items() if mean)
     lines = []
     for group in groups:
-        means = [_mean(group["metrics"].get(name), group["n"]) for name in metrics]
+        means = [_mean(group["metrics"].get(metric), group["n"]) for metric in metrics]
         bitrate = cell(Mean(**group["bitrate"]) if group["bitrate"] else None, group["n"], digits=0)
         lines.append([group["content_class"], group["codec"], group["n"], bitrate, *means])
-    return markdown(["class", "codec", "n", "bit/s", *(REGISTRY[name].title for name in metrics)], lines, words=2)
+    return markdown(["class", "codec", "n", "bit/s", *(REGISTRY[metric].title for metric in metrics)], lines, words=2)
 
 
 def denoise(words: Sequence[str], results: Results) -> str:
@@ -147,6 +148,7 @@ def _listed(name: str) -> tuple[str, Make]:
 TABLES: dict[str, tuple[str, Make]] = {
     "speed": ("bench", speed),
     "quality": ("quality", quality),
+    "vbr": ("vbr", partial(quality, name="vbr")),
     "calls": ("bench", calls),
     "loss": ("loss", loss),
     "denoise": ("denoise", denoise),
