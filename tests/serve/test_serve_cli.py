@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -15,7 +15,9 @@ from websockets.sync.client import connect
 
 from soundstream.serve.running import examples_in
 
-SERVE = (sys.executable, "-c", "from soundstream.cli import main; main()", "serve", "--port", "0")
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""What a background job of a shell is not, nor are the processes that it starts."""
+SERVE = (sys.executable, "-c", f"{INTERRUPTIBLE}; from soundstream.cli import main; main()", "serve", "--port", "0")
 
 
 @contextmanager
@@ -28,6 +30,9 @@ def served(*options):
             yield line.split()[2], process
         finally:
             process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=60)
+            process.kill()
 
 
 def run(*options):
