@@ -103,10 +103,11 @@ def evaluate_denoise(
     """Measure what the denoise switch does to noisy speech, clean speech, music and ambient sound."""
     with needs("'soundstream[eval]'"):
         from soundstream.evaluate import denoise
+        from soundstream.evaluate.provenance import write_report
     codec = load(model)
     with _progress(quiet) as progress:
         report = denoise.run(codec, folder, limit, progress)
-    denoise.write(output, report)
+    write_report(output, report)
     if pictures:
         _draw_denoise(pictures, denoise.inputs(folder, limit)[f"{denoise.MAIN_SNR_DB}dB"], codec, report)
 

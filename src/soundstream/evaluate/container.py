@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,8 +25,7 @@ from soundstream.bitstream import Reader, Writer
 from soundstream.codec import Codec, load, packet_frames
 from soundstream.evaluate import clips
 from soundstream.evaluate.entropy import BITRATES
-from soundstream.evaluate.provenance import provenance
-from soundstream.files import atomic_output
+from soundstream.evaluate.provenance import provenance, write_report
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -168,8 +166,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = measure(codec, words.folder, Path(folder), (0.0, 10.0, 600.0))
     report = provenance(codec.model_id.hex(), f"clips of {words.folder.name}/ one after another") | found
-    with atomic_output(words.output, force=True) as file:
-        file.write((json.dumps(report, indent=2) + "\n").encode())
+    write_report(words.output, report)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Source: SoundStream (Zeghidour et al., 2021), Fig. 8 and Table IV.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.statistics import Mean, mean_of, paired_difference
 from soundstream.evaluate.switching import switching
-from soundstream.files import atomic_output
 
 Array = NDArray[np.float32]
 
@@ -156,12 +154,6 @@ def process(codec: Codec, item: Item, system: System) -> tuple[Array, int | None
         return pcm, None
     data = codec.encode(pcm, item.sample_rate, system.bitrate, denoise=system.denoise)
     return codec.decode(data)[0][0], len(data)
-
-
-def write(path: Path, report: dict[str, Any]) -> None:
-    """Write a report as JSON."""
-    with atomic_output(path, force=True) as file:
-        file.write(json.dumps(report, indent=1).encode() + b"\n")
 
 
 def _row(codec: Codec, item: Item, system: System, names: Sequence[str]) -> Row:

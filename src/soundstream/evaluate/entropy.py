@@ -8,7 +8,6 @@ Each folder of audio in FOLDER is a content class.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,8 +23,7 @@ from soundstream.codec import Codec, load, packet_frames
 from soundstream.coding import MODES
 from soundstream.entropy import ContextCoder
 from soundstream.entropy.ans import TOTAL
-from soundstream.evaluate.provenance import provenance
-from soundstream.files import atomic_output
+from soundstream.evaluate.provenance import provenance, write_report
 
 Codes = NDArray[np.int64]
 BITRATES = (1500, 3000, 6000, 12_000, 18_000)
@@ -131,8 +129,7 @@ def main() -> None:
     codec = load(words.model)
     rows: list[dict[str, Any]] = [asdict(row) for row in measure(codec, words.folder)]
     report = provenance(codec.model_id.hex(), f"every file of {words.folder.name}/") | {"rows": rows}
-    with atomic_output(words.output, force=True) as file:
-        file.write((json.dumps(report, indent=2) + "\n").encode())
+    write_report(words.output, report)
 
 
 if __name__ == "__main__":

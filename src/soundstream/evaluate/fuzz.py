@@ -29,8 +29,7 @@ from soundstream.entropy.ans import TOTAL
 from soundstream.entropy.frequencies import exponentials
 from soundstream.errors import BitstreamError
 from soundstream.evaluate import damage
-from soundstream.evaluate.provenance import provenance
-from soundstream.files import atomic_output
+from soundstream.evaluate.provenance import provenance, write_report
 
 SHAPE = QUANTIZERS, SIZE, DIM = 4, 32, 8
 HIDDEN = 16
@@ -230,8 +229,7 @@ def main() -> None:
 
     def note(report: Report) -> None:
         if words.output:
-            with atomic_output(words.output, force=True) as file:
-                file.write((json.dumps(head | asdict(report), indent=2) + "\n").encode())
+            write_report(words.output, head | asdict(report))
 
     report = fuzz(words.files, words.seed, note)
     print(json.dumps(head | asdict(report), indent=2))

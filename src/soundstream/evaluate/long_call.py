@@ -6,7 +6,6 @@ python -m soundstream.evaluate.long_call -o docs/results/long_call.json
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ import numpy as np
 from soundstream.codec import Codec, load
 from soundstream.errors import CodecError
 from soundstream.evaluate.bench import speech_like
-from soundstream.evaluate.provenance import provenance
-from soundstream.files import atomic_output
+from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.live.simulate import RandomLoss
 
 LOSS = 0.1
@@ -76,8 +74,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     words = parser.parse_args()
     figures = report(load(words.model), words.minutes)
-    with atomic_output(words.output, force=True) as file:
-        file.write(json.dumps(figures, indent=1).encode() + b"\n")
+    write_report(words.output, figures)
 
 
 if __name__ == "__main__":

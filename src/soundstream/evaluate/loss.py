@@ -9,7 +9,6 @@ with redundancy see the packet after a lost one before they give its sound, thos
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,9 +23,8 @@ from soundstream.evaluate import clips
 from soundstream.evaluate.align import find_delay
 from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.opus import CallOpus
-from soundstream.evaluate.provenance import provenance
+from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.statistics import mean_of
-from soundstream.files import atomic_output
 from soundstream.live.simulate import GilbertLoss, Loss, RandomLoss
 
 Array = NDArray[np.float32]
@@ -196,8 +194,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     words = parser.parse_args()
     report = run(load(words.model), clips.find(words.folder, words.limit), METRICS)
-    with atomic_output(words.output, force=True) as file:
-        file.write(json.dumps(report, indent=1).encode() + b"\n")
+    write_report(words.output, report)
     if words.picture:
         from soundstream.evaluate.loss_picture import draw
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from soundstream.files import atomic_output
 
 
 def provenance(artifact: str, data: str) -> dict[str, str | None]:
@@ -25,6 +29,12 @@ def provenance(artifact: str, data: str) -> dict[str, str | None]:
         "data": data,
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write a measurement as JSON; an earlier one is replaced."""
+    with atomic_output(path, force=True) as file:
+        file.write(json.dumps(report, indent=1).encode() + b"\n")
 
 
 def _portable(word: str) -> str:
