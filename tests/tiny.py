@@ -31,6 +31,9 @@ SPECTRAL = SpectralConfig(
     encoder_blocks=2,
     decoder_width=16,
     decoder_blocks=1,
+    denoiser_blocks=1,
+    denoiser_width=10,
+    denoiser_kernel=5,
     latent_dim=8,
     num_quantizers=4,
     codebook_size=16,
@@ -52,12 +55,12 @@ RUN = TrainConfig(
 
 
 def model(seed=0, config=CONFIG):
-    """A model in evaluation mode whose biases, normalizer and FiLM all do something."""
+    """A model in evaluation mode whose biases, normalizer, FiLM and denoiser all do something."""
     torch.manual_seed(seed)
     made = SoundStream(config)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
-            if name.endswith("bias") or name.startswith("film"):
+            if name.endswith("bias") or name.startswith(("film", "denoiser.out")):
                 parameter += 0.1 * torch.randn_like(parameter)
         made.normalizer.mean.normal_()
         made.normalizer.std.fill_(0.7)

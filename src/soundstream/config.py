@@ -182,6 +182,12 @@ class SpectralConfig(CodecConfig):
     """ConvNeXt blocks of the decoder."""
     kernel: int = 7
     """Frames that a block's depthwise convolution sees."""
+    denoiser_blocks: int = 0
+    """ConvNeXt blocks of the denoiser before the encoder; 0 is no denoiser, and FiLM alone."""
+    denoiser_width: int = 192
+    """Channels of its blocks."""
+    denoiser_kernel: int = 15
+    """Frames that their depthwise convolutions see."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -191,6 +197,8 @@ class SpectralConfig(CodecConfig):
             )
         if not self.bands < self.latent_dim <= self.hop_length:
             raise ConfigError(f"bands is {self.bands}; expected less than latent_dim = {self.latent_dim}")
+        if self.denoiser_blocks and self.condition_dim < 2:
+            raise ConfigError(f"denoiser_blocks is {self.denoiser_blocks}; expected 0 where condition_dim is 1")
 
     @property
     def delay_samples(self) -> int:
@@ -216,6 +224,9 @@ _RANGES = {
     "encoder_blocks": (1, 64),
     "decoder_blocks": (1, 64),
     "kernel": (1, 64),
+    "denoiser_blocks": (0, 64),
+    "denoiser_width": (1, 4096),
+    "denoiser_kernel": (1, 64),
 }
 
 

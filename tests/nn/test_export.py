@@ -124,9 +124,10 @@ def test_what_is_exported_is_a_copy():
 
 def test_state_inputs_have_the_names_and_shapes_of_torch(config, runtime):
     model = tiny.model(config=config)
-    for network, module in ((runtime.encoder, model.encoder), (runtime.decoder, model.decoder)):
-        expected = {name: list(value.shape[1:]) for name, value in module.init_state(1).items()}
-        assert network.state_shapes == expected
+    inner = {f"denoiser.{key}": value for key, value in (model.denoiser or Chain()).init_state(1).items()}
+    of_encoder = model.analysis.init_state(1) | inner | model.encoder.init_state(1)
+    for network, expected in ((runtime.encoder, of_encoder), (runtime.decoder, model.decoder.init_state(1))):
+        assert network.state_shapes == {name: list(value.shape[1:]) for name, value in expected.items()}
 
 
 def test_a_layer_without_an_onnx_form_is_named():

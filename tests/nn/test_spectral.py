@@ -16,6 +16,7 @@ from soundstream.nn.spectral import (
     Mdct,
     Noise,
     NoisyOutput,
+    analysis,
     band_edges,
     decoder,
     encoder,
@@ -126,7 +127,7 @@ def fresh(x):
     torch.manual_seed(0)
     config = SpectralConfig()
     x = InverseMdct(config.hop_length, config.overlap)(x)
-    latents = projection(config)(encoder(config)(x))
+    latents = projection(config)(encoder(config)(analysis(config)(x)))
     latents = (latents - latents.mean(dim=(0, 2, 3), keepdim=True)) / latents.std()
     decoded = decoder(config)(latents)
     return x[..., : -config.delay_samples], decoded[..., config.delay_samples :]
@@ -152,7 +153,7 @@ def test_the_base_model_has_about_six_million_parameters():
 
 
 def test_transforms_and_noise_are_neither_trained_nor_saved():
-    networks = encoder(SPECTRAL), decoder(SPECTRAL)
+    networks = analysis(SPECTRAL), decoder(SPECTRAL)
     for network in networks:
         names = [*network.state_dict(), *(name for name, _ in network.named_parameters())]
         assert not [name for name in names if "mdct" in name or "noise" in name]

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundstream.nn import seanet, spectral
+from soundstream.nn import denoiser, seanet, spectral
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.seanet import ResidualUnit
 from soundstream.nn.spectral import ConvNeXtBlock, InverseMdct, Mdct, Noise
@@ -30,32 +30,41 @@ LAYERS |= {
     "noise": (lambda: Noise(4, 5), 4, 1, 1),
     "inverse mdct": (lambda: InverseMdct(40, overlap=10), 40, 1, 40),
 }
-BETWEEN = {"project": partial(spectral.projection, SPECTRAL)}
-for family, config, between in ((seanet, CONFIG, {}), (spectral, SPECTRAL, BETWEEN)):
-    networks = {"encoder": partial(family.encoder, config), **between, "decoder": partial(family.decoder, config)}
-    LAYERS |= {
-        f"{config.family} encoder": (networks["encoder"], 1, config.hop_length, 1),
-        f"{config.family} decoder": (networks["decoder"], config.latent_dim, 1, config.hop_length),
-        f"{config.family} codec": (
-            lambda made=networks: Chain(**{name: make() for name, make in made.items()}),
-            1,
-            config.hop_length,
-            config.hop_length,
-        ),
-    }
+NETWORKS = {
+    CONFIG: {"encoder": seanet.encoder, "decoder": seanet.decoder},
+    SPECTRAL: {
+        "analysis": spectral.analysis,
+        "encoder": spectral.encoder,
+        "project": spectral.projection,
+        "decoder": spectral.decoder,
+    },
+}
+for config, networks in NETWORKS.items():
+    hop = config.hop_length
+    parts = {name: partial(network, config) for name, network in networks.items()}
+    whole = partial(lambda made: Chain(**{name: make() for name, make in made.items()}), parts)
+    LAYERS |= {f"{config.family} decoder": (parts["decoder"], config.latent_dim, 1, hop)}
+    LAYERS |= {f"{config.family} codec": (whole, 1, hop, hop)}
+FEATURES = SPECTRAL.bands + SPECTRAL.hop_length
+LAYERS |= {
+    "seanet encoder": (partial(seanet.encoder, CONFIG), 1, CONFIG.hop_length, 1),
+    "spectral analysis": (partial(spectral.analysis, SPECTRAL), 1, SPECTRAL.hop_length, 1),
+    "spectral encoder": (partial(spectral.encoder, SPECTRAL), FEATURES, 1, 1),
+    "spectral denoiser": (partial(denoiser.denoiser, SPECTRAL), FEATURES, 1, 1),
+}
 """By name: the layer, its input channels, input samples of a frame, output samples of a frame."""
 FRAMES = 20
 
 
 class Case:
-    """A layer in double precision with random biases, and input for it."""
+    """A layer in double precision, nothing in it zero, and input for it."""
 
     def __init__(self, name):
         make, self.channels, self.frame, self.out = LAYERS[name]
         torch.manual_seed(1)
         self.layer = make().double()
         for key, parameter in self.layer.named_parameters():
-            if key.endswith("bias"):
+            if key.endswith(("bias", "out.weight")):
                 parameter.data.normal_()
 
     def input(self, frames=FRAMES, batch=2, seed=0):

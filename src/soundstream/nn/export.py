@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.denoiser import Magnitudes
 from soundstream.nn.film import FiLM
 from soundstream.nn.macs import macs_per_frame
 from soundstream.nn.model import SoundStream
@@ -120,7 +121,10 @@ def encoder_graph(model: SoundStream) -> onnx.ModelProto:
     config, graph = model.config, Graph("encoder")
     graph.input("pcm", 1, "samples")
     graph.input("condition", config.condition_dim, "frames")
-    x = graph.add(model.encoder, "", "pcm")
+    x = graph.add(model.analysis, "", "pcm")
+    if model.denoiser:
+        x = graph.modulated(x, graph.add(model.denoiser, "denoiser", x), "condition")
+    x = graph.add(model.encoder, "", x)
     x = graph.film(model.film, x, "condition", "film")
     graph.node("Identity", [graph.add(model.project, "project", x) if model.project else x], "latents")
     return graph.finish("latents", config.latent_dim, "frames", config)
@@ -178,6 +182,15 @@ class Graph:
             self.node("Conv", [condition, self.constant(f"{name}.weight", weight[..., None, None])], name)
         self.node("Mul", [x, "film.gamma"], "film.scaled")
         return self.node("Add", ["film.scaled", "film.beta"], output)
+
+    def modulated(self, x: str, modulation: str, condition: str) -> str:
+        """x + strength * (tanh(gain) * x + shift), the strength being the second value of the condition."""
+        strength = self._slice(condition, "denoiser.strength", start=1, end=2, axis=1)
+        gain, shift = "denoiser.gain", "denoiser.shift"
+        self.nodes.append(helper.make_node("Split", [modulation], [gain, shift], axis=1, num_outputs=2))
+        y = self.node("Mul", [self.node("Tanh", [gain], f"{gain}.tanh"), x], f"{gain}.scaled")
+        y = self.node("Mul", [self.node("Add", [y, shift], f"{shift}.added"), strength], "denoiser.change")
+        return self.node("Add", [x, y], "denoiser.modulated")
 
     @singledispatchmethod
     def add(self, layer: StreamingModule, name: str, x: str) -> str:
@@ -237,6 +250,11 @@ class Graph:
         return self.node("Concat", [levels, roots], name, axis=1)
 
     @add.register
+    def _(self, layer: Magnitudes, name: str, x: str) -> str:
+        roots = self._slice(x, f"{name}.roots", start=layer.bands, end=LAST, axis=1)
+        return self.node("Concat", [x, self.node("Abs", [roots], f"{name}.abs")], name, axis=1)
+
+    @add.register
     def _(self, layer: Decoder, name: str, x: str) -> str:
         noise = self.add(layer.noise, "noise", x)
         for part in layer.hidden:
@@ -282,9 +300,12 @@ class Graph:
         self.input(state, channels, length)
         self.states.append(_value(f"{state}.next", channels, length))
         joined = self.node("Concat", [state, x], f"{state}.joined", axis=3)
-        bounds = [self.constant(f"{state}.{key}", [v]) for key, v in (("start", -length), ("end", LAST), ("axis", 3))]
-        self.node("Slice", [joined, *bounds], f"{state}.next")
+        self._slice(joined, f"{state}.next", start=-length, end=LAST, axis=3)
         return joined
+
+    def _slice(self, x: str, output: str, **bounds: int) -> str:
+        names = [self.constant(f"{output}.{key}", [value]) for key, value in bounds.items()]
+        return self.node("Slice", [x, *names], output)
 
     def finish(self, output: str, channels: int, length: str, config: CodecConfig) -> onnx.ModelProto:
         """The checked model; its first output is `output`, the states follow."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
 from soundstream.errors import ConfigError
-from soundstream.nn import seanet, spectral
+from soundstream.nn import denoiser, seanet, spectral
 from soundstream.nn.conv import CausalConv
 from soundstream.nn.film import FiLM
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
@@ -29,17 +29,31 @@ class Output(NamedTuple):
     commitment: Float[Tensor, ""]
 
 
+class Networks(NamedTuple):
+    """What learns, but for FiLM, in the order of processing; None is a part that this codec does without."""
+
+    analysis: Chain
+    """Audio to what the encoder sees; empty where that is audio."""
+    denoiser: Chain | None
+    """Modulation of what the encoder sees."""
+    encoder: Chain
+    project: CausalConv | None
+    """The linear layer between FiLM and latents."""
+    decoder: Chain
+
+
 class SoundStream(nn.Module):
     """Encoder, FiLM, latent normalizer, residual vector quantizer and decoder.
 
     Source: SoundStream (Zeghidour et al., 2021), Fig. 2. Differs: in the spectral family FiLM scales the channels of
-    the encoder's last layer but one, of which there are more; a linear layer, `project`, makes latents of them.
+    the encoder's last layer but one, of which there are more; a linear layer, `project`, makes latents of them. There
+    a denoiser may modulate what the encoder sees, as far as the second value of the condition says.
     """
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder, self.project, self.decoder = _networks(config)
+        self.analysis, self.denoiser, self.encoder, self.project, self.decoder = _networks(config)
         self.film = FiLM(self.project.in_channels if self.project else config.latent_dim, config.condition_dim)
         self.normalizer = LatentNormalizer(config.latent_dim)
         self.quantizer = ResidualVectorQuantizer(config.num_quantizers, config.codebook_size, config.latent_dim)
@@ -63,7 +77,10 @@ class SoundStream(nn.Module):
         condition: Float[Tensor, "batch condition frames"] | None = None,
     ) -> Float[Tensor, "batch latent_dim frames"]:
         """Latents before quantization; `condition` of None means plain coding, denoise off."""
-        x = self.encoder(audio.unsqueeze(2))
+        x = self.analysis(audio.unsqueeze(2))
+        if self.denoiser and condition is not None:
+            x = denoiser.modulated(x, self.denoiser(x), condition[:, 1:2, None])
+        x = self.encoder(x)
         if condition is None:
             condition = plain_condition(self.config, x.shape[0], x.shape[-1]).to(x)
         x = self.film(x, condition.unsqueeze(2))
@@ -78,13 +95,18 @@ class SoundStream(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def _networks(config: CodecConfig) -> tuple[Chain, CausalConv | None, Chain]:
-    """Encoder up to FiLM, the linear layer between FiLM and latents if there is one, decoder."""
+def _networks(config: CodecConfig) -> Networks:
     match config:
         case SeanetConfig():
-            return seanet.encoder(config), None, seanet.decoder(config)
+            return Networks(Chain(), None, seanet.encoder(config), None, seanet.decoder(config))
         case SpectralConfig():
-            return spectral.encoder(config), spectral.projection(config), spectral.decoder(config)
+            return Networks(
+                spectral.analysis(config),
+                denoiser.denoiser(config) if config.denoiser_blocks else None,
+                spectral.encoder(config),
+                spectral.projection(config),
+                spectral.decoder(config),
+            )
     raise ConfigError(f"{type(config).__name__} has no networks; choose SeanetConfig or SpectralConfig")
 
 

@@ -1,6 +1,7 @@
 """Encoder and decoder that work on the frames of an MDCT: every layer runs at the frame rate.
 
     encoder: MDCT -> band levels and signed square roots -> linear -> ConvNeXt blocks -> FiLM -> linear to latent_dim
+             (between roots and linear: the denoiser, if the model has one)
     decoder: linear -> ConvNeXt blocks -> value * exp(scale) + noise * exp(level), all linear -> inverse MDCT
 
     windows      frame t-1        frame t         frame t+1
@@ -211,19 +212,19 @@ def _linear(inputs: int, outputs: int, scale: float = 1.0) -> nn.Linear:
     return linear
 
 
+def analysis(config: SpectralConfig) -> Chain:
+    """Audio `[batch, 1, 1, samples]` to features `[batch, bands + hop_length, 1, frames]`, without learned weights."""
+    return Chain(mdct=Mdct(config.hop_length, config.overlap), features=Features(_edges(config)))
+
+
 def encoder(config: SpectralConfig) -> Chain:
-    """Audio `[batch, 1, 1, samples]` to channels `[batch, encoder_width, 1, frames]`, of which latents are made."""
+    """Features to channels `[batch, encoder_width, 1, frames]`, of which latents are made."""
     width, bands = config.encoder_width, config.bands
     first = CausalConv(bands + config.hop_length, width, kernel=1)
     first.weight.data = ENCODER_GAIN * _shifted_eye(width, bands + config.hop_length, width, 0)
     first.weight.data[:, :bands] *= LEVEL_GAIN / ENCODER_GAIN
     first.int8 = False  # levels are so much larger than roots that their weights need finer steps
-    return Chain(
-        mdct=Mdct(config.hop_length, config.overlap),
-        features=Features(_edges(config)),
-        first=first,
-        **_blocks(config.encoder_blocks, width, config.kernel),
-    )
+    return Chain(first=first, **blocks(config.encoder_blocks, width, config.kernel))
 
 
 def projection(config: SpectralConfig) -> CausalConv:
@@ -238,7 +239,7 @@ def decoder(config: SpectralConfig) -> Decoder:
     width = config.decoder_width
     first = _pass_through(config.latent_dim, width)
     return Decoder(
-        hidden={"first": first, **_blocks(config.decoder_blocks, width, config.kernel)},
+        hidden={"first": first, **blocks(config.decoder_blocks, width, config.kernel)},
         noise=Noise(config.latent_dim, config.hop_length),
         out=NoisyOutput(width, _edges(config)),
         imdct=InverseMdct(config.hop_length, config.overlap),
@@ -249,7 +250,8 @@ def _edges(config: SpectralConfig) -> list[int]:
     return band_edges(config.hop_length, config.latent_dim - config.bands, config.bands)
 
 
-def _blocks(count: int, width: int, kernel: int) -> dict[str, StreamingModule]:
+def blocks(count: int, width: int, kernel: int) -> dict[str, StreamingModule]:
+    """ConvNeXt blocks by their names in a chain."""
     return {f"block{i}": ConvNeXtBlock(width, kernel) for i in range(count)}
 
 

@@ -16,6 +16,7 @@ from soundstream.train.losses import LossConfig
 from soundstream.train.optimizer import OptimizerConfig
 
 Table = TypeVar("Table")
+STAGES = ("codec", "denoise")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class TrainConfig:
     """Who judges in the adversarial phase."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How it follows."""
+    stage: str = "codec"
+    """What learns: `codec` is all of it, `denoise` the denoise switch alone (see `soundstream.train.denoising`)."""
     seed: int = 0
     """Start of every random draw; each step derives its own from it, so that a resumed run repeats exactly."""
     total_steps: int = 1_000_000
@@ -57,6 +60,8 @@ class TrainConfig:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least {least}")
+        if self.stage not in STAGES:
+            raise ConfigError(f"stage is {self.stage!r}; expected one of: {', '.join(STAGES)}")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}; expected 0 to less than 1")
         if self.is_adversarial:

@@ -23,6 +23,7 @@ TITLES = {
     "steps_per_s": "steps per second",
     "rank": "effective rank of the latents",
     "latent_std": "scale of the latents before normalization",
+    "noise_left_db": "noise that the switch leaves in the latents, dB",
 }
 NORMS = ("gradient_norm", "gradient_norm_discriminator")
 EVENTS_NAMED = 8
@@ -80,7 +81,7 @@ def _panels(logs: Sequence[RunLog]) -> list[tuple[str, Draw]]:
             (f"waveform SNR by codebooks in use, dB{pale}", _by_count("snr_db")),
             (f"log-mel distance by codebooks in use{pale}", _by_count("mel_log")),
         ]
-    found += [(TITLES[name], _validated(name)) for name in ("rank", "latent_std") if _any(logs, name)]
+    found += [(TITLES[name], _validated(name)) for name in ("rank", "latent_std", "noise_left_db") if _any(logs, name)]
     found += [
         (f"{name} of each codebook{pale}", _by_codebook(name))
         for name in ("perplexity", "dead")

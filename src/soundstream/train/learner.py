@@ -35,7 +35,7 @@ class Learner:
     def __init__(self, config: TrainConfig, crops: Crops, precision: Precision) -> None:
         self.config, self.crops, self.precision, self.device = config, crops, precision, precision.device
         torch.manual_seed(config.seed)
-        self.model = SoundStream(config.codec)
+        self.model = self._new_model()
         precision.place(self.model)
         settings = config.optimizer
         self.optimizer = adamw(self.model, settings.learning_rate, settings.betas, settings.weight_decay)
@@ -44,6 +44,9 @@ class Learner:
         self.balancer = Balancer(config.loss)
         self.mel = MEL_LOSSES[config.loss.mel](config.codec.sample_rate).to(self.device)
         self.progress = Progress(discriminator_fresh_from=config.adversarial_from_step)
+
+    def _new_model(self) -> SoundStream:
+        return SoundStream(self.config.codec)
 
     @property
     def best_model(self) -> SoundStream:
@@ -60,17 +63,21 @@ class Learner:
         """Draw, code, compare, follow the gradient; gives each loss and norm, still on the device."""
         draw, step = self.progress.step + self.progress.skipped, self.progress.step
         torch.manual_seed(self.config.seed + draw)
-        if step == self.config.quantize_from_step:
-            self._start_codebooks(draw)
-        batch = self._mine(self.crops.draw(draw))
-        counts = self._quantizer_dropout(step)
-        with self.precision.autocast():
-            output = self.model.train()(batch.audio, counts, batch.condition)
-        figures = self._follow(batch.target, output, step)
+        figures = self._learn(draw, step)
         self.progress = dataclasses.replace(self.progress, step=step + 1)
         if self.average:
             self.average.update(self.model, step + 1)
         return figures
+
+    def _learn(self, draw: int, step: int) -> Figures:
+        if step == self.config.quantize_from_step:
+            self._start_codebooks(draw)
+        batch = self._mine(self.crops.draw(draw))
+        counts = self._quantizer_dropout(step)
+        condition = batch.condition if self.config.data.denoise_probability else None
+        with self.precision.autocast():
+            output = self.model.train()(batch.audio, counts, condition)
+        return self._follow(batch.target, output, step)
 
     def _mine(self, batch: Batch) -> Batch:
         """The examples of this process."""
@@ -87,7 +94,7 @@ class Learner:
 
     def _follow(self, target: Tensor, output: Output, step: int) -> Figures:
         """Judge the output, step the generator, then the discriminators."""
-        settings, loss = self.config.optimizer, self.config.loss
+        loss = self.config.loss
         decoded = output.audio.detach().float().requires_grad_()
         compared = aligned(target, decoded, self.config.codec.delay_samples)
         losses, parts = reconstruction_losses(self.mel, *compared, loss.floor(step))
@@ -95,14 +102,20 @@ class Learner:
         if self.critic and verdict and self.critic.is_followed(step):
             losses |= {"adversarial": verdict.adversarial, "feature": verdict.feature}
         gradient, norms = self.balancer.gradient(losses, loss.weights(step), decoded)
-        self.optimizer.zero_grad()
-        torch.autograd.backward((output.audio.float() * gradient).sum() + loss.commitment_weight * output.commitment)
-        rate = settings.rate(settings.learning_rate, step, self.progress.fresh_from, self.config.total_steps)
-        norm = follow(self.optimizer, rate, settings.clip_norm)
+        total = (output.audio.float() * gradient).sum() + loss.commitment_weight * output.commitment
+        norm = self._follow_gradient(total, step)
         figures = losses | parts | {"commitment": output.commitment / len(target)}
         figures |= self._teach(verdict, step) | {"gradient_norm": norm}
         figures |= {f"gradient_{name}": value for name, value in norms.items()}
         return {name: value.detach() for name, value in figures.items()}
+
+    def _follow_gradient(self, loss: Tensor, step: int) -> Tensor:
+        """A step of the generator's optimizer; returns the norm of the gradient."""
+        settings = self.config.optimizer
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        rate = settings.rate(settings.learning_rate, step, self.progress.fresh_from, self.config.total_steps)
+        return follow(self.optimizer, rate, settings.clip_norm)
 
     def _teach(self, verdict: AdversarialLosses | None, step: int) -> Figures:
         if not self.critic or not verdict:
@@ -143,9 +156,13 @@ class Learner:
     def restore(self, state: Checkpoint) -> list[str]:
         """Go on from a state; what it lacks starts afresh, with rates that warm up from there.
 
+        A state of another stage gives its averaged weights, and no moments.
+
         Returns:
             What starts afresh, in words.
         """
+        if state.settings.get("stage", "codec") != self.config.stage:
+            state = dataclasses.replace(state, model=state.model | state.average, average={}, optimizer={})
         self.model.load_state_dict(state.model)
         restore_optimizer(self.model, self.optimizer, state.optimizer)
         if self.average:

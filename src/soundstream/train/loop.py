@@ -20,7 +20,8 @@ from soundstream.nn import processes
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.config import TrainConfig
 from soundstream.train.corpus import Corpus, fixed_clips
-from soundstream.train.crops import Crops
+from soundstream.train.crops import NOISE, SPEECH, Batch, Crops
+from soundstream.train.denoising import DenoiseLearner, noise_left_db
 from soundstream.train.launch import check_batch, join
 from soundstream.train.learner import Figures, Learner
 from soundstream.train.precision import choose_precision
@@ -32,6 +33,12 @@ KEEP_EVERY_STEPS = 100
 """Steps after which the state is kept to step back to, if all figures since the last one were finite."""
 ATTEMPTS = 5
 """Times in a row that a run steps back to the same state before it gives up."""
+
+NOISY_CROPS = 32
+"""Crops of noisy speech by which the denoise switch is judged."""
+ONLY_SPEECH = {SPEECH: 1.0, NOISE: 0.0, "music": 0.0}
+LEARNERS = {"codec": Learner, "denoise": DenoiseLearner}
+"""By stage."""
 
 Log = dict[str, Any]
 Report = Callable[[Log], None]
@@ -79,7 +86,8 @@ class Trainer:
         check_batch(config.data.batch_size, processes.count())
         crops = Crops(train, config.data, config.codec, config.seed, self.precision.device)
         self.validator = Validator(fixed_clips(valid, seconds=2.0, per_category=5), config.codec)
-        self.learner = Learner(config, crops, self.precision)
+        self.learner = LEARNERS[config.stage](config, crops, self.precision)
+        self.noisy = self._noisy(valid)
         self.remarks = self.learner.restore(resume) if resume else []
         if compile:
             self.learner.compile()
@@ -209,8 +217,20 @@ class Trainer:
     # validation and checkpoints
 
     def validate(self) -> Log:
-        """Figures of the validation clips; see `Validator`."""
-        return {"step": self.step} | self.validator(self.learner.best_model)
+        """Figures of the validation clips, see `Validator`, and of the denoise switch, see `noise_left_db`."""
+        model = self.learner.best_model
+        left = {"noise_left_db": noise_left_db(model, self.noisy)} if self.noisy else {}
+        return {"step": self.step} | self.validator(model) | left
+
+    def _noisy(self, valid: Corpus) -> Batch | None:
+        """Crops of the validation clips as the switch is trained on, if it is and they have speech and noise."""
+        data, codec = self.config.data, self.config.codec
+        if not data.denoise_probability or not {SPEECH, NOISE} <= set(valid.categories()):
+            return None
+        held_out = dataclasses.replace(
+            data, batch_size=NOISY_CROPS, noise_probability=1.0, denoise_probability=1.0, category_weights=ONLY_SPEECH
+        )
+        return Crops(valid, held_out, codec, self.config.seed, self.precision.device).draw(0)
 
     def validate_and_save(self, report: Report) -> None:
         """Log the validation figures, write decoded clips and replace the checkpoint; the first process alone does."""

@@ -12,7 +12,10 @@ from typing import Any
 from soundstream.errors import ConfigError
 
 LOG = "log.jsonl"
-LOSSES = ("waveform", "mel", "mel_relative", "mel_log", "commitment", "adversarial", "feature", "discriminator")
+LOSSES = (
+    *("waveform", "mel", "mel_relative", "mel_log", "commitment", "adversarial", "feature", "discriminator"),
+    "latents",
+)
 """Names of loss terms in training lines, in the order in which they are shown."""
 
 Entry = dict[str, Any]

@@ -1,0 +1,69 @@
+"""A run's last stage: the denoise switch alone, of a codec that is trained.
+
+The codec hears the clean target with the switch off and the noisy input with the switch on, and the switch learns to
+make the same latents of both. All else is frozen: with the switch off the codec stays what it was.
+
+Source: ours; a step costs a third of one that decodes. SoundStream (Zeghidour et al., 2021, section III-F) trains the
+switch along with the codec, which the stage `codec` does where `denoise_probability` is above 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from soundstream.errors import ConfigError
+from soundstream.nn.model import SoundStream
+from soundstream.train.config import TrainConfig
+from soundstream.train.crops import Batch, Crops
+from soundstream.train.learner import Figures, Learner
+from soundstream.train.precision import Precision
+
+
+class DenoiseLearner(Learner):
+    """Trains FiLM and the denoiser, if there is one; see the module.
+
+    Raises:
+        ConfigError: the data never asks for the switch, or the run has discriminators.
+    """
+
+    def __init__(self, config: TrainConfig, crops: Crops, precision: Precision) -> None:
+        if config.is_adversarial or not config.data.denoise_probability:
+            raise ConfigError("stage denoise needs denoise_probability above 0 and adversarial_from_step at the end")
+        super().__init__(config, crops, precision)
+
+    def _new_model(self) -> SoundStream:
+        model = super()._new_model().requires_grad_(False)
+        for part in (model.film, model.denoiser):
+            if part:
+                part.requires_grad_(True)
+        return model
+
+    def _learn(self, draw: int, step: int) -> Figures:
+        batch = self._mine(self.crops.draw(draw))
+        with self.precision.autocast():
+            loss = distances(self.model.eval(), batch).sum()
+        norm = self._follow_gradient(loss, step)
+        return {"latents": loss.detach() / len(batch.audio), "gradient_norm": norm}
+
+
+def distances(model: SoundStream, batch: Batch, switch: bool = True) -> Float[Tensor, " batch"]:
+    """Squared distance of the latents to those of the target, coded plainly: its mean over the frames of each example.
+
+    Args:
+        switch: follow the batch's condition, or leave the switch off.
+    """
+    with torch.no_grad():
+        wanted = model.encode(batch.target)
+    latents = model.encode(batch.audio, batch.condition if switch else None)
+    return (latents.float() - wanted.float()).square().sum(1).mean(-1)
+
+
+@torch.no_grad()
+def noise_left_db(model: SoundStream, batch: Batch) -> float:
+    """What the switch leaves of that distance, in dB; 0 is all of it."""
+    off, on = (float(distances(model.eval(), batch, switch).sum()) for switch in (False, True))
+    return round(10 * math.log10(max(on, 1e-9) / max(off, 1e-9)), 3)

@@ -1,0 +1,128 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+import tiny
+from soundstream.errors import ConfigError
+from soundstream.nn.model import plain_condition
+from soundstream.train.corpus import Corpus
+from soundstream.train.crops import Batch, Crops
+from soundstream.train.denoising import DenoiseLearner, distances, noise_left_db
+from soundstream.train.learner import Learner
+from soundstream.train.loop import Trainer
+from soundstream.train.precision import choose_precision
+
+NAMES = ("speech/a.wav", "speech/b.wav", "ambient/c.wav", "music/d.wav")
+CORPUS = Corpus.of(tiny.CONFIG.sample_rate, {name: tiny.clip(2.5, seed) for seed, name in enumerate(NAMES)})
+DATA = dataclasses.replace(tiny.RUN.data, noise_probability=1.0, denoise_probability=1.0)
+RUN = dataclasses.replace(
+    tiny.RUN,
+    stage="denoise",
+    codec=tiny.SPECTRAL,
+    data=DATA,
+    total_steps=60,
+    adversarial_from_step=100,
+    optimizer=dataclasses.replace(tiny.RUN.optimizer, learning_rate=1e-2),
+)
+FP32 = choose_precision(torch.device("cpu"), "fp32")
+
+
+def learner(kind=DenoiseLearner, **changes):
+    config = dataclasses.replace(RUN, **changes)
+    return kind(config, Crops(CORPUS, config.data, config.codec, config.seed), FP32)
+
+
+def batch(denoise=True):
+    audio, target = tiny.noise(2, 1, 400), tiny.noise(2, 1, 400, seed=1)
+    plain = plain_condition(tiny.SPECTRAL, 2, 10)
+    return Batch(audio, target, plain.flip(1) if denoise else plain)
+
+
+@torch.no_grad()
+def test_a_distance_is_from_the_latents_of_the_target_coded_plainly():
+    model, pair = tiny.model(config=tiny.SPECTRAL), batch()
+    expected = (model.encode(pair.audio, pair.condition) - model.encode(pair.target)).square().sum(1).mean(-1)
+    torch.testing.assert_close(distances(model, pair), expected)
+    assert torch.equal(distances(model, pair, switch=False), distances(model, batch(denoise=False)))
+
+
+@torch.no_grad()
+def test_what_is_left_is_the_distance_with_the_switch_on_over_that_without():
+    model, pair = tiny.model(config=tiny.SPECTRAL), batch()
+    off, on = (float(distances(model, pair, switch).sum()) for switch in (False, True))
+    assert noise_left_db(model, pair) == pytest.approx(10 * math.log10(on / off), abs=1e-3)
+    assert noise_left_db(learner().model, pair) == 0
+
+
+@pytest.mark.parametrize("codec", tiny.CONFIGS, ids=lambda codec: codec.family)
+def test_a_step_moves_the_switch_alone(codec):
+    made = learner(codec=codec)
+    before = {name: value.clone() for name, value in made.model.state_dict().items()}
+    made.step()
+    made.step()
+    moved = {name for name, value in made.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert "film.gamma" in moved
+    assert all(name.startswith(("film.", "denoiser.")) for name in moved)
+    assert torch.equal(made.model.film.gamma[:, 0], before["film.gamma"][:, 0])
+    assert (len(moved) > 2) == (codec == tiny.SPECTRAL)
+
+
+def test_some_steps_take_noise_away():
+    made = learner()
+    drawn = made.crops.draw(0)
+    made.crops.draw = lambda step: drawn
+    for _ in range(RUN.total_steps):
+        figures = made.step()
+    assert set(figures) == {"latents", "gradient_norm"}
+    assert noise_left_db(made.model, drawn) < -1
+
+
+def test_the_stage_goes_on_from_the_average_of_a_codec_and_without_its_moments():
+    codec = learner(Learner, stage="codec", quantize_from_step=0)
+    codec.step()
+    codec.step()
+    made = learner()
+    remarks = made.restore(codec.state())
+    assert any("optimizer starts afresh" in remark for remark in remarks)
+    assert made.progress.fresh_from == made.progress.step == 2
+    average = codec.average.model.state_dict()
+    for model in (made.model, made.average.model):
+        assert torch.equal(model.state_dict()["encoder.first.weight"], average["encoder.first.weight"])
+
+
+def test_the_stage_goes_on_exactly_where_it_was():
+    made, whole = learner(), learner()
+    for _ in range(4):
+        whole.step()
+    made.step()
+    made.step()
+    again = learner()
+    assert again.restore(made.state()) == []
+    again.step()
+    again.step()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"data": dataclasses.replace(DATA, denoise_probability=0.0)}, {"adversarial_from_step": 1}],
+    ids=["no switch", "discriminators"],
+)
+def test_a_stage_that_teaches_nothing_is_refused(changes):
+    with pytest.raises(ConfigError, match="stage"):
+        learner(**changes)
+
+
+def test_an_unknown_stage_is_refused():
+    with pytest.raises(ConfigError, match="codec, denoise"):
+        dataclasses.replace(RUN, stage="noise")
+
+
+@pytest.mark.parametrize("speech_alone", [False, True])
+def test_validation_says_what_the_switch_leaves_where_it_can(tmp_path, speech_alone):
+    valid = Corpus.of(CORPUS.sample_rate, {"speech/a.wav": tiny.clip(2.5)}) if speech_alone else CORPUS
+    trainer = Trainer(dataclasses.replace(RUN, total_steps=1), CORPUS, valid, tmp_path)
+    assert trainer.validate().get("noise_left_db") == (None if speech_alone else 0)
