@@ -34,6 +34,7 @@ SPECTRAL = SpectralConfig(
     denoiser_blocks=1,
     denoiser_width=10,
     denoiser_kernel=5,
+    denoise=True,
     latent_dim=8,
     num_quantizers=4,
     codebook_size=16,

@@ -204,6 +204,11 @@ class SpectralConfig(CodecConfig):
     def delay_samples(self) -> int:
         return self.overlap
 
+    @property
+    def features(self) -> int:
+        """Channels that the encoder sees: levels of bands, and coefficients."""
+        return self.bands + self.hop_length
+
 
 FAMILIES: tuple[type[CodecConfig], ...] = (SeanetConfig, SpectralConfig)
 """Every family; the first is meant where none is named."""

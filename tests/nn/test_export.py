@@ -81,9 +81,10 @@ def test_the_graph_takes_a_condition_that_switches_between_frames(config, runtim
     condition = plain_condition(config, 2, FRAMES)
     condition[..., 30:60] = condition[..., 30:60].flip(1)
     expected = exportable(tiny.model(config=config)).encode(torch.from_numpy(pcm[:, None]), condition)
-    latents, _ = runtime.encoder.step(
-        runtime.encoder.init_state(2), pcm=pcm[:, None, None], condition=condition[:, :, None].numpy()
-    )
+    inputs = {"pcm": pcm[:, None, None], "condition": condition[:, :, None].numpy()}
+    if runtime.denoiser:
+        inputs["modulation"], _ = runtime.denoiser.step(runtime.denoiser.init_state(2), pcm=inputs["pcm"])
+    latents, _ = runtime.encoder.step(runtime.encoder.init_state(2), **inputs)
     np.testing.assert_allclose(latents[:, :, 0], expected, rtol=0, atol=1e-4)
 
 
@@ -124,10 +125,12 @@ def test_what_is_exported_is_a_copy():
 
 def test_state_inputs_have_the_names_and_shapes_of_torch(config, runtime):
     model = tiny.model(config=config)
-    inner = {f"denoiser.{key}": value for key, value in (model.denoiser or Chain()).init_state(1).items()}
-    of_encoder = model.analysis.init_state(1) | inner | model.encoder.init_state(1)
-    for network, expected in ((runtime.encoder, of_encoder), (runtime.decoder, model.decoder.init_state(1))):
-        assert network.state_shapes == {name: list(value.shape[1:]) for name, value in expected.items()}
+    parts = {"encoder": [model.analysis, model.encoder], "decoder": [model.decoder]}
+    if model.denoiser:
+        parts["denoiser"] = [model.analysis, model.denoiser]
+    for name, chains in parts.items():
+        expected = {key: list(value.shape[1:]) for chain in chains for key, value in chain.init_state(1).items()}
+        assert getattr(runtime, name).state_shapes == expected
 
 
 def test_a_layer_without_an_onnx_form_is_named():
@@ -147,6 +150,26 @@ def test_elu_is_torchs_to_a_millionth():
         1, 1, 1, -1
     )
     np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], layer(x), rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_latents_with_the_switch_on_are_those_of_torch(pcm, tmp_path):
+    config = dataclasses.replace(tiny.SPECTRAL, denoise=True)
+    export(tiny.model(config=config), tmp_path / "artifact", int8_products=False)
+    found = LatentStream(Model(load_artifact(tmp_path / "artifact")), 2).push(pcm, denoise=0.7)
+    condition = plain_condition(config, 2, FRAMES)
+    model = exportable(tiny.model(config=config))
+    expected = model.encode(torch.from_numpy(pcm[:, None]), 0.3 * condition + 0.7 * condition.flip(1))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_only_a_denoiser_that_was_trained_is_exported(trained, tmp_path):
+    export(tiny.model(config=dataclasses.replace(tiny.SPECTRAL, denoise=True)), tmp_path / "artifact")
+    export(tiny.model(config=dataclasses.replace(tiny.SPECTRAL, denoise=trained)), tmp_path / "artifact")
+    artifact = load_artifact(tmp_path / "artifact")
+    assert artifact.has_denoiser == trained
+    assert (Model(artifact).denoiser is not None) == trained
 
 
 # chunks

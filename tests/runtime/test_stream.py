@@ -71,3 +71,37 @@ def test_a_model_that_was_not_trained_for_it_refuses_the_switch(artifact_folder,
     stream = LatentStream(Model(load_artifact(artifact_folder)), 2)
     with pytest.raises(ConfigError, match="this model was not trained to remove noise"):
         stream.push(pcm, 0.5)
+
+
+@pytest.fixture(scope="module")
+def denoiser(tmp_path_factory):
+    """A model with a denoiser."""
+    folder = tmp_path_factory.mktemp("denoiser") / "artifact"
+    export(tiny.model(config=tiny.SPECTRAL), folder)
+    return Model(load_artifact(folder))
+
+
+def test_a_denoiser_that_is_off_is_never_loaded(tmp_path):
+    export(tiny.model(config=tiny.SPECTRAL), tmp_path / "artifact")
+    made = Model(load_artifact(tmp_path / "artifact"))
+    latents(made, tiny.noise(2, 20 * HOP).numpy(), 0.0)
+    assert "denoiser" not in vars(made)
+
+
+def test_turned_on_again_a_denoiser_knows_nothing_of_what_it_heard_before(denoiser, pcm):
+    """So that latents follow from the switch's place at each frame, however the frames come."""
+    once, often = LatentStream(denoiser, 2), LatentStream(denoiser, 2)
+    for stream, first in ((once, 0.0), (often, 1.0)):
+        stream.push(pcm[:, : 4 * HOP], first)
+        stream.push(pcm[:, 4 * HOP : 12 * HOP], 0.0)
+    a, b = (stream.push(pcm[:, 12 * HOP :], 1.0) for stream in (once, often))
+    forgotten = 4 + (tiny.SPECTRAL.kernel - 1) * tiny.SPECTRAL.encoder_blocks - 12
+    np.testing.assert_allclose(a[..., forgotten:], b[..., forgotten:], rtol=0, atol=1e-5)
+    assert np.abs(a - latents(denoiser, pcm, 1.0)[..., 12:]).max() > 1e-3
+
+
+@pytest.mark.parametrize("frames", [1, 3, 7])
+def test_chunks_with_the_denoiser_on_equal_the_whole(denoiser, pcm, frames):
+    stream = LatentStream(denoiser, 2)
+    parts = [stream.push(part, 1.0) for part in np.array_split(pcm, 20 // frames, axis=1)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=2), latents(denoiser, pcm, 1.0), rtol=0, atol=1e-5)

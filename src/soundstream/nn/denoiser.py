@@ -1,10 +1,10 @@
-"""The denoise switch of the spectral family: a network that scales and shifts what the encoder's blocks are to see.
+"""The denoiser of the spectral family: a network that scales and shifts what the encoder's blocks are to see.
 
     features -> magnitudes beside them -> linear -> ConvNeXt blocks -> linear -> gain and shift of each feature
 
 FiLM alone, behind the encoder's blocks, can only choose among channels that the blocks keep apart. Here gain and shift
-follow from the sound, and the condition says how far they count: with the switch off the codec computes what it would
-without.
+follow from the sound, and the condition says how far they count: with the denoise switch off the codec computes what it
+would without.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def denoiser(config: SpectralConfig) -> Chain:
 
     A fresh one changes nothing: its last layer is zero.
     """
-    width, features = config.denoiser_width, config.bands + config.hop_length
+    width, features = config.denoiser_width, config.features
     first = CausalConv(features + config.hop_length, width, kernel=1)
     first.weight.data[:, : config.bands] *= LEVEL_GAIN
     first.weight.data[:, config.bands :] *= 2 * ENCODER_GAIN

@@ -19,7 +19,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from soundstream.config import CodecConfig
+from soundstream.config import CodecConfig, SpectralConfig
 from soundstream.errors import ConfigError
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.denoiser import Magnitudes
@@ -30,7 +30,7 @@ from soundstream.nn.products import with_int8_products
 from soundstream.nn.seanet import ResidualUnit
 from soundstream.nn.spectral import ENERGY_FLOOR, LOUDEST, ConvNeXtBlock, Decoder, Features, Noise, NoisyOutput
 from soundstream.nn.streaming import Chain, StreamingModule
-from soundstream.runtime.artifact import FILES, MACS_PROPERTY, OPTIONAL_FILES, write_manifest
+from soundstream.runtime.artifact import DENOISER_FILE, FILES, MACS_PROPERTY, OPTIONAL_FILES, write_manifest
 
 OPSET = 20
 CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -58,6 +58,8 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
     codebooks = io.BytesIO()
     np.save(codebooks, model.quantizer.codebooks.numpy().astype(np.float16))
     graphs = {"encoder.onnx": encoder_graph(model), "decoder.onnx": decoder_graph(model)}
+    if model.denoiser:
+        graphs[DENOISER_FILE] = denoiser_graph(model)
     contents = {
         "config.json": model.config.to_json().encode(),
         "codebooks.npy": codebooks.getvalue(),
@@ -66,16 +68,21 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
             for name, graph in graphs.items()
         },
     }
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
     for name in OPTIONAL_FILES:
         (folder / name).unlink(missing_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
     return write_manifest(folder)
 
 
 def exportable(model: SoundStream) -> SoundStream:
-    """A copy as it is exported: the latent normalizer folded into the layer before it, values rounded as stored."""
+    """A copy as it is exported: the latent normalizer folded into the layer before it, values rounded as stored.
+
+    A denoiser that was never trained is left out.
+    """
     model = copy.deepcopy(model).eval().cpu().float()
+    if not model.config.denoise:
+        model.denoiser = None
     fold_normalizer(model)
     coarse = {id(layer.weight) for layer in model.modules() if _stores_int8(layer)}
     with torch.no_grad():
@@ -117,17 +124,37 @@ def _dequantized(weight: Tensor) -> Tensor:
 
 
 def encoder_graph(model: SoundStream) -> onnx.ModelProto:
-    """`pcm [batch, 1, 1, samples]`, `condition [batch, condition_dim, 1, frames]` to `latents`, of the same frames."""
+    """`pcm [batch, 1, 1, samples]`, `condition [batch, condition_dim, 1, frames]` to `latents`, of the same frames.
+
+    With a denoiser there is a third input, its `modulation`; zeros change nothing.
+    """
     config, graph = model.config, Graph("encoder")
     graph.input("pcm", 1, "samples")
     graph.input("condition", config.condition_dim, "frames")
     x = graph.add(model.analysis, "", "pcm")
     if model.denoiser:
-        x = graph.modulated(x, graph.add(model.denoiser, "denoiser", x), "condition")
+        graph.input("modulation", _modulations(config), "frames")
+        x = graph.modulated(x, "modulation", "condition")
     x = graph.add(model.encoder, "", x)
     x = graph.film(model.film, x, "condition", "film")
     graph.node("Identity", [graph.add(model.project, "project", x) if model.project else x], "latents")
     return graph.finish("latents", config.latent_dim, "frames", config)
+
+
+def denoiser_graph(model: SoundStream) -> onnx.ModelProto:
+    """`pcm [batch, 1, 1, samples]` -> `modulation`, of the same frames; only for a model that has a denoiser."""
+    assert model.denoiser
+    graph = Graph("denoiser")
+    graph.input("pcm", 1, "samples")
+    x = graph.add(model.denoiser, "", graph.add(model.analysis, "", "pcm"))
+    graph.node("Identity", [x], "modulation")
+    return graph.finish("modulation", _modulations(model.config), "frames", model.config)
+
+
+def _modulations(config: CodecConfig) -> int:
+    """Channels of what a denoiser gives."""
+    assert isinstance(config, SpectralConfig)
+    return 2 * config.features
 
 
 def decoder_graph(model: SoundStream) -> onnx.ModelProto:
@@ -185,12 +212,11 @@ class Graph:
 
     def modulated(self, x: str, modulation: str, condition: str) -> str:
         """x + strength * (tanh(gain) * x + shift), the strength being the second value of the condition."""
-        strength = self._slice(condition, "denoiser.strength", start=1, end=2, axis=1)
-        gain, shift = "denoiser.gain", "denoiser.shift"
-        self.nodes.append(helper.make_node("Split", [modulation], [gain, shift], axis=1, num_outputs=2))
-        y = self.node("Mul", [self.node("Tanh", [gain], f"{gain}.tanh"), x], f"{gain}.scaled")
-        y = self.node("Mul", [self.node("Add", [y, shift], f"{shift}.added"), strength], "denoiser.change")
-        return self.node("Add", [x, y], "denoiser.modulated")
+        strength = self._slice(condition, "strength", start=1, end=2, axis=1)
+        self.nodes.append(helper.make_node("Split", [modulation], ["gain", "shift"], axis=1, num_outputs=2))
+        y = self.node("Mul", [self.node("Tanh", ["gain"], "gain.tanh"), x], "gain.change")
+        y = self.node("Mul", [self.node("Add", [y, "shift"], "change"), strength], "change.counted")
+        return self.node("Add", [x, y], "modulated")
 
     @singledispatchmethod
     def add(self, layer: StreamingModule, name: str, x: str) -> str:

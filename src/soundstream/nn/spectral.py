@@ -220,8 +220,8 @@ def analysis(config: SpectralConfig) -> Chain:
 def encoder(config: SpectralConfig) -> Chain:
     """Features to channels `[batch, encoder_width, 1, frames]`, of which latents are made."""
     width, bands = config.encoder_width, config.bands
-    first = CausalConv(bands + config.hop_length, width, kernel=1)
-    first.weight.data = ENCODER_GAIN * _shifted_eye(width, bands + config.hop_length, width, 0)
+    first = CausalConv(config.features, width, kernel=1)
+    first.weight.data = ENCODER_GAIN * _shifted_eye(width, config.features, width, 0)
     first.weight.data[:, :bands] *= LEVEL_GAIN / ENCODER_GAIN
     first.int8 = False  # levels are so much larger than roots that their weights need finer steps
     return Chain(first=first, **blocks(config.encoder_blocks, width, config.kernel))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from soundstream.errors import ParityError
 from soundstream.nn.export import export, exportable
-from soundstream.nn.model import SoundStream
+from soundstream.nn.model import SoundStream, plain_condition
 from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
 
@@ -24,13 +24,14 @@ class Parity:
     """PyTorch beside ONNX Runtime on one clip: first the graphs computed as float32, then the artifact as it is."""
 
     latents_difference: float
-    """Largest difference of the latents between PyTorch and the graphs, in units of their standard deviation."""
+    """Largest difference of the latents between PyTorch and the graphs, in units of their standard deviation; with the
+    denoise switch off and, if there is one, on."""
     codes_equal: float
     """Share of codes, all codebooks in use, that are the same."""
     pcm_snr_db: float
     """Waveform of the graphs against the same weights in PyTorch, from the same codes."""
     stored_latents_snr_db: float
-    """Latents of the artifact against those of the model as it was trained: what few bits cost."""
+    """Latents of the artifact against those of the model as it was trained, in the same way: what few bits cost."""
     stored_snr_db: float
     """The same for the waveform, from the same codes."""
 
@@ -53,16 +54,14 @@ def check_parity(model: SoundStream, folder: Path, pcm: Array) -> Parity:
     model, config = model.cpu().eval(), model.config
     pcm = pcm[: len(pcm) // config.hop_length * config.hop_length]
     audio, stored = torch.from_numpy(pcm.copy())[None, None], exportable(model)
-    latents = stored.encode(audio)
-    codes = stored.quantizer.encode(latents, config.num_quantizers)
+    codes = stored.quantizer.encode(stored.encode(audio), config.num_quantizers)
     graphs, artifact = _graphs(model), Model(load_artifact(folder))
+    strengths = (0.0, 1.0) if config.denoise else (0.0,)
     found = Parity(
-        latents_difference=float(
-            np.abs(_latents(graphs, pcm) - latents.numpy()).max() / max(float(latents.std()), 1e-9)
-        ),
+        latents_difference=max(_difference(_latents(stored, pcm, s), _stream(graphs, pcm, s)) for s in strengths),
         codes_equal=float((EncoderStream(graphs, 1, config.num_quantizers).push(pcm[None]) == codes.numpy()).mean()),
         pcm_snr_db=_snr_db(_decoded(stored, codes), DecoderStream(graphs, 1).push(codes.numpy())),
-        stored_latents_snr_db=_snr_db(model.encode(audio).numpy(), _latents(artifact, pcm)),
+        stored_latents_snr_db=min(_snr_db(_latents(model, pcm, s), _stream(artifact, pcm, s)) for s in strengths),
         stored_snr_db=_snr_db(_decoded(model, codes), DecoderStream(artifact, 1).push(codes.numpy())),
     )
     _check(found, folder)
@@ -76,8 +75,18 @@ def _graphs(model: SoundStream) -> Model:
         return Model(load_artifact(Path(folder)))
 
 
-def _latents(runtime: Model, pcm: Array) -> Array:
-    return LatentStream(runtime, 1).push(pcm[None])
+def _latents(model: SoundStream, pcm: Array, denoise: float) -> Array:
+    condition = plain_condition(model.config, 1, len(pcm) // model.config.hop_length)
+    mixed = (1 - denoise) * condition + denoise * condition.roll(1, dims=1)
+    return model.encode(torch.from_numpy(pcm.copy())[None, None], mixed).numpy()
+
+
+def _stream(runtime: Model, pcm: Array, denoise: float) -> Array:
+    return LatentStream(runtime, 1).push(pcm[None], denoise)
+
+
+def _difference(expected: Array, found: Array) -> float:
+    return float(np.abs(expected - found).max() / max(float(expected.std()), 1e-9))
 
 
 def _decoded(model: SoundStream, codes: torch.Tensor) -> Array:

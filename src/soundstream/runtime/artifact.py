@@ -1,8 +1,9 @@
 """An artifact: the folder that training writes and the runtime reads.
 
 config.json      CodecConfig
-encoder.onnx     pcm, condition and states in; latents and states out
+encoder.onnx     pcm, condition, modulation (with a denoiser) and states in; latents and states out
 decoder.onnx     latents and states in; pcm and states out
+denoiser.onnx    pcm and states in; modulation and states out; needed only while noise is removed
 codebooks.npy    float16 [num_quantizers, codebook_size, latent_dim]
 entropy.npz      tables of the entropy coder; a model without them writes plain codes
 manifest.json    SHA-256 of each file above, and the model id made of them
@@ -23,7 +24,8 @@ from soundstream.entropy import TABLES_FILE, Tables
 from soundstream.errors import ArtifactError
 
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
-OPTIONAL_FILES = (TABLES_FILE,)
+DENOISER_FILE = "denoiser.onnx"
+OPTIONAL_FILES = (DENOISER_FILE, TABLES_FILE)
 FORMAT = 1
 MACS_PROPERTY = "macs_per_frame"
 """Metadata of an ONNX graph: multiplications with additions for one frame of one signal."""
@@ -46,6 +48,10 @@ class Artifact:
     """`[num_quantizers, codebook_size, latent_dim]`."""
     tables: Tables | None = None
     """Of the entropy coder; None if none were fitted."""
+
+    @property
+    def has_denoiser(self) -> bool:
+        return (self.folder / DENOISER_FILE).is_file()
 
 
 def load_artifact(name_or_path: str | Path = "default") -> Artifact:

@@ -41,7 +41,7 @@ class Network:
     """An ONNX graph whose first output is its result and whose `NAME.next` outputs are the next call's state inputs.
 
     Args:
-        hop_length: samples a frame, which tell the length of a result in samples.
+        hop_length: samples a frame, which tell the length of a result in samples from that in frames, and back.
         threads: CPU threads of ONNX Runtime.
     """
 
@@ -61,6 +61,10 @@ class Network:
         states = {output.name.removesuffix(STATE_SUFFIX) for output in following}
         self._inputs = {i.name: i.shape for i in self.session.get_inputs() if i.name not in states}
         self.state_shapes = {i.name: i.shape[1:] for i in self.session.get_inputs() if i.name in states}
+
+    def input_channels(self, name: str) -> int:
+        """Channels of an input; 0 if the graph has none of this name."""
+        return int(self._inputs[name][1]) if name in self._inputs else 0
 
     def init_state(self, batch: int) -> State:
         """State before the first sample, for `batch` signals side by side."""
@@ -86,6 +90,7 @@ class Network:
             for name, value in inputs.items()
             for key, size in zip(self._inputs[name], value.shape, strict=True)
         }
+        sizes.setdefault("frames", sizes.get("samples", 0) // self._hop_length)
         sizes["samples"] = sizes["frames"] * self._hop_length
         return [sizes.get(key, key) for key in self._result.shape]
 

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.runtime.artifact import Artifact
+from soundstream.runtime.artifact import DENOISER_FILE, Artifact
 from soundstream.runtime.quantizer import Codes, Quantizer
-from soundstream.runtime.session import Network
+from soundstream.runtime.session import Network, State
 
 Array = NDArray[np.float32]
 
@@ -27,9 +27,16 @@ class Model:
 
     def __init__(self, artifact: Artifact, threads: int = 1) -> None:
         self.config = artifact.config
+        self._artifact, self._threads = artifact, threads
         self.encoder = Network(artifact.folder / "encoder.onnx", self.config.hop_length, threads)
         self.decoder = Network(artifact.folder / "decoder.onnx", self.config.hop_length, threads)
         self.quantizer = Quantizer(artifact.codebooks)
+
+    @cached_property
+    def denoiser(self) -> Network | None:
+        """What tells the encoder how to remove noise, loaded when first asked for; None if FiLM does all of it."""
+        path = self._artifact.folder / DENOISER_FILE
+        return Network(path, self.config.hop_length, self._threads) if self._artifact.has_denoiser else None
 
     @cached_property
     def silence(self) -> Array:
@@ -44,6 +51,7 @@ class LatentStream:
     def __init__(self, model: Model, channels: int) -> None:
         self._model = model
         self._state = model.encoder.init_state(channels)
+        self._denoiser_state: State | None = None
         self._rest = np.zeros((channels, 0), np.float32)
         self._owed_samples = 0
         self._denoise = 0.0
@@ -87,8 +95,22 @@ class LatentStream:
         condition[:, 0] = 1 - self._denoise
         condition[:, 1:2] = self._denoise
         pcm = np.ascontiguousarray(pcm[:, None, None])
-        latents, self._state = self._model.encoder.step(self._state, pcm=pcm, condition=condition)
+        inputs = {"pcm": pcm, "condition": condition, **self._modulation(pcm, condition.shape[3])}
+        latents, self._state = self._model.encoder.step(self._state, **inputs)
         return latents[:, :, 0]
+
+    def _modulation(self, pcm: Array, frames: int) -> dict[str, Array]:
+        """What the encoder is told of noise; while the switch is off the denoiser does not run, and forgets."""
+        channels = self._model.encoder.input_channels("modulation")
+        if not channels:
+            return {}
+        denoiser = self._model.denoiser if self._denoise else None
+        if denoiser is None:
+            self._denoiser_state = None
+            return {"modulation": np.zeros((len(pcm), channels, 1, frames), np.float32)}
+        state = self._denoiser_state or denoiser.init_state(len(pcm))
+        modulation, self._denoiser_state = denoiser.step(state, pcm=pcm)
+        return {"modulation": modulation}
 
 
 class EncoderStream:
