@@ -28,6 +28,7 @@ def test_rows_for_every_class_and_rate(codec, tmp_path, monkeypatch):
     for row in rows:
         assert row.zero_order <= row.bitrate and row.ideal < row.best < row.ideal * 1.01 + 20
         assert row.best < row.file
+        assert row.adaptive > 0 and row.mixed > 0
         assert row.saved == pytest.approx(1 - row.file / row.bitrate, abs=1e-3)
 
 

@@ -70,7 +70,7 @@ class ContextCoder:
     """
 
     def __init__(self, tables: Tables, codebooks: NDArray[np.float32]) -> None:
-        self.model = ContextModel(tables, codebooks)
+        self.model, self.tables = ContextModel(tables, codebooks), tables
         self._table = tables.exponentials
         self._shape = tables.static.shape
         self._threads = ThreadpoolController()

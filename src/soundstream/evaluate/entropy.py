@@ -23,6 +23,7 @@ from soundstream.codec import Codec, load, packet_frames
 from soundstream.coding import MODES
 from soundstream.entropy import ContextCoder
 from soundstream.entropy.ans import TOTAL
+from soundstream.evaluate.adaptive import adaptive_bits
 from soundstream.evaluate.provenance import provenance, write_report
 
 Codes = NDArray[np.int64]
@@ -42,6 +43,10 @@ class Row:
     """Entropy of each codebook's own histogram over the class: what no coder without context can pass."""
     fast: int
     """Payloads with fixed frequencies."""
+    adaptive: int
+    """Information by counts that grow along the class, as if it were one file; see `adaptive_bits`."""
+    mixed: int
+    """The same with the context model."""
     ideal: int
     """The context model's information."""
     best: int
@@ -51,7 +56,7 @@ class Row:
     saved: float
     """Share of the plain codes' bits that a file saves, everything counted."""
     encode_times_real_time: float
-    """The context coder alone, in CPU time on this machine."""
+    """The context coder alone, in CPU time on this machine, as files are written and read: packets side by side."""
     decode_times_real_time: float
 
 
@@ -79,21 +84,23 @@ def _codes(codec: Codec, folder: Path) -> list[Codes]:
 
 def _row(codec: Codec, name: str, clips: list[Codes], bitrate: int) -> Row:
     count = codec.config.quantizers_for(bitrate)
-    length = packet_frames(codec.header(codec.config.sample_rate, 1, bitrate, entropy=MODES[-1]))
+    header = codec.header(codec.config.sample_rate, 1, bitrate, entropy=MODES[-1])
+    length = packet_frames(header)
     parts = [clip[None, :count, start : start + length] for clip in clips for start in range(0, clip.shape[1], length)]
     seconds = sum(clip.shape[1] for clip in clips) / codec.config.frame_rate
     coder = codec.coding.coder(2)
     assert isinstance(coder, ContextCoder)
     start = time.process_time()
-    payloads = [coder.encode(part) for part in parts]
+    packets = list(codec.coding.pack(parts, header.entropy_mode))
     encoded = time.process_time()
-    for payload, part in zip(payloads, parts, strict=True):
-        assert (coder.decode(payload, part.shape) == part).all()
+    found = list(codec.coding.unpack(packets, header))
     decoded = time.process_time()
-    best = 8 * sum(map(len, payloads))
+    assert all((codes == part).all() for codes, part in zip(found, parts, strict=True))
+    best = 8 * sum(len(packet.payload) for packet in packets)
     whole = best + 8 * OVERHEAD * len(parts)
     fast = 8 * sum(len(codec.coding.coder(1).encode(part)) for part in parts)
     ideal = sum(-np.log2(coder.widths(part) / TOTAL).sum() for part in parts)
+    adaptive, mixed = adaptive_bits(parts, coder.tables, coder.model)
     zero_order = _zero_order(np.concatenate([clip[:count] for clip in clips], axis=1))
     return Row(
         content_class=name,
@@ -101,6 +108,8 @@ def _row(codec: Codec, name: str, clips: list[Codes], bitrate: int) -> Row:
         seconds=round(seconds, 1),
         zero_order=round(zero_order / seconds),
         fast=round(fast / seconds),
+        adaptive=round(adaptive / seconds),
+        mixed=round(mixed / seconds),
         ideal=round(float(ideal) / seconds),
         best=round(best / seconds),
         file=round(whole / seconds),
