@@ -14,6 +14,7 @@ from soundstream.evaluate.peers import Peer
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.timing import cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.nn.conv import CausalConv
+from soundstream.nn.export import export
 from soundstream.runtime.session import Network
 
 OWN = ("encoder", "quantizer", "entropy encoder", "entropy decoder", "decoder")
@@ -39,6 +40,14 @@ def test_the_share_of_sgemm_is_given_where_there_are_matrix_products(report):
     assert {row.part for row in report.rows if row.sgemm_share is not None} == {"encoder", "quantizer", "decoder"}
     assert all(0 <= row.sgemm_share < 2 for row in report.rows if row.sgemm_share is not None)
     assert report.sgemm_gflops > 0
+
+
+def test_an_encoder_that_can_remove_noise_is_measured_while_it_does(tmp_path):
+    export(tiny.model(config=tiny.SPECTRAL), tmp_path / "cleaner")
+    rows = bench([str(tmp_path / "cleaner")], bitrate=1600, against=[], rounds=1, seconds=1).rows
+    shares = {row.part: row.sgemm_share for row in rows if row.mode == "offline" and row.part.startswith("encoder")}
+    assert list(shares) == ["encoder", "encoder, denoising"]
+    assert all(share is not None for share in shares.values())
 
 
 def test_figures_of_latency_memory_and_size_are_in_order(report):

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from soundstream.evaluate.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.runtime.artifact import find
-from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream
+from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
 
 CLIP_S = 6
 
@@ -173,15 +174,13 @@ def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[Part]:
 
 def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
     model, config, coder = codec.model, codec.config, codec.coding.coder(codec.coding.mode(None))
-    hop, search_macs = config.hop_length, count * config.codebook_size * config.latent_dim
+    search_macs = count * config.codebook_size * config.latent_dim
     latents = LatentStream(model, 1).push(pcm)
     codes = model.quantizer.encode(latents, count)
     columns = _split(codes, 1)
     packed, *packed_columns = [(coder.encode(part), part.shape) for part in (codes, *columns)]
     return [
-        _Stage(
-            name, "encoder", lambda: LatentStream(model, 1).push, pcm, _split(pcm, hop), model.encoder.macs_per_frame
-        ),
+        *_encoders(name, codec, pcm),
         _Stage(
             name,
             "quantizer",
@@ -194,6 +193,21 @@ def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
         _Stage(name, "entropy decoder", lambda: lambda x: coder.decode(*x), packed, packed_columns),
         _Stage(name, "decoder", lambda: DecoderStream(model, 1).push, codes, columns, model.decoder.macs_per_frame),
     ]
+
+
+def _encoders(name: str, codec: Codec, pcm: Array) -> list[_Stage]:
+    """The encoder, and the encoder while it removes noise if it can."""
+    model, hops = codec.model, _split(pcm, codec.config.hop_length)
+    macs = model.encoder.macs_per_frame
+    found = [_Stage(name, "encoder", lambda: LatentStream(model, 1).push, pcm, hops, macs)]
+    if codec.config.denoise:
+        macs += model.denoiser.macs_per_frame if model.denoiser else 0
+        found.append(_Stage(name, "encoder, denoising", lambda: _cleaning(model), pcm, hops, macs))
+    return found
+
+
+def _cleaning(model: Model) -> Callable[[Array], Array]:
+    return partial(LatentStream(model, 1).push, denoise=1.0)
 
 
 def _split(array: np.ndarray, length: int) -> list[np.ndarray]:
