@@ -15,7 +15,7 @@ def fit_entropy(
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A folder that `soundstream export` wrote.")],
     data: Annotated[list[Path], typer.Option("--data", metavar="FOLDER", help="Audio; may be repeated.")],
     minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="Most audio to code.")] = 360,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = 2200,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = 8000,
     hidden: Annotated[int, typer.Option("--hidden", min=1, max=1024, help="Hidden units of a codebook.")] = 64,
 ) -> None:
     """Fit the entropy tables of a model to audio and put them into its folder, which gives it a new model id.

@@ -43,7 +43,7 @@ class FitConfig:
 
     hidden: int = 64
     """Units between inputs and logits; tables take about hidden x (codebook_size + 6 x latent_dim) bytes a codebook."""
-    steps: int = 2200
+    steps: int = 8000
     """Training steps."""
     crops: int = 8
     """Crops in a step."""
