@@ -80,14 +80,15 @@ Family `{config.family}`; {facts.model.num_parameters() / 1e6:.2f} million param
 
 
 def _training(facts: Facts) -> str:
-    config, data, steps = facts.model.config, _data_settings(facts), facts.checkpoint.progress.step
-    crop_s = data["crop_frames"] / config.frame_rate
-    settings = {name: value for name, value in facts.checkpoint.settings.items() if name != "codec"}
+    data, settings = _data_settings(facts), facts.checkpoint.settings
+    crop_s = data["crop_frames"] / facts.model.config.frame_rate
+    last = "trained the denoise switch alone" if settings.get("stage") == "denoise" else "trained the codec"
+    settings = {name: value for name, value in settings.items() if name != "codec"}
     text = f"""
 ## Training
 
-{steps:,} steps of {data["batch_size"]} crops of {crop_s:.2f} s, {steps * data["batch_size"] * crop_s / 3600:.1f} hours
-of crops in all. The settings of the last part of the run:
+{facts.checkpoint.progress.step:,} steps. The last part of the run {last}, with {data["batch_size"]} crops of
+{crop_s:.2f} s a step and these settings:
 
 ```toml
 {_toml(settings)}
@@ -129,7 +130,7 @@ def _limits(facts: Facts) -> str:
     share = _data_settings(facts).get("denoise_probability", 0)
     lines = [
         f"- Nothing above {facts.model.config.sample_rate // 2:,} Hz is kept. Channels are coded one by one.",
-        f"- The denoise switch was {f'on in {share:.0%} of the crops' if share else 'not trained'}.",
+        f"- The denoise switch was {f'on in {share:.0%} of the crops of that part' if share else 'not trained'}.",
         f"- Stored weights and whole-number products follow the trained model at {facts.parity.stored_snr_db:g} dB; "
         f"ONNX Runtime follows PyTorch at {facts.parity.pcm_snr_db:g} dB.",
     ]
