@@ -157,6 +157,7 @@ TABLES: dict[str, tuple[str, Make]] = {
         for name in (
             "training",
             "training_seanet",
+            "training_switch",
             "choices",
             "choices_recipe",
             "choices_light",
