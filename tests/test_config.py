@@ -80,12 +80,27 @@ def test_overlap_adds_to_the_latency(overlap, latency_ms):
 
 
 @pytest.mark.parametrize(
-    "change", [{"overlap": 322}, {"overlap": 81}, {"overlap": 0}, {"hop_length": 4}, {"encoder_blocks": 0}], ids=str
+    "change",
+    [
+        {"overlap": 322},
+        {"overlap": 81},
+        {"overlap": 0},
+        {"hop_length": 4},
+        {"encoder_blocks": 0},
+        {"denoiser_blocks": -1},
+    ],
+    ids=str,
 )
 def test_spectral_values_out_of_range_are_refused_by_name(change):
     (name,) = change
     with pytest.raises(ConfigError, match=name):
         SpectralConfig(**change)
+
+
+@pytest.mark.parametrize("change", [{"condition_dim": 1}, {"film": "decoder"}], ids=str)
+def test_a_denoiser_needs_a_condition_in_the_encoder(change):
+    with pytest.raises(ConfigError, match="denoiser_blocks is 2"):
+        SpectralConfig(denoiser_blocks=2, **change)
 
 
 def test_an_unknown_key_is_refused():
@@ -107,6 +122,7 @@ def test_an_unknown_key_is_refused():
         {"codebook_size": 1000},
         {"codebook_size": 1},
         {"condition_dim": 0},
+        {"film": "both"},
         {"strides": ()},
         {"strides": (2, 0)},
         {"strides": (2, 4.0)},

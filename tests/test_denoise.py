@@ -69,6 +69,59 @@ def test_a_config_has_the_switch_or_not(change: dict) -> None:
         SeanetConfig(**change)
 
 
+@pytest.fixture(scope="module")
+def listening_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with the switch in its decoder, which turns latents around."""
+    torch.manual_seed(0)
+    shape = {"encoder_channels": 4, "decoder_channels": 4, "latent_dim": 8, "num_quantizers": 8}
+    model = SoundStream(SeanetConfig(**shape, denoise=True, film="decoder"))
+    with torch.no_grad():
+        model.film.gamma[:, 1] = -1
+    folder = tmp_path_factory.mktemp("listener") / "artifact"
+    export(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def listener(listening_folder: Path) -> Codec:
+    return load(listening_folder)
+
+
+def test_with_the_switch_in_the_decoder_one_file_decodes_either_way(listener: Codec) -> None:
+    data = listener.encode(NOISE, 24_000, 3000)
+    off, on = (listener.decode(data, denoise=value)[0] for value in (0.0, 1.0))
+    np.testing.assert_array_equal(off, listener.decode(data)[0])
+    assert np.abs(off - on).max() > 1e-3
+    damaged = listener.decode(data, damage=[], denoise=1.0)[0]
+    np.testing.assert_allclose(damaged, on, rtol=0, atol=1e-6)
+
+
+def test_a_live_decoder_has_the_switch_too(listener: Codec) -> None:
+    encoder = listener.open_encoder(24_000, 2, 3000)
+    packets = [*encoder.push(NOISE), *encoder.flush()]
+    sounds = []
+    for value in (0.0, 1.0):
+        decoder = listener.open_decoder(24_000, 2, denoise=value)
+        sounds.append(np.concatenate([decoder.push(packet) for packet in packets], axis=1))
+    assert np.abs(sounds[0] - sounds[1]).max() > 1e-3
+
+
+def test_the_other_side_of_the_switch_is_named(switched: Codec, listener: Codec) -> None:
+    with pytest.raises(ConfigError, match="its decoder does"):
+        listener.encode(NOISE, 24_000, 3000, denoise=1.0)
+    with pytest.raises(ConfigError, match="its encoder does"):
+        switched.decode(switched.encode(NOISE, 24_000, 3000), denoise=1.0)
+
+
+def test_decode_on_the_command_line_has_the_switch(listener: Codec, listening_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.nac").write_bytes(listener.encode(NOISE, 24_000, 3000))
+    for name, value in (("off", "0"), ("on", "1")):
+        words = ("-o", f"{name}.wav", "--denoise", value, "--model", str(listening_folder))
+        assert run(tmp_path, "decode", "x.nac", *words).returncode == 0
+    off, on = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("off", "on"))
+    assert np.abs(off - on).max() > 1e-3
+
+
 def test_a_config_of_earlier_releases_has_no_switch() -> None:
     earlier = SeanetConfig().to_dict()
     del earlier["denoise"]

@@ -1,5 +1,7 @@
 """A codec small enough for any test, with every weight away from its starting value, and sounds to feed it."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -41,6 +43,11 @@ SPECTRAL = SpectralConfig(
 )
 CONFIGS = (CONFIG, SPECTRAL)
 """One codec of each family, alike in rate, latents and codebooks."""
+LISTENERS = tuple(
+    replace(config, film="decoder", denoise=True, **({"denoiser_blocks": 0} if config is SPECTRAL else {}))
+    for config in CONFIGS
+)
+"""The same with the denoise switch in the decoder."""
 RUN = TrainConfig(
     codec=CONFIG,
     data=DataConfig(batch_size=2, crop_frames=52),

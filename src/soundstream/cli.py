@@ -114,6 +114,10 @@ def decode(
     conceal: Annotated[
         bool, typer.Option("--conceal", help="Decode a damaged file, with silence for what is lost, and say what.")
     ] = False,
+    denoise: Annotated[
+        float,
+        typer.Option("--denoise", metavar="0..1", help="Remove noise, with a model that does so here; see encode."),
+    ] = 0.0,
     model: FileModel = None,
     force: Force = False,
     quiet: Quiet = False,
@@ -129,7 +133,11 @@ def decode(
     with open_input(source) as stream:
         reader = RepairingReader(stream) if conceal else Reader(stream)
         codec = _codec_for(reader.header, model, threads)
-        blocks = codec.repair(reader, damage) if isinstance(reader, RepairingReader) else codec.read(reader, start_s)
+        codec.config.check_denoise(denoise, "decoder")
+        if isinstance(reader, RepairingReader):
+            blocks = codec.repair(reader, damage, denoise)
+        else:
+            blocks = codec.read(reader, start_s, denoise)
         with audio.open_writer(name, reader.header.sample_rate, reader.header.channels, force) as writer:
             for block in _shown(blocks, "decoding", reader.header.num_samples, quiet):
                 writer.write(block)

@@ -89,17 +89,19 @@ class Codec:
         self.write(stream, header, seconds(pcm, sample_rate), denoise)
         return stream.getvalue()
 
-    def decode(self, data: bytes, damage: list[Damage] | None = None) -> tuple[Array, int]:
+    def decode(self, data: bytes, damage: list[Damage] | None = None, denoise: float = 0.0) -> tuple[Array, int]:
         """Audio `[channels, samples]` and its sample rate in Hz, with exactly the samples of the original.
 
         Args:
             damage: a list that takes what could not be decoded, which is then silence instead of an error.
+            denoise: how much noise to remove, with a model whose decoder was trained for it: 0 none, 1 all that can be.
         Raises:
             BitstreamError: the bytes are damaged, incomplete, foreign, or of another model.
+            ConfigError: the denoising is not supported.
         """
         if damage is None:
-            return self._whole(reader := Reader(io.BytesIO(data)), self.read(reader))
-        return self._whole(repairing := RepairingReader(io.BytesIO(data)), self.repair(repairing, damage))
+            return self._whole(reader := Reader(io.BytesIO(data)), self.read(reader, denoise=denoise))
+        return self._whole(repairing := RepairingReader(io.BytesIO(data)), self.repair(repairing, damage, denoise))
 
     def _whole(self, reader: Reader | RepairingReader, blocks: Iterable[Array]) -> tuple[Array, int]:
         empty = np.zeros((reader.header.channels, 0), np.float32)
@@ -153,9 +155,9 @@ class Codec:
             redundancy=redundancy,
         )
 
-    def open_decoder(self, sample_rate: int, channels: int = 1) -> LiveDecoder:
+    def open_decoder(self, sample_rate: int, channels: int = 1, *, denoise: float = 0.0) -> LiveDecoder:
         """A live session that takes packets, some of them lost, and gives sound; arguments as `LiveDecoder`."""
-        return LiveDecoder(self.model, sample_rate, channels)
+        return LiveDecoder(self.model, sample_rate, channels, denoise)
 
     def header(
         self,
@@ -229,11 +231,12 @@ class Codec:
             writer.write(packet)
         writer.finish(counter.samples)
 
-    def read(self, reader: Reader, start_s: float = 0.0) -> Iterator[Array]:
+    def read(self, reader: Reader, start_s: float = 0.0, denoise: float = 0.0) -> Iterator[Array]:
         """Decode packet after packet to blocks of pcm `[channels, samples]`, in constant memory.
 
         Args:
             start_s: seconds to leave out, without decoding them, if the reader's stream can seek.
+            denoise: as `decode`.
         Raises:
             BitstreamError: as `decode`; what came before the damage was yielded.
         """
@@ -243,20 +246,21 @@ class Codec:
         if first_sample:
             frame = first_sample * self.config.sample_rate // (header.sample_rate * self.config.hop_length)
             reader.skip_to(max(0, frame - WARM_UP_FRAMES))
-        pcm = self._pcm(self.coding.unpack(reader, header), header.channels)
+        pcm = self._pcm(self.coding.unpack(reader, header), header.channels, denoise)
         yield from self._restored(pcm, reader, first_sample)
 
-    def repair(self, reader: RepairingReader, damage: list[Damage]) -> Iterator[Array]:
+    def repair(self, reader: RepairingReader, damage: list[Damage], denoise: float = 0.0) -> Iterator[Array]:
         """Decode what is whole of a damaged file, with silence in the places of what is not.
 
         Args:
             damage: takes what was lost, in order.
+            denoise: as `decode`.
         Raises:
             BitstreamError: the header is of another model.
         """
         self.check_model(reader.header)
         items = self._noted(self.coding.repair(reader, reader.header), damage)
-        yield from self._restored(self._pcm(items, reader.header.channels), reader, 0)
+        yield from self._restored(self._pcm(items, reader.header.channels, denoise), reader, 0)
 
     def _noted(self, items: Iterable[Codes | Loss], damage: list[Damage]) -> Iterator[Codes | Loss]:
         frames = 0
@@ -268,11 +272,11 @@ class Codec:
             frames += length
             yield item
 
-    def _pcm(self, items: Iterable[Codes | Loss], channels: int) -> Iterator[Array]:
+    def _pcm(self, items: Iterable[Codes | Loss], channels: int, denoise: float) -> Iterator[Array]:
         """Decoded audio at the codec's rate, `delay_samples` late; a loss is silence with soft edges."""
         hop = self.config.hop_length
         ramp = np.linspace(0, 1, hop, dtype=np.float32)
-        stream, last, rising = DecoderStream(self.model, channels), None, False
+        stream, last, rising = DecoderStream(self.model, channels, denoise), None, False
         for item in items:
             if isinstance(item, Loss) and not item.frames:
                 continue
@@ -281,7 +285,7 @@ class Codec:
                 if last is not None:
                     silence[:, :hop] = stream.push(last) * ramp[::-1]
                 yield silence
-                stream, last, rising = DecoderStream(self.model, channels), None, True
+                stream, last, rising = DecoderStream(self.model, channels, denoise), None, True
                 continue
             pcm = stream.push(item)
             if rising:

@@ -32,6 +32,8 @@ class CodecConfig:
     """Entries of a codebook (N), a power of two."""
     condition_dim: int = 2
     """Width of the FiLM condition: one-hot (plain, denoise)."""
+    film: str = "encoder"
+    """Side of the quantizer on which the condition works: `encoder`, or `decoder`, where whoever listens decides."""
     denoise: bool = False
     """Whether the model was trained for the second of them; export takes it from the run's data settings."""
 
@@ -41,6 +43,8 @@ class CodecConfig:
                 _check_range(field.name, getattr(self, field.name))
         if self.codebook_size & (self.codebook_size - 1):
             raise ConfigError(f"codebook_size is {self.codebook_size}; expected a power of two")
+        if self.film not in SIDES:
+            raise ConfigError(f"film is {self.film!r}; expected one of: {', '.join(SIDES)}")
         if not isinstance(self.denoise, bool) or self.denoise > (self.condition_dim > 1):
             raise ConfigError(f"denoise is {self.denoise!r}; expected true or false, true only if condition_dim is 2")
 
@@ -85,11 +89,13 @@ class CodecConfig:
             raise ConfigError(f"bitrate {bitrate} bit/s is not supported; choose {step} to {high} in steps of {step}")
         return count
 
-    def check_denoise(self, denoise: float) -> None:
+    def check_denoise(self, denoise: float, side: str = "encoder") -> None:
         """Refuse a strength of noise removal that the model does not have.
 
+        Args:
+            side: of the codec that is to remove noise.
         Raises:
-            ConfigError: it is not 0 to 1, or above 0 with a model that was not trained for it.
+            ConfigError: it is not 0 to 1, or above 0 on a side or with a model that was not trained for it.
         """
         if not 0 <= denoise <= 1:
             raise ConfigError(f"denoise is {denoise}; expected 0 to 1")
@@ -97,6 +103,10 @@ class CodecConfig:
             raise ConfigError(
                 "this model was not trained to remove noise; use denoise 0 or a model whose config.json says "
                 '"denoise": true'
+            )
+        if denoise and side != self.film:
+            raise ConfigError(
+                f"the {side} of this model does not remove noise; its {self.film} does, give denoise there"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -197,8 +207,10 @@ class SpectralConfig(CodecConfig):
             )
         if not self.bands < self.latent_dim <= self.hop_length:
             raise ConfigError(f"bands is {self.bands}; expected less than latent_dim = {self.latent_dim}")
-        if self.denoiser_blocks and self.condition_dim < 2:
-            raise ConfigError(f"denoiser_blocks is {self.denoiser_blocks}; expected 0 where condition_dim is 1")
+        if self.denoiser_blocks and (self.condition_dim < 2 or self.film != "encoder"):
+            raise ConfigError(
+                f"denoiser_blocks is {self.denoiser_blocks}; expected 0 unless condition_dim is 2 and film is encoder"
+            )
 
     @property
     def delay_samples(self) -> int:
@@ -209,6 +221,8 @@ class SpectralConfig(CodecConfig):
         """Channels that the encoder sees: levels of bands, and coefficients."""
         return self.bands + self.hop_length
 
+
+SIDES = ("encoder", "decoder")
 
 FAMILIES: tuple[type[CodecConfig], ...] = (SeanetConfig, SpectralConfig)
 """Every family; the first is meant where none is named."""

@@ -163,6 +163,21 @@ def test_latents_with_the_switch_on_are_those_of_torch(pcm, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("config", tiny.LISTENERS, ids=lambda config: config.family)
+def test_with_film_in_the_decoder_latents_and_audio_are_those_of_torch(config, pcm, tmp_path):
+    export(tiny.model(config=config), tmp_path / "artifact", int8_products=False)
+    runtime, model = Model(load_artifact(tmp_path / "artifact")), exportable(tiny.model(config=config))
+    assert (runtime.encoder.input_channels("condition"), runtime.decoder.input_channels("condition")) == (0, 2)
+    latents = model.encode(torch.from_numpy(pcm[:, None]))
+    np.testing.assert_allclose(LatentStream(runtime, 2).push(pcm), latents, rtol=0, atol=1e-4)
+    plain = plain_condition(config, 2, FRAMES)
+    for denoise in (0.0, 0.7):
+        decoded = model.decode(latents, (1 - denoise) * plain + denoise * plain.flip(1))[:, 0]
+        found = DecoderStream(runtime, 2, denoise).push_latents(latents.numpy())
+        np.testing.assert_allclose(found, decoded, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("trained", [False, True])
 def test_only_a_denoiser_that_was_trained_is_exported(trained, tmp_path):
     export(tiny.model(config=dataclasses.replace(tiny.SPECTRAL, denoise=True)), tmp_path / "artifact")

@@ -72,6 +72,20 @@ def test_the_condition_of_a_frame_reaches_the_latents_of_that_frame_only():
     assert changed.nonzero().flatten().tolist() == [6]
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("config", tiny.LISTENERS, ids=lambda config: config.family)
+def test_film_before_the_decoder_leaves_the_latents_and_changes_audio_from_its_frame_on(config):
+    model = tiny.model(config=config)
+    audio, condition = tiny.noise(1, 1, 400), plain_condition(config, 1, 10)
+    condition[..., 6:] = condition[..., 6:].flip(1)
+    latents = model.encode(audio, condition)
+    assert torch.equal(latents, model.encode(audio))
+    changed = (model.decode(latents, condition) != model.decode(latents))[0, 0]
+    assert not changed[: 6 * config.hop_length].any()
+    assert changed[6 * config.hop_length :].any()
+    assert torch.equal(model(audio, None, condition).audio, model.decode(latents, condition))
+
+
 def test_shapes_are_checked_in_tests():
     with pytest.raises(TypeCheckError):
         tiny.model().encode(tiny.noise(2, 400))

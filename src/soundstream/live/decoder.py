@@ -23,15 +23,16 @@ class LiveDecoder(Session):
 
     Args:
         sample_rate: Hz of the pcm, 8,000 to 192,000, whatever the encoder's.
+        denoise: how much noise to remove, with a model whose decoder was trained for it: 0 none, 1 all that can be.
     Raises:
-        AudioError: a value is not supported.
+        AudioError, ConfigError: a value is not supported.
     """
 
-    def __init__(self, model: Model, sample_rate: int, channels: int) -> None:
+    def __init__(self, model: Model, sample_rate: int, channels: int, denoise: float = 0.0) -> None:
         super().__init__(sample_rate, channels)
         self._config, self._quantizer = model.config, model.quantizer
         self._payloads = Payloads(model.config, channels)
-        self._stream = DecoderStream(model, channels)
+        self._stream = DecoderStream(model, channels, denoise)
         self._concealer = Concealer(model.silence, channels)
         self._resampler = LiveResampler(model.config.sample_rate, sample_rate, channels)
         self._sequence: int | None = None

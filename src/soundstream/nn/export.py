@@ -102,9 +102,10 @@ def fold_normalizer(model: SoundStream) -> None:
     Where that is FiLM, it is exact for conditions that sum to one, as one-hot do.
     """
     normalizer = model.normalizer
-    if model.project:
-        model.project.weight.div_(normalizer.std)
-        model.project.bias.sub_(normalizer.mean).div_(normalizer.std)
+    last = model.project or (model.encoder.last if model.config.film == "decoder" else None)
+    if isinstance(last, CausalConv):
+        last.weight.div_(normalizer.std)
+        last.bias.sub_(normalizer.mean).div_(normalizer.std)
     else:
         model.film.gamma.div_(normalizer.std)
         model.film.beta.sub_(normalizer.mean[:, None]).div_(normalizer.std)
@@ -124,19 +125,22 @@ def _dequantized(weight: Tensor) -> Tensor:
 
 
 def encoder_graph(model: SoundStream) -> onnx.ModelProto:
-    """`pcm [batch, 1, 1, samples]`, `condition [batch, condition_dim, 1, frames]` to `latents`, of the same frames.
+    """`pcm [batch, 1, 1, samples]` to `latents`, of as many frames.
 
-    With a denoiser there is a third input, its `modulation`; zeros change nothing.
+    With FiLM on this side `condition [batch, condition_dim, 1, frames]` is a second input, with a denoiser its
+    `modulation` a third; zeros of that change nothing.
     """
     config, graph = model.config, Graph("encoder")
     graph.input("pcm", 1, "samples")
-    graph.input("condition", config.condition_dim, "frames")
     x = graph.add(model.analysis, "", "pcm")
+    if config.film == "encoder":
+        graph.input("condition", config.condition_dim, "frames")
     if model.denoiser:
         graph.input("modulation", _modulations(config), "frames")
         x = graph.modulated(x, "modulation", "condition")
     x = graph.add(model.encoder, "", x)
-    x = graph.film(model.film, x, "condition", "film")
+    if config.film == "encoder":
+        x = graph.film(model.film, x, "condition", "film")
     graph.node("Identity", [graph.add(model.project, "project", x) if model.project else x], "latents")
     return graph.finish("latents", config.latent_dim, "frames", config)
 
@@ -158,10 +162,13 @@ def _modulations(config: CodecConfig) -> int:
 
 
 def decoder_graph(model: SoundStream) -> onnx.ModelProto:
-    """`latents [batch, latent_dim, 1, frames]` -> `pcm [batch, 1, 1, samples]`."""
-    graph = Graph("decoder")
+    """`latents [batch, latent_dim, 1, frames]` to `pcm [batch, 1, 1, samples]`; with FiLM here a condition too."""
+    graph, x = Graph("decoder"), "latents"
     graph.input("latents", model.config.latent_dim, "frames")
-    x = graph.add(model.decoder, "", "latents")
+    if model.config.film == "decoder":
+        graph.input("condition", model.config.condition_dim, "frames")
+        x = graph.film(model.film, x, "condition", "film")
+    x = graph.add(model.decoder, "", x)
     graph.node("Identity", [x], "pcm")
     return graph.finish("pcm", 1, "samples", model.config)
 

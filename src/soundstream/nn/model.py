@@ -46,7 +46,8 @@ class SoundStream(nn.Module):
     """Encoder, FiLM, latent normalizer, residual vector quantizer and decoder.
 
     Source: SoundStream (Zeghidour et al., 2021), Fig. 2. Differs: in the spectral family FiLM scales the channels of
-    the encoder's last layer but one, of which there are more; a linear layer, `project`, makes latents of them. There
+    the encoder's last layer but one, of which there are more; a linear layer, `project`, makes latents of them. `film`
+    of the config puts FiLM before the decoder instead. In the spectral family
     a denoiser may modulate what the encoder sees, as far as the second value of the condition says.
     """
 
@@ -54,7 +55,8 @@ class SoundStream(nn.Module):
         super().__init__()
         self.config = config
         self.analysis, self.denoiser, self.encoder, self.project, self.decoder = _networks(config)
-        self.film = FiLM(self.project.in_channels if self.project else config.latent_dim, config.condition_dim)
+        before_project = self.project if config.film == "encoder" else None
+        self.film = FiLM(before_project.in_channels if before_project else config.latent_dim, config.condition_dim)
         self.normalizer = LatentNormalizer(config.latent_dim)
         self.quantizer = ResidualVectorQuantizer(config.num_quantizers, config.codebook_size, config.latent_dim)
 
@@ -67,9 +69,9 @@ class SoundStream(nn.Module):
         """Code and decode; `num_quantizers` of None bypasses the quantizer (the warm-up of a training run)."""
         latents = self.encode(audio, condition)
         if num_quantizers is None:
-            return Output(self.decode(latents), latents, None, latents.new_zeros(()))
+            return Output(self.decode(latents, condition), latents, None, latents.new_zeros(()))
         quantized = self.quantizer(latents, num_quantizers)
-        return Output(self.decode(quantized.latents), latents, quantized.codes, quantized.commitment)
+        return Output(self.decode(quantized.latents, condition), latents, quantized.codes, quantized.commitment)
 
     def encode(
         self,
@@ -81,14 +83,25 @@ class SoundStream(nn.Module):
         if self.denoiser and condition is not None:
             x = denoiser.modulated(x, self.denoiser(x), condition[:, 1:2, None])
         x = self.encoder(x)
-        if condition is None:
-            condition = plain_condition(self.config, x.shape[0], x.shape[-1]).to(x)
-        x = self.film(x, condition.unsqueeze(2))
+        if self.config.film == "encoder":
+            x = self._conditioned(x, condition)
         return self.normalizer(self.project(x) if self.project else x).squeeze(2)
 
-    def decode(self, latents: Float[Tensor, "batch latent_dim frames"]) -> Float[Tensor, "batch 1 samples"]:
+    def decode(
+        self,
+        latents: Float[Tensor, "batch latent_dim frames"],
+        condition: Float[Tensor, "batch condition frames"] | None = None,
+    ) -> Float[Tensor, "batch 1 samples"]:
         """Audio from quantized latents; it lags behind the encoder's input by `config.delay_samples`."""
-        return self.decoder(latents.unsqueeze(2)).squeeze(2)
+        x = latents.unsqueeze(2)
+        if self.config.film == "decoder":
+            x = self._conditioned(x, condition)
+        return self.decoder(x).squeeze(2)
+
+    def _conditioned(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        if condition is None:
+            condition = plain_condition(self.config, x.shape[0], x.shape[-1]).to(x)
+        return self.film(x, condition.unsqueeze(2))
 
     def num_parameters(self) -> int:
         """Trained parameters; codebooks are not counted, as in the paper's Table I."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from soundstream.config import SIDES
 from soundstream.errors import ParityError
 from soundstream.nn.export import export, exportable
 from soundstream.nn.model import SoundStream, plain_condition
@@ -56,13 +57,13 @@ def check_parity(model: SoundStream, folder: Path, pcm: Array) -> Parity:
     audio, stored = torch.from_numpy(pcm.copy())[None, None], exportable(model)
     codes = stored.quantizer.encode(stored.encode(audio), config.num_quantizers)
     graphs, artifact = _graphs(model), Model(load_artifact(folder))
-    strengths = (0.0, 1.0) if config.denoise else (0.0,)
+    strengths, others = ((0.0, 1.0) if config.denoise and config.film == side else (0.0,) for side in SIDES)
     found = Parity(
         latents_difference=max(_difference(_latents(stored, pcm, s), _stream(graphs, pcm, s)) for s in strengths),
         codes_equal=float((EncoderStream(graphs, 1, config.num_quantizers).push(pcm[None]) == codes.numpy()).mean()),
-        pcm_snr_db=_snr_db(_decoded(stored, codes), DecoderStream(graphs, 1).push(codes.numpy())),
+        pcm_snr_db=min(_snr_db(_decoded(stored, codes, s), _pcm(graphs, codes, s)) for s in others),
         stored_latents_snr_db=min(_snr_db(_latents(model, pcm, s), _stream(artifact, pcm, s)) for s in strengths),
-        stored_snr_db=_snr_db(_decoded(model, codes), DecoderStream(artifact, 1).push(codes.numpy())),
+        stored_snr_db=min(_snr_db(_decoded(model, codes, s), _pcm(artifact, codes, s)) for s in others),
     )
     _check(found, folder)
     return found
@@ -76,9 +77,13 @@ def _graphs(model: SoundStream) -> Model:
 
 
 def _latents(model: SoundStream, pcm: Array, denoise: float) -> Array:
-    condition = plain_condition(model.config, 1, len(pcm) // model.config.hop_length)
-    mixed = (1 - denoise) * condition + denoise * condition.roll(1, dims=1)
-    return model.encode(torch.from_numpy(pcm.copy())[None, None], mixed).numpy()
+    condition = _condition(model, len(pcm) // model.config.hop_length, denoise)
+    return model.encode(torch.from_numpy(pcm.copy())[None, None], condition).numpy()
+
+
+def _condition(model: SoundStream, frames: int, denoise: float) -> torch.Tensor:
+    plain = plain_condition(model.config, 1, frames)
+    return (1 - denoise) * plain + denoise * plain.roll(1, dims=1)
 
 
 def _stream(runtime: Model, pcm: Array, denoise: float) -> Array:
@@ -89,8 +94,13 @@ def _difference(expected: Array, found: Array) -> float:
     return float(np.abs(expected - found).max() / max(float(expected.std()), 1e-9))
 
 
-def _decoded(model: SoundStream, codes: torch.Tensor) -> Array:
-    return model.decode(model.quantizer.decode(codes))[0].numpy()
+def _decoded(model: SoundStream, codes: torch.Tensor, denoise: float) -> Array:
+    condition = _condition(model, codes.shape[-1], denoise)
+    return model.decode(model.quantizer.decode(codes), condition)[0].numpy()
+
+
+def _pcm(runtime: Model, codes: torch.Tensor, denoise: float) -> Array:
+    return DecoderStream(runtime, 1, denoise).push(codes.numpy())
 
 
 def _snr_db(expected: Array, found: Array) -> float:

@@ -2,7 +2,7 @@
 
 config.json      CodecConfig
 encoder.onnx     pcm, condition, modulation (with a denoiser) and states in; latents and states out
-decoder.onnx     latents and states in; pcm and states out
+decoder.onnx     latents, condition (if the encoder takes none) and states in; pcm and states out
 denoiser.onnx    pcm and states in; modulation and states out; needed only while noise is removed
 codebooks.npy    float16 [num_quantizers, codebook_size, latent_dim]
 entropy.npz      tables of the entropy coder; a model without them writes plain codes

@@ -90,12 +90,10 @@ class LatentStream:
         return np.concatenate([empty, *blocks], axis=2)
 
     def _encode(self, pcm: Array) -> Array:
-        config = self._model.config
-        condition = np.zeros((len(pcm), config.condition_dim, 1, pcm.shape[1] // config.hop_length), np.float32)
-        condition[:, 0] = 1 - self._denoise
-        condition[:, 1:2] = self._denoise
+        frames = pcm.shape[1] // self._model.config.hop_length
         pcm = np.ascontiguousarray(pcm[:, None, None])
-        inputs = {"pcm": pcm, "condition": condition, **self._modulation(pcm, condition.shape[3])}
+        inputs = {"pcm": pcm, **self._modulation(pcm, frames)}
+        inputs |= _condition(self._model.encoder, len(pcm), frames, self._denoise)
         latents, self._state = self._model.encoder.step(self._state, **inputs)
         return latents[:, :, 0]
 
@@ -139,10 +137,16 @@ class DecoderStream:
     """Codes in, pcm out, hop_length samples a frame; make a new one for each signal.
 
     The pcm lags behind the encoder's by `config.delay_samples`: the first ones belong to no signal.
+
+    Args:
+        denoise: how much noise to remove, with a model whose decoder can: 0 none, 1 all that can be.
+    Raises:
+        ConfigError: it is not 0 to 1, or above 0 with a model whose decoder was not trained for it.
     """
 
-    def __init__(self, model: Model, channels: int) -> None:
-        self._model = model
+    def __init__(self, model: Model, channels: int, denoise: float = 0.0) -> None:
+        model.config.check_denoise(denoise, "decoder")
+        self._model, self._denoise = model, denoise
         self._state = model.decoder.init_state(channels)
 
     def push(self, codes: Codes) -> Array:
@@ -156,8 +160,20 @@ class DecoderStream:
 
     def _decode(self, latents: Array) -> Array:
         latents = np.ascontiguousarray(latents[:, :, None])
-        pcm, self._state = self._model.decoder.step(self._state, latents=latents)
+        condition = _condition(self._model.decoder, len(latents), latents.shape[3], self._denoise)
+        pcm, self._state = self._model.decoder.step(self._state, latents=latents, **condition)
         return pcm[:, 0, 0]
+
+
+def _condition(network: Network, rows: int, frames: int, denoise: float) -> dict[str, Array]:
+    """The condition of a network that takes one, by its name."""
+    channels = network.input_channels("condition")
+    if not channels:
+        return {}
+    condition = np.zeros((rows, channels, 1, frames), np.float32)
+    condition[:, 0] = 1 - denoise
+    condition[:, 1:2] = denoise
+    return {"condition": condition}
 
 
 def _blocks(array: Array, length: int) -> Iterator[Array]:

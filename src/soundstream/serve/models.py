@@ -49,5 +49,5 @@ def _facts(name: str, codec: Codec) -> dict[str, Any]:
         "bitrate_step": config.bitrate(1),
         "most_bitrate": config.bitrate(config.num_quantizers),
         "latency_ms": config.latency_ms,
-        "denoise": config.denoise,
+        "denoise": config.denoise and config.film == "encoder",
     }

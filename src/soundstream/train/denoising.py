@@ -27,12 +27,14 @@ class DenoiseLearner(Learner):
     """Trains FiLM and the denoiser, if there is one; see the module.
 
     Raises:
-        ConfigError: the data never asks for the switch, or the run has discriminators.
+        ConfigError: the data never asks for the switch, it is in the decoder, or the run has discriminators.
     """
 
     def __init__(self, config: TrainConfig, crops: Crops, precision: Precision) -> None:
-        if config.is_adversarial or not config.data.denoise_probability:
-            raise ConfigError("stage denoise needs denoise_probability above 0 and adversarial_from_step at the end")
+        if config.is_adversarial or not config.data.denoise_probability or config.codec.film != "encoder":
+            raise ConfigError(
+                "stage denoise needs film = 'encoder', denoise_probability above 0 and adversarial_from_step at the end"
+            )
         super().__init__(config, crops, precision)
 
     def _new_model(self) -> SoundStream:

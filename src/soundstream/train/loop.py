@@ -223,9 +223,10 @@ class Trainer:
         return {"step": self.step} | self.validator(model) | left
 
     def _noisy(self, valid: Corpus) -> Batch | None:
-        """Crops of the validation clips as the switch is trained on, if it is and they have speech and noise."""
+        """Crops of the validation clips as an encoder's switch is trained on, if they have speech and noise."""
         data, codec = self.config.data, self.config.codec
-        if not data.denoise_probability or not {SPEECH, NOISE} <= set(valid.categories()):
+        heard = {SPEECH, NOISE} <= set(valid.categories())
+        if not data.denoise_probability or codec.film != "encoder" or not heard:
             return None
         held_out = dataclasses.replace(
             data, batch_size=NOISY_CROPS, noise_probability=1.0, denoise_probability=1.0, category_weights=ONLY_SPEECH
