@@ -50,3 +50,13 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
     export(model, tmp_path / "artifact")
     with pytest.raises(ParityError, match="pcm_snr_db is nan"):
         check_parity(model, tmp_path / "artifact", PCM)
+
+
+def test_an_export_agrees_with_its_model_while_the_switch_is_on(tmp_path):
+    model = tiny.model(config=tiny.SPECTRAL)
+    export(model, tmp_path / "artifact")
+    check_parity(model, tmp_path / "artifact", PCM)
+    with torch.no_grad():
+        model.denoiser.out.bias += 0.5
+    with pytest.raises(ParityError):
+        check_parity(model, tmp_path / "artifact", PCM)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import tiny
-from soundstream.errors import ConfigError
+from soundstream.errors import ArtifactError, ConfigError
 from soundstream.nn.export import export
-from soundstream.runtime.artifact import load_artifact
+from soundstream.runtime.artifact import DENOISER_FILE, load_artifact
 from soundstream.runtime.stream import LatentStream, Model
 
 HOP = tiny.CONFIG.hop_length
@@ -105,3 +105,11 @@ def test_chunks_with_the_denoiser_on_equal_the_whole(denoiser, pcm, frames):
     stream = LatentStream(denoiser, 2)
     parts = [stream.push(part, 1.0) for part in np.array_split(pcm, 20 // frames, axis=1)]
     np.testing.assert_allclose(np.concatenate(parts, axis=2), latents(denoiser, pcm, 1.0), rtol=0, atol=1e-5)
+
+
+def test_a_denoiser_whose_file_went_away_is_an_error_and_not_a_switch_that_does_nothing(tmp_path):
+    export(tiny.model(config=tiny.SPECTRAL), tmp_path / "artifact")
+    made = Model(load_artifact(tmp_path / "artifact"))
+    (tmp_path / "artifact" / DENOISER_FILE).unlink()
+    with pytest.raises(ArtifactError, match=DENOISER_FILE):
+        latents(made, tiny.noise(2, 20 * HOP).numpy(), 1.0)

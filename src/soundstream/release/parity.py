@@ -73,7 +73,9 @@ def _graphs(model: SoundStream) -> Model:
     """The model in ONNX Runtime, computed as float32."""
     with TemporaryDirectory() as folder:
         export(model, Path(folder), int8_products=False)
-        return Model(load_artifact(Path(folder)))
+        graphs = Model(load_artifact(Path(folder)))
+        _ = graphs.denoiser  # loaded while its file is there
+        return graphs
 
 
 def _latents(model: SoundStream, pcm: Array, denoise: float) -> Array:

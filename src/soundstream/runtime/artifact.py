@@ -48,10 +48,8 @@ class Artifact:
     """`[num_quantizers, codebook_size, latent_dim]`."""
     tables: Tables | None = None
     """Of the entropy coder; None if none were fitted."""
-
-    @property
-    def has_denoiser(self) -> bool:
-        return (self.folder / DENOISER_FILE).is_file()
+    has_denoiser: bool = False
+    """Whether there is a graph that tells the encoder how to remove noise."""
 
 
 def load_artifact(name_or_path: str | Path = "default") -> Artifact:
@@ -71,7 +69,8 @@ def load_artifact(name_or_path: str | Path = "default") -> Artifact:
     config = _read_config(folder / "config.json")
     codebooks = _read_codebooks(folder / "codebooks.npy", config)
     tables = Tables.load(folder / TABLES_FILE) if TABLES_FILE in digests else None
-    return Artifact(folder, config, bytes.fromhex(manifest["model_id"]), codebooks, tables)
+    model_id = bytes.fromhex(manifest["model_id"])
+    return Artifact(folder, config, model_id, codebooks, tables, has_denoiser=DENOISER_FILE in digests)
 
 
 def find(name_or_path: str | Path) -> Path:
