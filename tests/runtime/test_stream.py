@@ -9,7 +9,7 @@ import tiny
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.nn.export import export
 from soundstream.runtime.artifact import DENOISER_FILE, load_artifact
-from soundstream.runtime.stream import LatentStream, Model
+from soundstream.runtime.stream import TURN_FRAMES, LatentStream, Model
 
 HOP = tiny.CONFIG.hop_length
 
@@ -43,12 +43,27 @@ def test_values_between_interpolate(model, pcm, denoise):
     np.testing.assert_allclose(latents(model, pcm, denoise), between, rtol=0, atol=1e-4)
 
 
-def test_a_new_value_holds_for_the_frames_that_its_push_completes(model, pcm):
-    stream, cut = LatentStream(model, 2), 8 * HOP + HOP // 2
+def test_a_new_value_is_reached_step_by_step_from_the_first_frame_that_its_push_completes(model, pcm):
+    stream, cut = LatentStream(model, 2), 3 * HOP + HOP // 2
     first, second = stream.push(pcm[:, :cut], 0.0), stream.push(pcm[:, cut:], 1.0)
     off, on = latents(model, pcm, 0.0), latents(model, pcm, 1.0)
-    np.testing.assert_allclose(first, off[..., :8], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(second, on[..., 8:], rtol=0, atol=1e-5)
+    shares = np.minimum(1, np.arange(1, 18) / TURN_FRAMES)
+    np.testing.assert_allclose(first, off[..., :3], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(second, (1 - shares) * off[..., 3:] + shares * on[..., 3:], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["model", "denoiser"])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_turns_in_any_chunks_equal_turns_in_one(name, frames, pcm, request):
+    model, once, often = request.getfixturevalue(name), [], []
+    streams = LatentStream(model, 2), LatentStream(model, 2)
+    for strength, part in ((1.0, pcm[:, : 2 * HOP]), (0.0, pcm[:, 2 * HOP : 14 * HOP]), (0.6, pcm[:, 14 * HOP :])):
+        once.append(streams[0].push(part, strength))
+        often += [
+            streams[1].push(chunk, strength)
+            for chunk in np.split(part, range(frames * HOP, part.shape[1], frames * HOP), axis=1)
+        ]
+    np.testing.assert_allclose(np.concatenate(once, axis=2), np.concatenate(often, axis=2), rtol=0, atol=1e-5)
 
 
 def test_flush_goes_on_as_the_last_push(model, pcm):
@@ -88,16 +103,17 @@ def test_a_denoiser_that_is_off_is_never_loaded(tmp_path):
     assert "denoiser" not in vars(made)
 
 
-def test_turned_on_again_a_denoiser_knows_nothing_of_what_it_heard_before(denoiser, pcm):
+def test_turned_on_again_a_denoiser_knows_nothing_of_what_it_heard_before(denoiser):
     """So that latents follow from the switch's place at each frame, however the frames come."""
-    once, often = LatentStream(denoiser, 2), LatentStream(denoiser, 2)
-    for stream, first in ((once, 0.0), (often, 1.0)):
-        stream.push(pcm[:, : 4 * HOP], first)
-        stream.push(pcm[:, 4 * HOP : 12 * HOP], 0.0)
-    a, b = (stream.push(pcm[:, 12 * HOP :], 1.0) for stream in (once, often))
-    forgotten = 4 + (tiny.SPECTRAL.kernel - 1) * tiny.SPECTRAL.encoder_blocks - 12
-    np.testing.assert_allclose(a[..., forgotten:], b[..., forgotten:], rtol=0, atol=1e-5)
-    assert np.abs(a - latents(denoiser, pcm, 1.0)[..., 12:]).max() > 1e-3
+    start, other, rest = (tiny.noise(1, n * HOP, seed=n).numpy() for n in (4, 5, 40))
+    ends = []
+    for sound in (start, other[:, : 4 * HOP]):
+        stream = LatentStream(denoiser, 1)
+        stream.push(sound, 1.0)
+        stream.push(rest, 0.0)
+        ends.append(stream.push(rest, 1.0))
+    np.testing.assert_allclose(*ends, rtol=0, atol=1e-5)
+    assert np.abs(ends[0] - LatentStream(denoiser, 1).push(rest, 1.0)).max() > 1e-3
 
 
 @pytest.mark.parametrize("frames", [1, 3, 7])

@@ -25,32 +25,41 @@ class Switching:
     """How steep decoded audio is where the switch was turned.
 
     A ratio is the largest step from sample to sample after the turn, over the largest one around that time with the
-    switch left off and left on: 1 and less is no click.
+    switch left off and left on: 1 and less is no click. A little more may be chance, for other codes give other steps:
+    the control says how much there is, at the same times, with the switch left half way.
     """
 
     turns: int
     ratio_p50: float
     ratio_p90: float
     ratio_max: float
+    control_max: float
 
 
 def switching(codec: Codec, sounds: Sequence[tuple[Array, int]], bitrate: int) -> Switching:
     """Code sounds, each `[samples]` with its sample rate, and turn the switch every half second."""
     found = [ratio for pcm, sample_rate in sounds for ratio in _ratios(codec, pcm, sample_rate, bitrate)]
-    return Switching(len(found), *(round(float(np.quantile(found, share)), 3) for share in (0.5, 0.9, 1.0)))
+    turned, control = zip(*found, strict=True)
+    quantiles = [float(np.quantile(turned, share)) for share in (0.5, 0.9, 1.0)]
+    return Switching(len(found), *(round(value, 3) for value in (*quantiles, max(control))))
 
 
-def _ratios(codec: Codec, pcm: Array, sample_rate: int, bitrate: int) -> list[float]:
+def _ratios(codec: Codec, pcm: Array, sample_rate: int, bitrate: int) -> list[tuple[float, float]]:
+    """The ratio of each turn, and of its control."""
     config = codec.config
     pcm = audio.resample(pcm[None], sample_rate, config.sample_rate)
     block = round(EVERY_S * config.frame_rate) * config.hop_length
-    off, on, turned = (_coded(codec, pcm, bitrate, block, values) for values in ((0.0,), (1.0,), (0.0, 1.0)))
+    off, on, turned, half = (
+        _coded(codec, pcm, bitrate, block, values) for values in ((0.0,), (1.0,), (0.0, 1.0), (0.5,))
+    )
     near, around = (round(seconds * config.sample_rate) for seconds in (NEAR_S, AROUND_S))
     turns = range(block, pcm.shape[1] - around, block)
-    return [
-        _step(turned[turn - 1 : turn + near]) / max(_step(still[turn - around : turn + around]) for still in (off, on))
-        for turn in turns
-    ]
+    found = []
+    for turn in turns:
+        usual = max(_step(still[turn - around : turn + around]) for still in (off, on))
+        after, control = (_step(pcm[turn - 1 : turn + near]) for pcm in (turned, half))
+        found.append((after / usual, control / usual))
+    return found
 
 
 def _coded(codec: Codec, pcm: Array, bitrate: int, block: int, values: Sequence[float]) -> Array:

@@ -71,7 +71,7 @@ class LiveEncoder(Session):
 
     @property
     def denoise(self) -> float:
-        """How much noise is removed, 0 to 1; a new value holds from the next packet on.
+        """How much noise is removed, 0 to 1; a new value is reached over some frames from the next packet on.
 
         Raises:
             ConfigError: it is not 0 to 1, or above 0 with a model that was not trained for it.

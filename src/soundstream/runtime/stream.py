@@ -16,6 +16,8 @@ Array = NDArray[np.float32]
 
 BLOCK_FRAMES = 75
 """Most frames in one call of a network; it bounds memory on long input."""
+TURN_FRAMES = 8
+"""Frames over which the denoise switch goes from off to on, or back, in the middle of a stream."""
 
 
 class Model:
@@ -55,12 +57,14 @@ class LatentStream:
         self._rest = np.zeros((channels, 0), np.float32)
         self._owed_samples = 0
         self._denoise = 0.0
+        self._strength: float | None = None
 
     def push(self, pcm: Array, denoise: float = 0.0) -> Array:
         """Take pcm `[channels, samples]` of any length; give latents `[channels, latent_dim, frames]`.
 
         Args:
-            denoise: how much noise to remove from the frames that this push completes: 0 none, 1 all that can be.
+            denoise: how much noise to remove from the frames that this push completes: 0 none, 1 all that can be;
+                in the middle of a stream it is reached in steps of 1 / TURN_FRAMES a frame, so that nothing clicks.
         Raises:
             ConfigError: it is not 0 to 1, or above 0 with a model that was not trained for it.
         """
@@ -85,24 +89,40 @@ class LatentStream:
         pcm = np.concatenate([self._rest, pcm], axis=1)
         whole = pcm.shape[1] // hop * hop
         self._rest = pcm[:, whole:]
-        blocks = [self._encode(block) for block in _blocks(pcm[:, :whole], BLOCK_FRAMES * hop)]
+        steps = self._steps(whole // hop)
+        turning = [
+            self._encode(part, step) for part, step in zip(_blocks(pcm[:, : len(steps) * hop], hop), steps, strict=True)
+        ]
+        rest = pcm[:, len(steps) * hop : whole]
+        blocks = [*turning, *(self._encode(block, self._denoise) for block in _blocks(rest, BLOCK_FRAMES * hop))]
         empty = np.zeros((len(pcm), self._model.config.latent_dim, 0), np.float32)
         return np.concatenate([empty, *blocks], axis=2)
 
-    def _encode(self, pcm: Array) -> Array:
+    def _steps(self, frames: int) -> list[float]:
+        """Strengths of the first of these frames, until the one that was last asked for is reached."""
+        if self._strength is None and frames:
+            self._strength = self._denoise
+        steps: list[float] = []
+        while self._strength is not None and self._strength != self._denoise and len(steps) < frames:
+            step = np.clip(self._denoise - self._strength, -1 / TURN_FRAMES, 1 / TURN_FRAMES)
+            self._strength = float(self._strength + step)
+            steps.append(self._strength)
+        return steps
+
+    def _encode(self, pcm: Array, denoise: float) -> Array:
         frames = pcm.shape[1] // self._model.config.hop_length
         pcm = np.ascontiguousarray(pcm[:, None, None])
-        inputs = {"pcm": pcm, **self._modulation(pcm, frames)}
-        inputs |= _condition(self._model.encoder, len(pcm), frames, self._denoise)
+        inputs = {"pcm": pcm, **self._modulation(pcm, frames, denoise)}
+        inputs |= _condition(self._model.encoder, len(pcm), frames, denoise)
         latents, self._state = self._model.encoder.step(self._state, **inputs)
         return latents[:, :, 0]
 
-    def _modulation(self, pcm: Array, frames: int) -> dict[str, Array]:
+    def _modulation(self, pcm: Array, frames: int, denoise: float) -> dict[str, Array]:
         """What the encoder is told of noise; while the switch is off the denoiser does not run, and forgets."""
         channels = self._model.encoder.input_channels("modulation")
         if not channels:
             return {}
-        denoiser = self._model.denoiser if self._denoise else None
+        denoiser = self._model.denoiser if denoise else None
         if denoiser is None:
             self._denoiser_state = None
             return {"modulation": np.zeros((len(pcm), channels, 1, frames), np.float32)}
