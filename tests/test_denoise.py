@@ -21,17 +21,20 @@ from soundstream.train.checkpoint import Checkpoint, Progress, load_model, save
 NOISE = np.random.default_rng(0).normal(0, 0.1, (2, 30_001)).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with the switch, which turns latents around."""
+def turning(folder: Path, film: str) -> Path:
+    """A model with the switch, which turns latents around, on one side of the quantizer."""
     torch.manual_seed(0)
-    config = SeanetConfig(encoder_channels=4, decoder_channels=4, latent_dim=8, num_quantizers=8, denoise=True)
-    model = SoundStream(config)
+    shape = {"encoder_channels": 4, "decoder_channels": 4, "latent_dim": 8, "num_quantizers": 8}
+    model = SoundStream(SeanetConfig(**shape, denoise=True, film=film))
     with torch.no_grad():
         model.film.gamma[:, 1] = -1
-    folder = tmp_path_factory.mktemp("switched") / "artifact"
     export(model, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return turning(tmp_path_factory.mktemp("switched") / "artifact", "encoder")
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +74,7 @@ def test_a_config_has_the_switch_or_not(change: dict) -> None:
 
 @pytest.fixture(scope="module")
 def listening_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with the switch in its decoder, which turns latents around."""
-    torch.manual_seed(0)
-    shape = {"encoder_channels": 4, "decoder_channels": 4, "latent_dim": 8, "num_quantizers": 8}
-    model = SoundStream(SeanetConfig(**shape, denoise=True, film="decoder"))
-    with torch.no_grad():
-        model.film.gamma[:, 1] = -1
-    folder = tmp_path_factory.mktemp("listener") / "artifact"
-    export(model, folder)
-    return folder
+    return turning(tmp_path_factory.mktemp("listener") / "artifact", "decoder")
 
 
 @pytest.fixture(scope="module")
