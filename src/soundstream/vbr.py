@@ -1,7 +1,7 @@
 """Variable rate: as many codebooks for each packet as its sound needs, for the bits that a constant rate would take.
 
-Entropy coding alone makes silence cost little. What is left to decide is where one more codebook
-lowers the error most for the bits that it really takes.
+Entropy coding alone makes silence cost little. What is left to decide is where one more codebook lowers the error most
+for the bits that it really takes.
 
 Source: ours; it relies on quantizer dropout (SoundStream, section III-C): one model serves every number of codebooks.
 """

@@ -3,8 +3,8 @@
 The codec hears the clean target with the switch off and the noisy input with the switch on, and the switch learns to
 make the same latents of both. All else is frozen: with the switch off the codec stays what it was.
 
-Source: ours; a step costs a third of one that decodes. SoundStream (Zeghidour et al., 2021, section III-F) trains the
-switch along with the codec, which the stage `codec` does where `denoise_probability` is above 0.
+Source: ours; nothing is decoded, so that steps are cheap. SoundStream (Zeghidour et al., 2021, section III-F) trains
+the switch along with the codec, which the stage `codec` does where `denoise_probability` is above 0.
 """
 
 from __future__ import annotations
