@@ -395,9 +395,9 @@ def encode(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE, de
     return load().encode(pcm, sample_rate, bitrate, denoise=denoise)
 
 
-def decode(data: bytes) -> tuple[Array, int]:
+def decode(data: bytes, denoise: float = 0.0) -> tuple[Array, int]:
     """`Codec.decode` with the model that the file names."""
-    return load_for(Reader(io.BytesIO(data)).header.model_id).decode(data)
+    return load_for(Reader(io.BytesIO(data)).header.model_id).decode(data, denoise=denoise)
 
 
 def to_codes(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE) -> Codes:

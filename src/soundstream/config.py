@@ -223,6 +223,7 @@ class SpectralConfig(CodecConfig):
 
 
 SIDES = ("encoder", "decoder")
+"""Of the quantizer, where FiLM may stand."""
 
 FAMILIES: tuple[type[CodecConfig], ...] = (SeanetConfig, SpectralConfig)
 """Every family; the first is meant where none is named."""

@@ -71,8 +71,6 @@ class ContextCoder:
 
     def __init__(self, tables: Tables, codebooks: NDArray[np.float32]) -> None:
         self.model, self.tables = ContextModel(tables, codebooks), tables
-        self._table = tables.exponentials
-        self._shape = tables.static.shape
         self._threads = ThreadpoolController()
 
     def encode(self, codes: Codes) -> bytes:
@@ -81,7 +79,7 @@ class ContextCoder:
         Raises:
             ConfigError: the codes are not those of the tables' codebooks.
         """
-        _check(codes, self._shape)
+        _check(codes, self.tables.static.shape)
         with self._threads.limit(limits=1, user_api="blas"):
             starts, widths = self._encode(codes)
         return ans.encode(starts.ravel().tolist(), widths.ravel().tolist(), checksum(codes))
@@ -100,7 +98,7 @@ class ContextCoder:
         channels, num_quantizers, frames = codes.shape
         starts, widths = np.zeros((2, frames, num_quantizers, channels), np.int64)
         for q, known in enumerate(contexts(self.model.vectors, self.model.shifts, codes)):
-            table = frequencies(self.model.logits(known, q), self._table)
+            table = frequencies(self.model.logits(known, q), self.tables.exponentials)
             found = codes[:, q].ravel()[:, None]
             width = np.take_along_axis(table, found, axis=1)
             start = np.take_along_axis(table.cumsum(axis=1), found, axis=1) - width
@@ -149,7 +147,7 @@ class ContextCoder:
 
     def _take(self, decoders: list[ans.Decoder], logits: NDArray[np.int32], channels: int) -> Codes:
         """The next codes `[payloads, channels]`."""
-        widths = frequencies(logits, self._table).reshape(len(decoders), channels, -1)
+        widths = frequencies(logits, self.tables.exponentials).reshape(len(decoders), channels, -1)
         ends = widths.cumsum(axis=2)
         found = np.zeros((len(decoders), channels), np.int64)
         for channel in range(channels):

@@ -55,8 +55,8 @@ class SoundStream(nn.Module):
         super().__init__()
         self.config = config
         self.analysis, self.denoiser, self.encoder, self.project, self.decoder = _networks(config)
-        before_project = self.project if config.film == "encoder" else None
-        self.film = FiLM(before_project.in_channels if before_project else config.latent_dim, config.condition_dim)
+        wide = self.project if config.film == "encoder" else None
+        self.film = FiLM(wide.in_channels if wide else config.latent_dim, config.condition_dim)
         self.normalizer = LatentNormalizer(config.latent_dim)
         self.quantizer = ResidualVectorQuantizer(config.num_quantizers, config.codebook_size, config.latent_dim)
 
