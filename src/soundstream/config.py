@@ -182,6 +182,8 @@ class SpectralConfig(CodecConfig):
     """Samples that neighbouring windows share; decoded audio lags by as many."""
     bands: int = 24
     """Latents that start as the levels of bands above those coefficients that the other latents start as."""
+    band_start: int = 0
+    """First coefficient of those bands; 0 is latent_dim - bands, as many as there are other latents."""
     encoder_width: int = 256
     """Channels of the encoder's blocks."""
     encoder_blocks: int = 4
@@ -207,6 +209,10 @@ class SpectralConfig(CodecConfig):
             )
         if not self.bands < self.latent_dim <= self.hop_length:
             raise ConfigError(f"bands is {self.bands}; expected less than latent_dim = {self.latent_dim}")
+        if self.first_band + self.bands > self.hop_length:
+            raise ConfigError(
+                f"band_start is {self.band_start}; expected at most hop_length - bands = {self.hop_length - self.bands}"
+            )
         if self.denoiser_blocks and (self.condition_dim < 2 or self.film != "encoder"):
             raise ConfigError(
                 f"denoiser_blocks is {self.denoiser_blocks}; expected 0 unless condition_dim is 2 and film is encoder"
@@ -215,6 +221,11 @@ class SpectralConfig(CodecConfig):
     @property
     def delay_samples(self) -> int:
         return self.overlap
+
+    @property
+    def first_band(self) -> int:
+        """First coefficient that belongs to a band of levels."""
+        return self.band_start or self.latent_dim - self.bands
 
     @property
     def features(self) -> int:
@@ -239,6 +250,7 @@ _RANGES = {
     "hop_length": (8, 4096),
     "overlap": (2, 4096),
     "bands": (1, 4096),
+    "band_start": (0, 4096),
     "encoder_width": (1, 4096),
     "decoder_width": (1, 4096),
     "encoder_blocks": (1, 64),

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 
@@ -6,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from soundstream.config import SpectralConfig
+from soundstream.errors import ConfigError
 from soundstream.nn.model import SoundStream
 from soundstream.nn.spectral import (
     ENERGY_FLOOR,
@@ -57,6 +59,18 @@ def test_bands_follow_each_other_from_what_is_passed_to_the_end_and_get_wider():
     widths = [end - start for start, end in itertools.pairwise(edges)]
     assert (edges[0], edges[-1], len(widths)) == (40, 320, 24)
     assert min(widths) >= 1 and widths == sorted(widths)
+
+
+def test_bands_begin_where_the_config_says_and_otherwise_behind_the_latents_that_are_passed():
+    silent = dataclasses.replace(SPECTRAL, latent_dim=16, bands=3)
+    assert silent.first_band == 13 and dataclasses.replace(silent, band_start=5).first_band == 5
+    starts = [
+        int(analysis(config).features.bands[0].flatten().nonzero()[0])
+        for config in (silent, dataclasses.replace(silent, band_start=5))
+    ]
+    assert starts == [13, 5]
+    with pytest.raises(ConfigError, match="band_start is 38; expected at most hop_length - bands = 37"):
+        dataclasses.replace(silent, band_start=38)
 
 
 def test_features_are_levels_of_bands_and_signed_roots():

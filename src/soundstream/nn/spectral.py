@@ -247,7 +247,7 @@ def decoder(config: SpectralConfig) -> Decoder:
 
 
 def _edges(config: SpectralConfig) -> list[int]:
-    return band_edges(config.hop_length, config.latent_dim - config.bands, config.bands)
+    return band_edges(config.hop_length, config.first_band, config.bands)
 
 
 def blocks(count: int, width: int, kernel: int) -> dict[str, StreamingModule]:
