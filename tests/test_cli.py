@@ -265,3 +265,12 @@ def _peak_mb(words: list[str], folder: Path) -> int:
     result = subprocess.run([sys.executable, "-c", script, *words], cwd=folder, capture_output=True, timeout=120)
     assert result.returncode == 0, result.stderr.decode()
     return int(result.stdout) // 1024
+
+
+def test_effort_changes_the_codes_and_nothing_else(run: Run, talk: Path, tmp_path: Path) -> None:
+    for effort in ("1", "16"):
+        assert run("encode", "talk.wav", "--bitrate", "6000", "--effort", effort, "-o", f"{effort}.nac").returncode == 0
+    sizes = {(tmp_path / f"{effort}.nac").stat().st_size for effort in ("1", "16")}
+    assert (tmp_path / "1.nac").read_bytes() != (tmp_path / "16.nac").read_bytes() and len(sizes) == 1
+    assert fails(run("encode", "talk.wav", "--effort", "65", "-o", "no.nac"), "effort is 65")
+    assert not (tmp_path / "no.nac").exists()

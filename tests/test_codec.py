@@ -20,6 +20,7 @@ from soundstream.codec import Damage
 from soundstream.coding import MODES
 from soundstream.entropy import PlainCoder
 from soundstream.runtime.artifact import load_artifact, write_manifest
+from soundstream.runtime.stream import LatentStream
 
 
 def noise(channels: int, samples: int, seed: int = 0) -> np.ndarray:
@@ -295,3 +296,24 @@ def test_packets_are_longer_where_entropy_coding_leaves_few_bytes(
     data = coded.encode(noise(channels, 24_000 * 7), 24_000, coded.config.bitrate(count), entropy=mode)
     packets = list(Reader(io.BytesIO(data)))
     assert packets[0].frames == packets[1].frames == frames
+
+
+def test_more_effort_finds_other_codes_that_are_nearer(codec: Codec) -> None:
+    pcm, most = noise(1, 6400), codec.config.bitrate(codec.config.num_quantizers)
+    greedy, careful = (codec.to_codes(pcm, 24_000, most, effort=effort) for effort in (1, 16))
+    latents = LatentStream(codec.model, 1).push(pcm)[0]
+    frames = latents.shape[1]
+    left = [np.square(codec.model.quantizer.decode(c[:, :frames]) - latents).sum() for c in (greedy, careful)]
+    assert left[1] < left[0] and greedy.shape == careful.shape
+
+
+@pytest.mark.parametrize("vbr", [False, True])
+def test_an_effort_that_cannot_be_is_refused_before_anything_is_written(codec: Codec, vbr: bool) -> None:
+    stream, blocks = io.BytesIO(), [noise(1, 800)]
+    header = codec.header(24_000, 1, codec.config.bitrate(2))
+    with pytest.raises(ConfigError, match="effort is 0"):
+        if vbr:
+            codec.write_vbr(stream, header, blocks, codec.config.bitrate(1), effort=0)
+        else:
+            codec.write(stream, header, blocks, effort=0)
+    assert not stream.getvalue()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundstream.vbr import LEAST, Costs, allocate, errors
+from soundstream.vbr import LEAST, Costs, allocate, residual_energy
 
 
 def test_errors_fall_to_what_the_codebooks_leave():
@@ -11,7 +11,7 @@ def test_errors_fall_to_what_the_codebooks_leave():
     codebooks = rng.normal(0, 1, (3, 16, 4)).astype(np.float32)
     codes = rng.integers(0, 16, (2, 3, 5))
     latents = sum(codebooks[q][codes[:, q]] for q in range(3)).transpose(0, 2, 1)
-    found = errors(latents, codes, codebooks)
+    found = residual_energy(latents, codes, codebooks)
     assert found.shape == (3,) and found[2] < 1e-10 < found[1]
     np.testing.assert_allclose(
         found[0], np.square(latents - codebooks[0][codes[:, 0]].transpose(0, 2, 1)).mean(), rtol=1e-5

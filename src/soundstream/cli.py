@@ -28,6 +28,7 @@ from soundstream.codec import DEFAULT_BITRATE, Array, Codec, Damage, load, load_
 from soundstream.coding import MODES
 from soundstream.errors import CodecError, ConfigError, OutputError
 from soundstream.files import atomic_output, open_input
+from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
 
 app = typer.Typer(
     help="A neural audio codec: speech, music and any sound at 1.5 to 18 kbit/s.",
@@ -81,6 +82,9 @@ def encode(
             help="Remove noise from speech: 1 all that can be, 0.5 half way, 0 none. Music stays as it is.",
         ),
     ] = 0.0,
+    effort: Annotated[
+        int, typer.Option("--effort", metavar="1..64", help="Search longer for codes that sound better; same size.")
+    ] = DEFAULT_EFFORT,
     model: ModelOption = "default",
     force: Force = False,
     quiet: Quiet = False,
@@ -92,6 +96,7 @@ def encode(
     """
     codec = load(model, threads)
     codec.config.check_denoise(denoise)
+    check_effort(effort)
     tags = _tags(tag or [])
     with (
         audio.open_reader(source) as reader,
@@ -101,9 +106,9 @@ def encode(
         header = codec.header(reader.sample_rate, reader.channels, most, reader.num_samples, tags, entropy)
         blocks = _shown(reader, "encoding", reader.num_samples, quiet)
         if vbr:
-            codec.write_vbr(stream, header, blocks, min(bitrate, most), denoise)
+            codec.write_vbr(stream, header, blocks, min(bitrate, most), denoise, effort)
         else:
-            codec.write(stream, header, blocks, denoise)
+            codec.write(stream, header, blocks, denoise, effort)
 
 
 @app.command()

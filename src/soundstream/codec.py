@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -18,11 +19,12 @@ from soundstream.blocks import Counter, Tail, regroup, seconds
 from soundstream.coding import Coding
 from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError, InvalidField, ModelMismatch
-from soundstream.live import LiveDecoder, LiveEncoder
+from soundstream.live import LIVE_EFFORT, LiveDecoder, LiveEncoder
 from soundstream.runtime.artifact import Artifact, load_artifact, shipped
 from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
+from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
 from soundstream.runtime.stream import DecoderStream, LatentStream, Model
-from soundstream.vbr import Costs, allocate, errors
+from soundstream.vbr import Costs, allocate, residual_energy, spooled
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -69,6 +71,7 @@ class Codec:
         tags: Mapping[str, str] | None = None,
         entropy: str | None = None,
         denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
     ) -> bytes:
         """Compress audio to the bytes of a `.nac` file.
 
@@ -79,14 +82,15 @@ class Codec:
             tags: text to keep in the file, by name.
             entropy: `none`, `fast` (fixed tables) or `best` (context model); None is the best that the model has.
             denoise: how much noise to remove from speech: 0 none, 1 all that can be; models trained for it have it.
+            effort: paths that the search for codes keeps, 1 to 64: more take longer and sound a little better.
         Raises:
             AudioError: the audio has another form, or holds NaN or infinity.
-            ConfigError: the bit rate, the entropy mode or the denoising is not supported.
+            ConfigError: the bit rate, the entropy mode, the denoising or the effort is not supported.
         """
         pcm = audio.check(pcm, sample_rate)
         stream = io.BytesIO()
         header = self.header(sample_rate, len(pcm), bitrate, pcm.shape[1], tags, entropy)
-        self.write(stream, header, seconds(pcm, sample_rate), denoise)
+        self.write(stream, header, seconds(pcm, sample_rate), denoise, effort)
         return stream.getvalue()
 
     def decode(self, data: bytes, damage: list[Damage] | None = None, denoise: float = 0.0) -> tuple[Array, int]:
@@ -108,7 +112,12 @@ class Codec:
         return np.concatenate([empty, *blocks], axis=1), reader.header.sample_rate
 
     def to_codes(
-        self, pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE, denoise: float = 0.0
+        self,
+        pcm: np.ndarray,
+        sample_rate: int,
+        bitrate: int = DEFAULT_BITRATE,
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
     ) -> Codes:
         """Codes `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several.
 
@@ -117,7 +126,7 @@ class Codec:
         """
         pcm = audio.check(pcm, sample_rate)
         num_quantizers = self.config.quantizers_for(bitrate)
-        parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers, denoise)]
+        parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers, denoise, effort)]
         codes = np.concatenate([np.zeros((len(pcm), num_quantizers, 0), np.int64), *parts], axis=2)
         return codes[0] if len(codes) == 1 else codes
 
@@ -143,6 +152,7 @@ class Codec:
         denoise: float = 0.0,
         packet_frames: int = 1,
         redundancy: int = 0,
+        effort: int = LIVE_EFFORT,
     ) -> LiveEncoder:
         """A live session that takes sound in chunks of any length and gives packets; arguments as `LiveEncoder`."""
         return LiveEncoder(
@@ -153,6 +163,7 @@ class Codec:
             denoise=denoise,
             packet_frames=packet_frames,
             redundancy=redundancy,
+            effort=effort,
         )
 
     def open_decoder(self, sample_rate: int, channels: int = 1, *, denoise: float = 0.0) -> LiveDecoder:
@@ -190,46 +201,65 @@ class Codec:
             tags=tags or {},
         )
 
-    def write(self, stream: BinaryIO, header: Header, blocks: Iterable[Array], denoise: float = 0.0) -> None:
+    def write(
+        self,
+        stream: BinaryIO,
+        header: Header,
+        blocks: Iterable[Array],
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
+    ) -> None:
         """Compress blocks of pcm `[channels, samples]` to a binary stream, in constant memory and without seeking.
 
         Args:
-            denoise: as `encode`.
+            denoise, effort: as `encode`.
         """
         self.config.check_denoise(denoise)
+        check_effort(effort)
         writer, counter = Writer(stream, header), Counter(blocks)
-        codes = self._codes(counter, header.sample_rate, header.channels, header.num_quantizers, denoise)
+        codes = self._codes(counter, header.sample_rate, header.channels, header.num_quantizers, denoise, effort)
         for packet in self.coding.pack(regroup(codes, packet_frames(header)), header.entropy_mode):
             writer.write(packet)
         writer.finish(counter.samples)
 
     def write_vbr(
-        self, stream: BinaryIO, header: Header, blocks: Iterable[Array], bitrate: int, denoise: float = 0.0
+        self,
+        stream: BinaryIO,
+        header: Header,
+        blocks: Iterable[Array],
+        bitrate: int,
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
     ) -> None:
         """Compress at a rate that varies from packet to packet, to the size of a constant rate's file.
 
-        The whole signal's codes are kept in memory, 13 MB an hour and channel, before the first packet is written.
+        The whole signal's latents wait in a temporary file, 138 MB an hour and channel, before the first packet is
+        written: what a codebook more is worth is found by a quick search of all, the codes then by a careful one.
 
         Args:
             header: of the highest bit rate that a packet may have.
             bitrate: nominal bit/s of each channel of that constant rate; entropy coding makes both files smaller.
-            denoise: as `encode`.
+            denoise, effort: as `encode`.
         """
+        check_effort(effort)
         constant, counter = self.config.quantizers_for(bitrate), Counter(blocks)
-        coder, frames = self.coding.coder(header.entropy_mode), packet_frames(replace(header, num_quantizers=constant))
-        parts: list[NDArray[np.uint16]] = []
-        costs: list[Costs] = []
-        for latents in regroup(self._latents(counter, header.sample_rate, header.channels, denoise), frames):
-            codes = self.model.quantizer.encode(latents, header.num_quantizers)
-            found = errors(latents, codes, self.model.quantizer.codebooks)
-            costs.append(Costs(found, coder.bits(codes), len(codes) * codes.shape[2]))
-            parts.append(codes.astype(np.uint16))
-        counts = allocate(costs, constant)
+        frames = packet_frames(replace(header, num_quantizers=constant))
+        latents = regroup(self._latents(counter, header.sample_rate, header.channels, denoise), frames)
         writer = Writer(stream, header)
-        chosen = (part[:, :count].astype(np.int64) for part, count in zip(parts, counts, strict=True))
-        for packet in self.coding.pack(chosen, header.entropy_mode):
-            writer.write(packet)
+        with TemporaryFile() as spool:
+            costs = [self._costs(spooled(part, spool), header) for part in latents]
+            spool.seek(0)
+            counts = allocate(costs, constant)
+            chosen = (self.model.quantizer.encode(np.load(spool), count, effort) for count in counts)
+            for packet in self.coding.pack(chosen, header.entropy_mode):
+                writer.write(packet)
         writer.finish(counter.samples)
+
+    def _costs(self, latents: Array, header: Header) -> Costs:
+        codes = self.model.quantizer.encode(latents, header.num_quantizers)
+        found = residual_energy(latents, codes, self.model.quantizer.codebooks)
+        bits = self.coding.coder(header.entropy_mode).bits(codes)
+        return Costs(found, bits, len(codes) * codes.shape[2])
 
     def read(self, reader: Reader, start_s: float = 0.0, denoise: float = 0.0) -> Iterator[Array]:
         """Decode packet after packet to blocks of pcm `[channels, samples]`, in constant memory.
@@ -308,10 +338,10 @@ class Codec:
         yield tail.finish(resampler.flush(), reader.num_samples, exact=isinstance(reader, Reader))
 
     def _codes(
-        self, blocks: Iterable[Array], sample_rate: int, channels: int, num_quantizers: int, denoise: float
+        self, blocks: Iterable[Array], sample_rate: int, channels: int, num_quantizers: int, denoise: float, effort: int
     ) -> Iterator[Codes]:
         for latents in self._latents(blocks, sample_rate, channels, denoise):
-            yield self.model.quantizer.encode(latents, num_quantizers)
+            yield self.model.quantizer.encode(latents, num_quantizers, effort)
 
     def _latents(self, blocks: Iterable[Array], sample_rate: int, channels: int, denoise: float) -> Iterator[Array]:
         resampler = audio.Resampler(sample_rate, self.config.sample_rate, channels)
@@ -390,9 +420,15 @@ def load_for(model_id: bytes, threads: int = 1) -> Codec:
     return load(folder, threads)
 
 
-def encode(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE, denoise: float = 0.0) -> bytes:
+def encode(
+    pcm: np.ndarray,
+    sample_rate: int,
+    bitrate: int = DEFAULT_BITRATE,
+    denoise: float = 0.0,
+    effort: int = DEFAULT_EFFORT,
+) -> bytes:
     """`Codec.encode` with the default model."""
-    return load().encode(pcm, sample_rate, bitrate, denoise=denoise)
+    return load().encode(pcm, sample_rate, bitrate, denoise=denoise, effort=effort)
 
 
 def decode(data: bytes, denoise: float = 0.0) -> tuple[Array, int]:
@@ -400,9 +436,9 @@ def decode(data: bytes, denoise: float = 0.0) -> tuple[Array, int]:
     return load_for(Reader(io.BytesIO(data)).header.model_id).decode(data, denoise=denoise)
 
 
-def to_codes(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE) -> Codes:
+def to_codes(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE, effort: int = DEFAULT_EFFORT) -> Codes:
     """`Codec.to_codes` with the default model."""
-    return load().to_codes(pcm, sample_rate, bitrate)
+    return load().to_codes(pcm, sample_rate, bitrate, effort=effort)
 
 
 def from_codes(codes: np.ndarray) -> Array:
@@ -418,10 +454,17 @@ def open_encoder(
     denoise: float = 0.0,
     packet_frames: int = 1,
     redundancy: int = 0,
+    effort: int = LIVE_EFFORT,
 ) -> LiveEncoder:
     """`Codec.open_encoder` with the default model."""
     return load().open_encoder(
-        sample_rate, channels, bitrate, denoise=denoise, packet_frames=packet_frames, redundancy=redundancy
+        sample_rate,
+        channels,
+        bitrate,
+        denoise=denoise,
+        packet_frames=packet_frames,
+        redundancy=redundancy,
+        effort=effort,
     )
 
 

@@ -9,7 +9,7 @@ Source: ours; it relies on quantizer dropout (SoundStream, section III-C): one m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,20 @@ class Costs(NamedTuple):
     """What each codebook of a packet does and takes."""
 
     errors: NDArray[np.float64]
-    """`errors` of the packet."""
+    """`residual_energy` of the packet."""
     bits: NDArray[np.float64]
     """Coded bits of each codebook `[num_quantizers]`."""
     frames: int
     """Frames of all channels together."""
 
 
-def errors(latents: Array, codes: Codes, codebooks: Array) -> NDArray[np.float64]:
+def spooled(latents: Array, spool: IO[bytes]) -> Array:
+    """The same latents, after they were added to a file that `np.load` reads part by part."""
+    np.save(spool, latents)
+    return latents
+
+
+def residual_energy(latents: Array, codes: Codes, codebooks: Array) -> NDArray[np.float64]:
     """Mean square error per value of the latents after each codebook `[num_quantizers]`.
 
     Args:

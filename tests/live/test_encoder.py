@@ -81,11 +81,12 @@ def test_interleaved_sessions_equal_separate_ones(live_codec):
     assert [packets + e.flush() for packets, e in zip(mixed, encoders, strict=True)] == separate
 
 
-def test_codes_are_those_of_a_file(live_codec):
+@pytest.mark.parametrize("effort", [1, 5])
+def test_codes_are_those_of_a_file_with_the_same_effort(live_codec, effort):
     pcm, bitrate = noise(40 * HOP), 2400
-    decoder = live_codec.open_decoder(RATE)
-    heard = [decoder.push(packet) for packet in encoded(live_codec.open_encoder(RATE, bitrate=bitrate), [pcm])]
-    decoded, _ = live_codec.decode(live_codec.encode(pcm, RATE, bitrate))
+    decoder, encoder = live_codec.open_decoder(RATE), live_codec.open_encoder(RATE, bitrate=bitrate, effort=effort)
+    heard = [decoder.push(packet) for packet in encoded(encoder, [pcm])]
+    decoded, _ = live_codec.decode(live_codec.encode(pcm, RATE, bitrate, effort=effort))
     late = live_codec.config.delay_samples
     live = np.concatenate(heard, axis=1)[:, late : late + pcm.shape[1]]
     np.testing.assert_allclose(live, decoded, rtol=0, atol=1e-5)

@@ -12,9 +12,13 @@ from soundstream.errors import AudioError
 from soundstream.live.payload import Codes, Content, Payloads
 from soundstream.live.resampling import LiveResampler
 from soundstream.live.session import Session
+from soundstream.runtime.quantizer import check_effort
 from soundstream.runtime.stream import LatentStream, Model
 
 Array = NDArray[np.float32]
+
+LIVE_EFFORT = 2
+"""Paths that the search for the codes of a live session keeps: a hop must not take longer than it lasts."""
 
 
 class LiveEncoder(Session):
@@ -26,6 +30,7 @@ class LiveEncoder(Session):
         denoise: 0 leaves the sound as it is, 1 removes noise, values between do so in part.
         packet_frames: frames of a packet, 1 to 4; each further one adds a hop of delay and saves two bytes a hop.
         redundancy: codebooks of the packet before that each packet repeats, from the first on; 0 to all.
+        effort: paths that the search for codes keeps, 1 to 64.
     Raises:
         AudioError, ConfigError: a value is not supported.
     """
@@ -40,12 +45,15 @@ class LiveEncoder(Session):
         denoise: float = 0.0,
         packet_frames: int = 1,
         redundancy: int = 0,
+        effort: int = LIVE_EFFORT,
     ) -> None:
         super().__init__(sample_rate, channels)
         check_range("packet_frames", packet_frames, 1, LIVE_FRAMES)
         check_range("redundancy", redundancy, 0, model.config.num_quantizers)
         self._config, self._quantizer = model.config, model.quantizer
         self.bitrate, self.denoise = bitrate, denoise
+        check_effort(effort)
+        self._effort = effort
         self._payloads = Payloads(model.config, channels)
         self._payloads.check_redundancy(redundancy, packet_frames)
         self._redundancy = redundancy
@@ -125,7 +133,7 @@ class LiveEncoder(Session):
         return [self._packet(held[:, start : start + size]) for start in range(0, whole, size)]
 
     def _packet(self, pcm: Array) -> bytes:
-        codes = self._quantizer.encode(self._latents.push(pcm, self._denoise), self._num_quantizers)
+        codes = self._quantizer.encode(self._latents.push(pcm, self._denoise), self._num_quantizers, self._effort)
         copy = self._before[:, : self._redundancy]
         content = Content(self._packets % LIVE_SEQUENCES, codes, copy)
         self._before, self._packets = codes, self._packets + 1

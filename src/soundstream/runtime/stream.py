@@ -137,20 +137,21 @@ class EncoderStream:
     Args:
         channels: signals side by side.
         num_quantizers: codebooks to use, 1 to config.num_quantizers.
+        effort: paths that the search for codes keeps, see `Quantizer`.
     """
 
-    def __init__(self, model: Model, channels: int, num_quantizers: int) -> None:
+    def __init__(self, model: Model, channels: int, num_quantizers: int, effort: int = 1) -> None:
         self._latents = LatentStream(model, channels)
         self._quantizer = model.quantizer
-        self._num_quantizers = num_quantizers
+        self._num_quantizers, self._effort = num_quantizers, effort
 
     def push(self, pcm: Array) -> Codes:
         """Take pcm `[channels, samples]` of any length; give codes `[channels, num_quantizers, frames]`."""
-        return self._quantizer.encode(self._latents.push(pcm), self._num_quantizers)
+        return self._quantizer.encode(self._latents.push(pcm), self._num_quantizers, self._effort)
 
     def flush(self) -> Codes:
         """Codes of the last frames, as `LatentStream.flush`."""
-        return self._quantizer.encode(self._latents.flush(), self._num_quantizers)
+        return self._quantizer.encode(self._latents.flush(), self._num_quantizers, self._effort)
 
 
 class DecoderStream:

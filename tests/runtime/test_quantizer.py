@@ -1,0 +1,82 @@
+"""The search for codes: greedy as published with one path, never worse with more, and the same in any chunks."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from soundstream.errors import ConfigError
+from soundstream.runtime.quantizer import MAX_EFFORT, Quantizer
+
+
+def codebooks(number: int = 6, size: int = 16, dim: int = 8, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((number, size, dim)) * 0.7 ** np.arange(number)[:, None, None]).astype(np.float32)
+
+
+def latents(frames: int = 40, dim: int = 8, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((dim, frames)).astype(np.float32)
+
+
+def error(quantizer: Quantizer, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    return np.square(vectors - quantizer.decode(codes)).sum(-2)
+
+
+def test_one_path_is_the_greedy_search():
+    books, vectors = codebooks(), latents()
+    residual, expected = vectors.T.copy(), []
+    for book in books:
+        expected.append(np.square(residual[:, None] - book).sum(-1).argmin(-1))
+        residual = residual - book[expected[-1]]
+    np.testing.assert_array_equal(Quantizer(books).encode(vectors, 6, effort=1), np.stack(expected))
+
+
+def test_the_beam_with_one_path_is_the_greedy_search():
+    quantizer, rows = Quantizer(codebooks()), latents().T.copy()
+    np.testing.assert_array_equal(quantizer._search(rows, 6, 1), quantizer._nearest(rows, 6))
+
+
+def test_more_paths_find_smaller_errors():
+    quantizer, vectors = Quantizer(codebooks()), latents(400)
+    means = [error(quantizer, vectors, quantizer.encode(vectors, 6, k)).mean() for k in (1, 2, 4, 16)]
+    assert means == sorted(means, reverse=True)
+    assert means[-1] < 0.9 * means[0]
+
+
+def test_a_beam_as_wide_as_all_paths_finds_the_best_codes():
+    quantizer, vectors = Quantizer(codebooks(number=3, size=4)), latents(30)
+    every = np.array(list(itertools.product(range(4), repeat=3)))
+    errors = np.stack([error(quantizer, vectors, np.repeat(codes[:, None], 30, axis=1)) for codes in every])
+    np.testing.assert_array_equal(quantizer.encode(vectors, 3, 16), every[errors.argmin(0)].T)
+
+
+def test_paths_that_are_alike_go_to_the_lower_index():
+    books = np.repeat(codebooks(number=3, size=8), 2, axis=1)  # every entry twice, side by side
+    assert not (Quantizer(books).encode(latents(), 3, 4) % 2).any()
+
+
+@pytest.mark.parametrize("effort", [1, 3, 8])
+def test_chunks_give_the_codes_of_the_whole(effort):
+    quantizer, vectors = Quantizer(codebooks()), latents(50)
+    parts = [quantizer.encode(vectors[:, a:b], 4, effort) for a, b in itertools.pairwise((0, 1, 2, 20, 50))]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), quantizer.encode(vectors, 4, effort))
+
+
+def test_many_frames_are_searched_in_blocks(monkeypatch):
+    quantizer, vectors = Quantizer(codebooks()), latents(50)
+    whole = quantizer.encode(vectors, 6, 4)
+    monkeypatch.setattr("soundstream.runtime.quantizer.MAX_SCORES", 200)
+    np.testing.assert_array_equal(quantizer.encode(vectors, 6, 4), whole)
+
+
+def test_signals_side_by_side_and_no_frames_at_all():
+    quantizer, two = Quantizer(codebooks()), np.stack([latents(seed=2), latents(seed=3)])
+    together = quantizer.encode(two, 5, 4)
+    np.testing.assert_array_equal(together, [quantizer.encode(one, 5, 4) for one in two])
+    assert quantizer.encode(two[..., :0], 5, 4).shape == (2, 5, 0)
+
+
+@pytest.mark.parametrize("effort", [0, MAX_EFFORT + 1, 2.0, True, "4"])
+def test_an_effort_that_cannot_be_is_refused(effort):
+    with pytest.raises(ConfigError, match="expected a whole number from 1 to 64"):
+        Quantizer(codebooks()).encode(latents(), 2, effort)
