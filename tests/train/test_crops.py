@@ -311,6 +311,40 @@ def test_up_to_so_many_noises_come_together_and_their_level_is_still_what_was_as
     assert shares == pytest.approx({1: 1 / 3 + 1 / 21 + 1 / 147, 2: 2 / 7 + 6 / 49, 3: 10 / 49}, abs=0.07)
 
 
+def noisy_parts(made, steps=24):
+    """What was added to the speech of noisy crops, `[crops, samples]`."""
+    batches = [made.draw(step) for step in range(steps)]
+    return torch.cat([(batch.audio - batch.target)[:, 0] for batch in batches])
+
+
+ADDED = {"category_weights": {"speech": 1.0, "music": 0.0, "ambient": 0.0}, "noise_probability": 1.0}
+ADDED |= {"denoise_probability": 1.0} | FIXED_GAIN
+
+
+def test_babble_is_other_speech():
+    corpus = Corpus.of(RATE, {"speech/a.wav": noise(3, 0.05), "ambient/none.wav": np.zeros(3 * RATE, np.int16)})
+    assert not noisy_parts(crops(corpus, **ADDED)).any()
+    added = noisy_parts(crops(corpus, noises=3, babble_probability=0.5, **ADDED))
+    assert 0.3 < (rms(added) > 1e-3).float().mean() < 0.7
+
+
+def test_made_noise_takes_the_place_of_recorded_noise_at_the_level_asked():
+    corpus = Corpus.of(RATE, {"speech/a.wav": noise(3, 0.05), "ambient/none.wav": np.zeros(3 * RATE, np.int16)})
+    changes = ADDED | {"made_noise_probability": 1.0, "noise_snr_db": (10.0, 10.0)}
+    made = crops(corpus, **changes)
+    batch = made.draw(0)
+    ratios = decibels(rms(batch.target[:, 0]) / rms((batch.audio - batch.target)[:, 0]))
+    torch.testing.assert_close(ratios, torch.full_like(ratios, 10.0), atol=0.05, rtol=0)
+    assert equal(made.draw(3), crops(corpus, **changes).draw(3))
+
+
+def test_noise_that_is_made_leaves_speech_and_recorded_noise_where_they_were():
+    few, none = (crops(SCENE, made_noise_probability=p, **ADDED).draw(0) for p in (0.5, 0.0))
+    torch.testing.assert_close(few.target, none.target)
+    same = (few.audio - none.audio).abs().amax((1, 2)) < 1e-6
+    assert same.any() and not same.all()
+
+
 def test_speech_in_a_room_is_so_in_its_target_too():
     settings = {"batch_size": 16, "crop_frames": 200, "noise_snr_db": (20.0, 20.0), **SWITCHED, **FIXED_GAIN}
     dry, wet = (crops(SCENE, room_probability=share, **settings).draw(0) for share in (0.0, 1.0))

@@ -108,11 +108,14 @@ def test_the_stage_goes_on_exactly_where_it_was():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"data": dataclasses.replace(DATA, denoise_probability=0.0)}, {"adversarial_from_step": 1}],
+    [
+        {"data": dataclasses.replace(DATA, denoise_probability=0.0)},
+        {"adversarial_from_step": 1},
+    ],
     ids=["no switch", "discriminators"],
 )
 def test_a_stage_that_teaches_nothing_is_refused(changes):
-    with pytest.raises(ConfigError, match="stage"):
+    with pytest.raises(ConfigError, match="stage denoise"):
         learner(**changes)
 
 

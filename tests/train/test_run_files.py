@@ -34,8 +34,8 @@ def flat(config):
     return found
 
 
-def difference(path, base="base.toml"):
-    """Settings of a run file that are not those of the base file, or of another."""
+def difference(path, base="common.toml"):
+    """Settings of a run file that are not those of the common file, or of another."""
     base = flat(load_run(CONFIGS / base))
     return {name: value for name, value in flat(load_run(path)).items() if base.get(name) != value}
 
@@ -48,8 +48,8 @@ def test_every_run_file_of_the_repository_loads(path):
     assert isinstance(load_run(path), TrainConfig)
 
 
-def test_the_base_file_says_what_the_defaults_say():
-    assert load_run(CONFIGS / "base.toml") == TrainConfig()
+def test_the_common_file_says_what_the_defaults_say():
+    assert load_run(CONFIGS / "common.toml") == TrainConfig()
 
 
 def named(path):
@@ -60,7 +60,7 @@ def named(path):
     return plain | {f"{name}.{key}" for name, table in tables.items() for key in table}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem not in ("base", "16-16")], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem not in ("common", "16-16")], ids=lambda p: p.name)
 def test_a_run_file_holds_only_its_difference_from_what_it_includes(path):
     config = load_run(path)
     stated = named(path) - {"codec.encoder_channels", "codec.decoder_channels"}

@@ -17,6 +17,7 @@ from torch import Tensor
 from soundstream.config import CodecConfig
 from soundstream.errors import AudioError, ConfigError
 from soundstream.train.corpus import Corpus
+from soundstream.train.made_noise import made_noise
 from soundstream.train.rooms import room_spectra
 
 PEAK = 0.99
@@ -64,6 +65,10 @@ class DataConfig:
     """Most noises at once, up to 3; 1 to so many come equally often."""
     noise_gain_db: tuple[float, float] = (-12.0, 0.0)
     """Range of the gain of each of several noises, which decides how they share the noise's level."""
+    made_noise_probability: float = 0.0
+    """Share of these noises that are made by chance instead: hiss, gusts, hum, crackle."""
+    babble_probability: float = 0.0
+    """Share of noisy crops whose noises are other speech, as many as there may be."""
     room_probability: float = 0.0
     """Share of sounds of noisy crops that stand in a room: the speech, in input and target alike, and each noise."""
     room_rt60_s: tuple[float, float] = (0.1, 0.6)
@@ -125,6 +130,8 @@ class _Plan(NamedTuple):
     """`[batch, voices, 2]`, in [0, 1): where in the clip, and where instead if it is quiet there."""
     added: NDArray[np.float64]
     """`[batch, voices - 1]`, RMS of the added voices over that of the first; 0 where there is none."""
+    made: NDArray[np.bool_]
+    """`[batch, voices]`, whether a noise made by chance is in the clip's place."""
     rooms: NDArray[np.int64]
     """`[batch, voices]`, which room; 0 is none."""
     kept: NDArray[np.bool_]
@@ -177,13 +184,15 @@ class Crops:
         shares = _shares_in_category(corpus, data)
         self.chances = np.cumsum(clip_shares(corpus, data))
         self.noise_chances = np.cumsum(shares * (self.categories == NOISE))
+        self.speech_chances = np.cumsum(shares * (self.categories == SPEECH))
         self.pcm = _keep(corpus.pcm, int(self.starts[-1]) + self.length, self.device)
         self.rooms = self._rooms() if data.room_probability else None
 
     def draw(self, step: int) -> Batch:
         """The whole batch of a step: the same for the same step and seed, on any machine."""
-        plan = self._plan(np.random.default_rng([self.seed, step]))
-        audio, target = self._join(self._filter(self._gather(*self._places(plan)), plan), plan)
+        rng = np.random.default_rng([self.seed, step])
+        plan = self._plan(rng)
+        audio, target = self._join(self._filter(self._voices(plan, rng), plan), plan)
         gain = self._tensor(10 ** (plan.gain_db / 20))[:, None]
         peak = torch.maximum(_peak(audio), _peak(target)).clamp_min(1e-9)
         gain = torch.minimum(gain, PEAK / peak)
@@ -197,12 +206,17 @@ class Crops:
         further, further_places = rng.random((batch, MOST_NOISES - 1)), rng.random((batch, MOST_NOISES - 1, 2))
         count = rng.random(batch)
         gains, rooms = rng.random((batch, MOST_NOISES)), rng.random((batch, 1 + MOST_NOISES, 2))
+        made, babble = rng.random((batch, MOST_NOISES)), rng.random(batch)
         first = _pick(self.chances, which[:, 0])
         noisy = (noise < data.noise_probability) & (self.categories[first] == SPEECH)
         mixed = (mix < data.mix_probability) & ~noisy
-        noises = _pick(self.noise_chances, np.concatenate([which[:, 1:], further], axis=1))
+        babbling = (noisy & (babble < data.babble_probability))[:, None]
+        draws = np.concatenate([which[:, 1:], further], axis=1)
+        noises = np.where(babbling, _pick(self.speech_chances, draws), _pick(self.noise_chances, draws))
         noises[:, 0] = np.where(noisy, noises[:, 0], _pick(self.chances, which[:, 1]))
+        count = np.where(babbling[:, 0], 1.0 - 1e-9, count)
         shares = np.where(noisy[:, None], self._noise_shares(count, gains), np.eye(1, MOST_NOISES) * mixed[:, None])
+        made_up = (made < data.made_noise_probability) & noisy[:, None] & ~babbling & (shares > 0)
         levels = np.where(noisy, _between(data.noise_snr_db, level), _between(data.mix_level_db, level))
         denoise = (denoise < data.denoise_probability) & ~mixed & (self.categories[first] != NOISE)
         in_room = (rooms[..., 0] < data.room_probability) & noisy[:, None]
@@ -210,6 +224,7 @@ class Crops:
             clips=np.concatenate([first[:, None], noises], axis=1)[:, : self.voices],
             places=np.concatenate([places, further_places], axis=1)[:, : self.voices],
             added=(shares * 10 ** (-levels / 20)[:, None])[:, : self.voices - 1],
+            made=np.concatenate([np.zeros((batch, 1), bool), made_up], axis=1)[:, : self.voices],
             rooms=np.where(in_room, 1 + (rooms[..., 1] * ROOMS).astype(np.int64), 0)[:, : self.voices],
             kept=~(noisy & denoise),
             denoise=denoise,
@@ -242,6 +257,14 @@ class Crops:
         start, left = (torch.where(quiet, places[..., 1], places[..., 0]) for places in (starts, left))
         crops = rows.index_select(0, start.flatten()).view(*start.shape, -1).float().div_(_FULL_SCALE)
         return crops.mul_(time < left[..., None]) if self.has_short_clips else crops
+
+    def _voices(self, plan: _Plan, rng: np.random.Generator) -> Float[Tensor, "batch voices samples"]:
+        """Crops of the corpus, and noises made by chance in the places of some."""
+        voices = self._gather(*self._places(plan))
+        if rows := int(plan.made.sum()):
+            noises = made_noise(rng, rows, self.length, self.codec.sample_rate)
+            voices[self._tensor(plan.made)] = self._tensor(noises)
+        return voices
 
     def _rooms(self) -> Complex[Tensor, "rooms frequencies"]:
         """No room, then ROOMS others."""

@@ -1,7 +1,8 @@
 """A run's last stage: the denoise switch alone, of a codec that is trained.
 
 The codec hears the clean target with the switch off and the noisy input with the switch on, and the switch learns to
-make the same latents of both. All else is frozen: with the switch off the codec stays what it was.
+make the same latents of both. All else is frozen: with the switch off the codec stays what it was. The root of the mean
+square counts, so that clean crops, of which little is to be taken away, pull as hard as noisy ones.
 
 Source: ours; nothing is decoded, so that steps are cheap. SoundStream (Zeghidour et al., 2021, section III-F) trains
 the switch along with the codec, which the stage `codec` does where `denoise_probability` is above 0.
@@ -21,6 +22,9 @@ from soundstream.train.config import TrainConfig
 from soundstream.train.crops import Batch, Crops
 from soundstream.train.learner import Figures, Learner
 from soundstream.train.precision import Precision
+
+_CLOSE = 0.1
+"""Squared distance under which it hardly matters how close input and target are."""
 
 
 class DenoiseLearner(Learner):
@@ -47,7 +51,7 @@ class DenoiseLearner(Learner):
     def _learn(self, draw: int, step: int) -> Figures:
         batch = self._mine(self.crops.draw(draw))
         with self.precision.autocast():
-            loss = distances(self.model.eval(), batch).sum()
+            loss = (distances(self.model.eval(), batch) + _CLOSE).sqrt().sum()
         norm = self._follow_gradient(loss, step)
         return {"latents": loss.detach() / len(batch.audio), "gradient_norm": norm}
 
