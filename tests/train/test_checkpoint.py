@@ -2,18 +2,14 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 import tiny
 from soundstream.errors import ConfigError
-from soundstream.runtime.artifact import load_artifact
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.checkpoint import PARTS, Checkpoint, Progress, load, load_model, save
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 class Interrupted(BaseException):
@@ -196,10 +192,3 @@ def test_a_checkpoint_of_the_first_release_loads(tmp_path):
     assert (found.step, found.codec, found.settings) == (4147, tiny.CONFIG, settings)
     assert found.optimizer.keys() == {"exp_avg.encoder.first.bias"}
     load_model(tmp_path)
-
-
-def test_the_state_of_the_repository_is_that_of_the_default_model():
-    artifact = load_artifact()
-    model = load_model(REPOSITORY / "training-state")
-    assert model.config == artifact.config
-    np.testing.assert_array_equal(model.quantizer.codebooks.half().float(), artifact.codebooks)
