@@ -13,12 +13,14 @@ import soundstream
 SOURCE = Path(soundstream.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-FOUNDATION = {"errors", "config", "extras", "files", "mel"}
+FOUNDATION = {"errors", "config", "extras", "files", "harmonics", "mel", "threads"}
 STAGES = {"audio", "bitstream", "entropy"}
 CODEC = FOUNDATION | STAGES | {"blocks", "codec", "coding", "editing", "live", "runtime", "vbr"}
 MAY_IMPORT = {
     "errors": set(),
     "mel": set(),
+    "harmonics": set(),
+    "threads": set(),
     "config": {"errors"},
     "extras": {"errors"},
     "files": {"errors"},

@@ -12,7 +12,16 @@ from soundstream.evaluate import metrics
 from soundstream.evaluate.metrics import DEFAULT, REGISTRY, Metric
 
 RATE = 24_000
-IDENTITY = {"visqol-audio": 4.732, "visqol-speech": 4.3, "pesq": 4.64, "stoi": 1.0, "si-sdr": 100, "log-mel": 0}
+HARMONICS = ("harmonics-low", "harmonics-middle", "harmonics-high")
+IDENTITY = {
+    "visqol-audio": 4.732,
+    "visqol-speech": 4.3,
+    "pesq": 4.64,
+    "stoi": 1.0,
+    "si-sdr": 100,
+    "log-mel": 0,
+    **dict.fromkeys(HARMONICS, 1),
+}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +92,22 @@ def test_speech_metrics_mean_nothing_for_music() -> None:
 def test_dnsmos_stands_for_its_three_scores() -> None:
     chosen = [metric.name for metric in metrics.select(["dnsmos", "log-mel"])]
     assert chosen == ["log-mel", "dnsmos-sig", "dnsmos-bak", "dnsmos-ovrl"]
+
+
+def test_harmonics_stand_for_their_three_bands() -> None:
+    chosen = metrics.select(["harmonics", "stoi"])
+    assert [metric.name for metric in chosen] == ["stoi", *HARMONICS]
+    assert [metric.title for metric in chosen[1:]] == [f"harmonics {band} kHz" for band in ("0.3-1.5", "1.5-3", "3-5")]
+
+
+def test_each_metric_of_harmonics_hears_its_own_band(speech: np.ndarray) -> None:
+    spectrum, hertz = np.fft.rfft(speech), np.fft.rfftfreq(len(speech), 1 / RATE)
+    turned = np.exp(2j * np.pi * np.random.default_rng(0).random(len(spectrum)))
+    spectrum = np.where((hertz > 1500) & (hertz < 3000), spectrum * turned, spectrum)
+    decoded = np.fft.irfft(spectrum, len(speech)).astype(np.float32)
+    low, middle, high = (metrics.measure(REGISTRY[name], speech, decoded, RATE) for name in HARMONICS)
+    assert low is not None and middle is not None and high is not None
+    assert low > 0.9 and high > 0.9 and middle < 0.3
 
 
 def test_an_unknown_metric_is_named() -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.errors import CodecError, ConfigError
+from soundstream.harmonics import BANDS_HZ, harmonic_correlation
 from soundstream.mel import log_mel_distance
 
 Array = NDArray[np.float32]
@@ -32,6 +33,9 @@ _DNSMOS_CURVES = {  # SIG, BAK and OVRL from the network's raw outputs, as publi
     "bak": (1, (-0.13166888, 1.60915514, -0.39604546)),
     "ovrl": (2, (-0.06766283, 1.11546468, 0.04602535)),
 }
+_HARMONICS = ("harmonics-low", "harmonics-middle", "harmonics-high")
+_SETS = {"dnsmos": tuple(f"dnsmos-{part}" for part in _DNSMOS_CURVES), "harmonics": _HARMONICS}
+"""Names that stand for several metrics."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,16 @@ def measure(metric: Metric, reference: Array, decoded: Array, sample_rate: int) 
 
 
 def select(names: Iterable[str]) -> list[Metric]:
-    """Metrics by name, in the registry's order; `dnsmos` stands for its three scores.
+    """Metrics by name, in the registry's order; `dnsmos` and `harmonics` stand for three each.
 
     Raises:
         ConfigError: a name is unknown.
         CodecError: a package is missing.
     """
-    wanted = set(names)
-    if "dnsmos" in wanted:
-        wanted = wanted - {"dnsmos"} | {f"dnsmos-{part}" for part in _DNSMOS_CURVES}
+    wanted = {single for name in names for single in _SETS.get(name, (name,))}
     if unknown := wanted - REGISTRY.keys():
-        raise ConfigError(f"no metric is named {', '.join(sorted(unknown))}; known are {', '.join(REGISTRY)}, dnsmos")
+        known = ", ".join([*REGISTRY, *_SETS])
+        raise ConfigError(f"no metric is named {', '.join(sorted(unknown))}; known are {known}")
     chosen = [metric for name, metric in REGISTRY.items() if name in wanted]
     for metric in chosen:
         for module in metric.modules:
@@ -169,6 +172,10 @@ def _dnsmos_session() -> Any:
     return onnxruntime.InferenceSession(folder / "dnsmos_models" / "sig_bak_ovr.onnx", options)
 
 
+def _harmonics(band: int, reference: Array, decoded: Array, sample_rate: int) -> float:
+    return harmonic_correlation(reference, decoded, sample_rate)[band]
+
+
 def _check_sound(*signals: Array) -> None:
     if any(np.ptp(signal) == 0 for signal in signals):
         raise ValueError("silence cannot be compared")
@@ -218,6 +225,14 @@ REGISTRY = {
         ),
         *(
             Metric(
+                name, f"harmonics {low / 1000:g}-{high / 1000:g} kHz", -1, 1, True, SPEECH, partial(_harmonics, band),
+                "correlation of the lines of the spectrum, 0 where noise of the right level is in their place: "
+                "see soundstream.harmonics",
+            )
+            for band, (name, (low, high)) in enumerate(zip(_HARMONICS, BANDS_HZ, strict=True))
+        ),
+        *(
+            Metric(
                 f"dnsmos-{part}", f"DNSMOS {part.upper()}", 1, 5, True, SPEECH, partial(_dnsmos, part),
                 "DNSMOS P.835 (Reddy et al., 2022), 16 kHz, no original needed", ("speechmos",),
             )
@@ -226,4 +241,4 @@ REGISTRY = {
     )
 }  # fmt: skip
 
-DEFAULT = ("visqol-audio", "visqol-speech", "pesq", "stoi", "si-sdr", "log-mel")
+DEFAULT = ("visqol-audio", "visqol-speech", "pesq", "stoi", "si-sdr", "log-mel", *_HARMONICS)
