@@ -54,7 +54,7 @@ def spectrograms(path: Path, rows: Mapping[str, Sequence[tuple[str, Array, int]]
     columns = max(len(row) for row in rows.values()) if len(rows) > 1 else _COLUMNS
     figure, axes = panels(len(cells), columns, 3.2, 2.7, sharey=True)
     for axis, cell in zip(axes, cells, strict=True):
-        _draw_spectrogram(axis, *cell)
+        draw_spectrogram(axis, *cell)
     save(figure, path)
 
 
@@ -75,7 +75,7 @@ class _Plain(LogFormatter):
         return f"{x:g}" if super().__call__(x, pos) else ""
 
 
-def _draw_spectrogram(axis: Any, title: str, pcm: Array, sample_rate: int) -> None:
+def draw_spectrogram(axis: Any, title: str, pcm: Array, sample_rate: int) -> None:
     window = min(1024, len(pcm))
     overlap = window * 3 // 4
     dithered = pcm + np.random.default_rng(0).normal(0, 1e-6, len(pcm))  # silence has no logarithm

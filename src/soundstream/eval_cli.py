@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 from soundstream.codec import Codec, load
+from soundstream.errors import ConfigError, OutputError
+from soundstream.evaluate import probe_table
 from soundstream.evaluate.metrics import DEFAULT
 from soundstream.extras import needs
 
@@ -28,9 +32,20 @@ CODECS = (
 
 def evaluate(
     folder: Annotated[
-        Path, typer.Argument(metavar="CLIPS", help="Folder tree of audio; its first folders are content classes.")
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="REPORT", help="Report folder to write.")],
+        Path | None,
+        typer.Argument(metavar="CLIPS", help="Folder tree of audio; its first folders are content classes."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="REPORT", help="Report folder to write.")
+    ] = None,
+    probes: Annotated[
+        str | None,
+        typer.Option(
+            "--probes",
+            metavar="MODEL",
+            help="Measure one model by tones, noise and other made sounds instead, and by speech if CLIPS holds some.",
+        ),
+    ] = None,
     codecs: Annotated[
         str,
         typer.Option("--codecs", help="Codecs, such as soundstream:6000,opus:6000,opus-cbr:6000,mp3:32000,original."),
@@ -68,7 +83,15 @@ def evaluate(
     """Measure codecs on a folder of clips: tables, pictures and every number as JSON.
 
     An interrupted run goes on where it stopped when the same command is given again.
+
+    [dim]soundstream eval --probes MODEL[/dim] shows what one model makes of single tones, noise, silence, a click, a
+    square wave and a sweep; with [dim]-o[/dim] also as JSON and as a picture.
     """
+    if probes is not None:
+        _probe(load(probes), folder, output, force, quiet)
+        return
+    if folder is None or output is None:
+        raise typer.BadParameter("give a folder of CLIPS and a report folder with -o, or a model with --probes")
     with needs("'soundstream[eval]'"):
         from soundstream.evaluate import evaluation
         from soundstream.evaluate.baselines import check_shell
@@ -110,6 +133,46 @@ def evaluate_denoise(
     write_report(output, report)
     if pictures:
         _draw_denoise(pictures, denoise.inputs(folder, limit)[f"{denoise.MAIN_SNR_DB}dB"], codec, report)
+
+
+def _probe(codec: Codec, folder: Path | None, output: Path | None, force: bool, quiet: bool) -> None:
+    """Measure, show and, into a folder, write the probes of one model."""
+    with needs("'soundstream[eval]'"):
+        from soundstream.evaluate import probe_pictures
+        from soundstream.evaluate.probes import find_speech, run
+        from soundstream.evaluate.provenance import write_report
+    speech = find_speech(folder) if folder else []
+    if folder and not speech:
+        raise ConfigError(f"{folder} has no clips in a folder speech/; leave it out to measure made sounds alone")
+    if output:
+        _claim(output, "probes.json", force)
+    with _progress(quiet) as progress:
+        report = run(codec, speech, progress)
+    if output:
+        write_report(output / "probes.json", report)
+        probe_pictures.draw(output / "probes.png", report, codec)
+    _show_probes(report)
+
+
+def _claim(folder: Path, name: str, force: bool) -> None:
+    """Make a folder for a report, and refuse one that holds a report of this name unless `force` is given."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if (folder / name).exists() and not force:
+        raise OutputError(f"{folder / name} exists already; replace it with --force")
+
+
+def _show_probes(report: dict[str, Any]) -> None:
+    head = probe_table.head(report)
+    table = Table(head[0], *(Column(name, justify="right") for name in head[1:]), box=SIMPLE_HEAD)
+    for line in probe_table.lines(report):
+        table.add_row(*line)
+    Console().print(table)
+    Console().print(" ".join(probe_table.LEGEND.split()), highlight=False)
+    if not report["speech"]:
+        Console(stderr=True).print("speech was not measured; give a folder of CLIPS with clips in speech/")
 
 
 def _draw_denoise(place: Path, noisy: Sequence[Item], codec: Codec, report: dict[str, Any]) -> None:

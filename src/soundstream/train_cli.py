@@ -173,7 +173,10 @@ def release(
         typer.Option("--work", metavar="FOLDER", help="Where measurements are kept; release/ in the run folder."),
     ] = None,
     results: Annotated[
-        Path | None, typer.Option("--results", metavar="FOLDER", help="Also write quality.json and training.json here.")
+        Path | None,
+        typer.Option(
+            "--results", metavar="FOLDER", help="Also write quality.json, probes.json and training.json here."
+        ),
     ] = None,
     sources: Annotated[
         Path | None,
@@ -185,7 +188,7 @@ def release(
     state: StateOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the artifact that is there.")] = False,
 ) -> None:
-    """Turn a checkpoint into an artifact to ship: export, parity check, measured quality, model card.
+    """Turn a checkpoint into an artifact to ship: export, parity check, probes, measured quality, model card.
 
     [dim]soundstream release runs/a/checkpoint -o models/a --valid VALID --data DATA[/dim]
 

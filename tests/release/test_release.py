@@ -12,6 +12,7 @@ import torch
 import soundstream
 from soundstream.cli import main
 from soundstream.config import SeanetConfig
+from soundstream.evaluate import probes
 from soundstream.nn.model import SoundStream
 from soundstream.release import card
 from soundstream.runtime.artifact import load_artifact
@@ -50,7 +51,8 @@ def make_run(run, seed):
 
 @pytest.fixture
 def call(folder, monkeypatch):
-    """Runs `soundstream release` on a run of the folder; returns what it says and its exit code."""
+    """Runs `soundstream release` on a run of the folder, with few probes; returns what it says and its exit code."""
+    monkeypatch.setattr(probes, "TONES_HZ", (100, 1000))
 
     def release(*words, run="run", capsys):
         fixed = [str(folder / run / "checkpoint"), "-o", str(folder / "model"), "--valid", str(folder / "valid")]
@@ -74,6 +76,7 @@ def test_a_quick_release_exports_checks_and_describes(folder, call, capsys):
         codec.model_id.hex() in card
         and "40 steps. The last part of the run trained the codec, with 8 crops of\n0.51 s" in card
     )
+    assert "## Probes" in card and "| tone 1,000 Hz, dB | 0, 0 |" in card
     assert "Not measured." in card and "denoise switch was not trained" in card
     assert "| speech | Debian talk | GPL-2/MIT | 2.0 |" in card and "### valid, 1 files" in card
     assert "| 40 | 5.0 | 4.0 | 1.5 |" in card and "| 60 |" not in card
@@ -103,14 +106,17 @@ def test_a_folder_of_other_files_is_not_touched(folder, call, capsys):
 def test_quality_is_measured_compared_and_kept(folder, call, capsys):
     said, code = call(*CODECS, "--results", str(folder / "results"), capsys=capsys)
     assert code == 0
-    quality, training = (json.loads((folder / "results" / f"{n}.json").read_text()) for n in ("quality", "training"))
+    names = ("quality", "training", "probes")
+    quality, training, probed = (json.loads((folder / "results" / f"{name}.json").read_text()) for name in names)
     model_id = load_artifact(folder / "model").model_id.hex()
-    assert quality["artifact"] == training["artifact"] == model_id
-    assert all(found.get(key) for found in (quality, training) for key in ("command", "data", "date"))
+    assert quality["artifact"] == training["artifact"] == probed["artifact"] == model_id
+    assert all(found.get(key) for found in (quality, training, probed) for key in ("command", "data", "date"))
     assert [row["step"] for row in training["rows"]] == [20, 40]
     assert len(quality["rows"]) == 2 * 3
     card = (folder / "model" / "README.md").read_text()
     assert "<!-- table: quality -->" in card and "| music | soundstream:3000 | 1 |" in card
+    assert "<!-- table: probes -->" in card and "| harmonics 0.3-1.5 kHz | 1.00 |" in card
+    assert (folder / "run" / "release" / "probes.png").is_file() and "probes.png" in said
 
     make_run(folder / "other", seed=1)
     said, code = call(*CODECS, "--work", str(folder / "run" / "release"), run="other", capsys=capsys)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from soundstream.errors import ConfigError
+from soundstream.evaluate import probe_table
 from soundstream.evaluate.metrics import REGISTRY
 from soundstream.evaluate.report import DASH, cell
 from soundstream.evaluate.statistics import Mean
@@ -131,6 +132,12 @@ def loss(words: Sequence[str], results: Results) -> str:
     return markdown(["losses", "lost", *names], lines, words=1)
 
 
+def probes(words: Sequence[str], results: Results) -> str:
+    """What a codec makes of made sounds and of speech by band; words choose kinds of probes, such as `tone`."""
+    report = results["probes"]
+    return markdown(probe_table.head(report), probe_table.lines(report, words), words=1)
+
+
 def listing(rows: Sequence[dict[str, Any]], words: Sequence[str]) -> str:
     """Rows as they are, words before numbers; `words` choose columns."""
     head = list(words or rows[0])
@@ -152,6 +159,7 @@ TABLES: dict[str, tuple[str, Make]] = {
     "calls": ("bench", calls),
     "loss": ("loss", loss),
     "denoise": ("denoise", denoise),
+    "probes": ("probes", probes),
     **{
         name: _listed(name)
         for name in (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from soundstream.errors import ConfigError
-from soundstream.evaluate import tables
+from soundstream.evaluate import probe_table, tables
 from soundstream.nn.model import SoundStream
 from soundstream.release.parity import Parity
 from soundstream.train.checkpoint import Checkpoint
@@ -33,6 +33,8 @@ class Facts:
     """Validation lines of the run's log."""
     quality: Entry | None
     """report.json of an evaluation; None if quality was not measured."""
+    probes: Entry
+    """What `soundstream.evaluate.probes` found."""
     marked: bool
     """Whether the tables of figures stand between markers, to be filled from docs/results."""
     sources: Sequence[Entry]
@@ -43,7 +45,7 @@ class Facts:
 
 def card(facts: Facts) -> str:
     """The whole card as Markdown."""
-    parts = [_model(facts), _training(facts), _quality(facts), _limits(facts), *_data(facts.sources)]
+    parts = [_model(facts), _training(facts), _quality(facts), _probes(facts), _limits(facts), *_data(facts.sources)]
     return f"# Model card: `{facts.name}`\n\n" + "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -124,6 +126,16 @@ On {clips} clips of the validation data, container included. Rows of `original`,
 perfect copy scores.
 
 {_marked("quality", shown) if facts.marked else shown}"""
+
+
+def _probes(facts: Facts) -> str:
+    shown = tables.probes([], {"probes": facts.probes})
+    return f"""
+## Probes
+
+Made sounds and speech of the validation data, beside what a perfect codec gives. {probe_table.LEGEND}
+
+{_marked("probes", shown) if facts.marked else shown}"""
 
 
 def _limits(facts: Facts) -> str:

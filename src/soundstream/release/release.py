@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from soundstream import audio
+from soundstream.codec import load
 from soundstream.errors import ConfigError, OutputError
-from soundstream.evaluate import clips
+from soundstream.evaluate import clips, probes
 from soundstream.evaluate.provenance import provenance
 from soundstream.files import atomic_output
 from soundstream.nn.export import export
@@ -60,7 +61,7 @@ class Plan:
     """Most clips of a class."""
     jobs: int = 1
     results: Path | None = None
-    """Folder for quality.json and training.json."""
+    """Folder for quality.json, probes.json and training.json."""
     sources: Path | None = None
     """Table of the data; SOURCES.tsv beside the validation audio if None."""
     notes: Path | None = None
@@ -92,16 +93,15 @@ def release(plan: Plan, say: Say = lambda text: None) -> str:
     say(f"model {model_id}, {checkpoint.progress.step:,} steps")
     parity = check_parity(model, artifact, _clip(plan.valid, model.config.sample_rate))
     say(", ".join(f"{name} {value:.4g}" for name, value in asdict(parity).items()))
+    probed = _probe(plan, artifact, say)
     quality = _measure(plan, artifact, say)
     curve = _curve(plan.checkpoint, checkpoint.progress.step)
     marked = plan.results is not None
-    told = Facts(
-        plan.output.name, model_id, model, checkpoint, parity, curve, quality, marked, sources=sources, notes=notes
-    )
+    told = Facts(plan.output.name, model_id, model, checkpoint, parity, curve, quality, probed, marked, sources, notes)
     (artifact / "README.md").write_text(card(told), encoding="utf-8")
     _check_place(plan, early=True)
     _install(artifact, plan.output)
-    _write_results(plan, model_id, curve, quality)
+    _write_results(plan, model_id, curve, {"quality": quality, "probes": probed})
     if plan.state:
         ckpt.save(plan.state, ckpt.compact(checkpoint))
     say(f"{plan.output} is model {model_id}")
@@ -137,6 +137,18 @@ def _clip(valid: Path, sample_rate: int) -> Array:
         if len(found) >= sample_rate and np.abs(found).max() > 1e-3:
             return np.asarray(found, np.float32)
     raise ConfigError(f"no clip of {valid} holds a second of sound")
+
+
+def _probe(plan: Plan, artifact: Path, say: Say) -> Entry:
+    """Probes of the artifact; with a picture in the work folder where there is to be a report."""
+    codec = load(artifact)
+    report = probes.run(codec, probes.find_speech(plan.valid), _tenths(say, "probes"))
+    if plan.codecs is not None:
+        from soundstream.evaluate import probe_pictures
+
+        probe_pictures.draw(plan.work / "probes.png", report, codec)
+        say(f"probes are drawn in {plan.work / 'probes.png'}")
+    return report
 
 
 def _measure(plan: Plan, artifact: Path, say: Say) -> Entry | None:
@@ -214,12 +226,12 @@ def _install(artifact: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write_results(plan: Plan, model_id: str, curve: list[Entry], quality: Entry | None) -> None:
+def _write_results(plan: Plan, model_id: str, curve: list[Entry], measured: dict[str, Entry | None]) -> None:
     if not plan.results:
         return
     plan.results.mkdir(parents=True, exist_ok=True)
     about = provenance(model_id, f"fixed clips of {plan.valid.name}, coded by the model of that step")
-    results = {"quality": quality, "training": about | {"rows": curve} if curve else None}
+    results = {**measured, "training": about | {"rows": curve} if curve else None}
     for name, content in results.items():
         if content:
             with atomic_output(plan.results / f"{name}.json", force=True) as file:
