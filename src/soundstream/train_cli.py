@@ -161,6 +161,10 @@ def release(
         list[Path] | None,
         typer.Option("--data", metavar="FOLDER", help="Training audio to fit entropy tables to; may be repeated."),
     ] = None,
+    tables: Annotated[
+        Path | None,
+        typer.Option("--tables", metavar="FILE", help="entropy.npz of an earlier fit to these codebooks; no new fit."),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Check the export, but do not measure quality.")] = False,
     codecs: Annotated[
         str | None, typer.Option("--codecs", help="What to measure, as `soundstream eval` names it.")
@@ -205,6 +209,7 @@ def release(
         output=output,
         valid=valid,
         entropy_data=tuple(data or ()),
+        tables=tables,
         work=work or checkpoint.resolve().parent / "release",
         codecs=None if quick else codecs or run.CODECS,
         metrics=tuple(name.strip() for name in metrics.split(",")) if metrics else None,

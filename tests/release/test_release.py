@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+import entropy_tables
 import soundstream
 from soundstream.cli import main
 from soundstream.config import SeanetConfig
@@ -145,3 +146,17 @@ def test_the_settings_of_a_card_are_a_run_file():
     settings = TrainConfig().to_dict()
     shown = tomllib.loads(card._toml(settings))
     assert TrainConfig.from_dict(shown) == TrainConfig()
+
+
+def test_tables_of_an_earlier_fit_are_taken_as_they_are(folder, call, capsys):
+    path, shape = folder / "entropy.npz", (CONFIG.num_quantizers, CONFIG.codebook_size, CONFIG.latent_dim)
+    entropy_tables.tables(shape=shape).save(path)
+    assert call("--quick", "--tables", str(path), capsys=capsys)[1] == 0
+    assert (folder / "model" / "entropy.npz").read_bytes() == path.read_bytes()
+    assert soundstream.load(folder / "model").coding.default_mode == "best"
+
+
+def test_tables_of_another_model_are_refused(folder, call, capsys):
+    entropy_tables.tables().save(folder / "entropy.npz")
+    said, code = call("--quick", "--tables", str(folder / "entropy.npz"), capsys=capsys)
+    assert code == 1 and "this model needs" in said and not (folder / "model").exists()

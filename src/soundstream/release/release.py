@@ -13,6 +13,7 @@ import numpy as np
 
 from soundstream import audio
 from soundstream.codec import load
+from soundstream.entropy import TABLES_FILE, ContextCoder, Tables
 from soundstream.errors import ConfigError, OutputError
 from soundstream.evaluate import clips, probes
 from soundstream.evaluate.provenance import provenance
@@ -21,7 +22,7 @@ from soundstream.nn.export import export
 from soundstream.nn.model import SoundStream
 from soundstream.release.card import Facts, card, read_sources
 from soundstream.release.parity import Array, check_parity
-from soundstream.runtime.artifact import load_artifact
+from soundstream.runtime.artifact import load_artifact, write_manifest
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.fitting import fit_artifact
 from soundstream.train.report import LOG, read_log, thinned
@@ -53,6 +54,8 @@ class Plan:
     """Keeps artifacts, each in a folder named by its id, and all measurements, for the next release."""
     entropy_data: tuple[Path, ...] = ()
     """Training audio that the entropy tables are fitted to; without any the model writes plain codes."""
+    tables: Path | None = None
+    """Entropy tables that were fitted to these codebooks before, in place of a fit."""
     codecs: str | None = CODECS
     """What to measure; None for nothing."""
     metrics: tuple[str, ...] | None = None
@@ -113,10 +116,19 @@ def make_artifact(model: SoundStream, plan: Plan, say: Say) -> Path:
     fresh = plan.work / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     model_id = export(model, fresh)
-    if plan.entropy_data:
+    if plan.tables:
+        model_id = _take_tables(fresh, plan.tables)
+    elif plan.entropy_data:
         model_id = fit_artifact(fresh, plan.entropy_data, say=say)
     shutil.rmtree(plan.work / model_id, ignore_errors=True)
     return fresh.rename(plan.work / model_id)
+
+
+def _take_tables(artifact: Path, path: Path) -> str:
+    """Put entropy tables that fit its codebooks into an artifact; returns its new model id."""
+    ContextCoder(Tables.load(path), load_artifact(artifact).codebooks)
+    shutil.copyfile(path, artifact / TABLES_FILE)
+    return write_manifest(artifact)
 
 
 def _check_place(plan: Plan, early: bool) -> None:
