@@ -33,7 +33,8 @@ def with_int8_products(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = changed.graph
     arrays = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
     large = {name for node in graph.node if node.op_type == "MatMul" and _is_large(arrays, name := node.input[1])}
-    _keep(graph.node, [_product(n, arrays) if large & set(n.input) else n for n in graph.node if not _makes(n, large)])
+    nodes = [_product(n, arrays) if large & set(n.input) else n for n in graph.node if not _makes(n, large)]
+    _keep(graph.node, [_spread(name) for name in sorted(large)] + nodes)
     stored = {f"{name}.{part}" for name in large for part in ("int8", "scale")}
     _keep(graph.initializer, [weight for weight in graph.initializer if weight.name not in stored])
     for name in sorted(large):
@@ -58,12 +59,18 @@ def _product(node: onnx.NodeProto, arrays: dict[str, NDArray]) -> onnx.NodeProto
     return helper.make_node("MatMulNBits", [x, f"{name}.blocks", f"{name}.scales"], node.output, domain=DOMAIN, **size)
 
 
+def _spread(name: str) -> onnx.NodeProto:
+    """The scale of each output for each of its blocks; ONNX Runtime does it once, when it loads the graph."""
+    return helper.make_node("Expand", [f"{name}.scale", f"{name}.spread"], [f"{name}.scales"])
+
+
 def _blocks(name: str, values: NDArray, scale: NDArray) -> list[onnx.TensorProto]:
-    """A matrix as `MatMulNBits` reads it: `[out, blocks, BLOCK]`, and a scale for each block."""
+    """A matrix as `MatMulNBits` reads it: `[out, blocks, BLOCK]`, a scale `[out, 1]` and the shape of all scales."""
     count = len(values) // BLOCK
     blocks = (values.T.astype(np.int16) + ZERO_POINT).astype(np.uint8).reshape(-1, count, BLOCK)
-    scales = np.repeat(scale.reshape(-1, 1), count, axis=1).astype(np.float32)
-    return [numpy_helper.from_array(blocks, f"{name}.blocks"), numpy_helper.from_array(scales, f"{name}.scales")]
+    scales = scale.reshape(-1, 1).astype(np.float32)
+    arrays = {"blocks": blocks, "scale": scales, "spread": np.array([len(scales), count], np.int64)}
+    return [numpy_helper.from_array(array, f"{name}.{part}") for part, array in arrays.items()]
 
 
 def _keep(field: object, items: list) -> None:
