@@ -92,12 +92,19 @@ def test_a_table_is_filled_and_filled_again_to_the_same():
 def test_words_choose_rows():
     filled = fill("<!-- table: speed opus -->\n<!-- end -->", EXAMPLE)
     assert "opus" in filled and "ours" not in filled
+    filled = fill("<!-- table: speed pcm_to_bytes ours opus -->\n<!-- end -->", EXAMPLE)
+    assert "| opus | pcm to bytes | 99.0 |" in filled and "| ours" not in filled
     filled = fill("<!-- table: quality speech -->\n<!-- end -->", EXAMPLE)
     assert filled.splitlines()[1:-1] == [
         "| class | codec | n | bit/s | PESQ-wb | STOI |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
         "| speech | soundstream:3000 | 12 | 3,051 ± 2 | 1.23 ± 0.06 (11) | 0.876 ± 0.010 |",
     ]
+
+
+def test_words_may_name_a_codec_with_its_rate_and_metrics():
+    rows = fill("<!-- table: quality soundstream:3000 stoi -->\n<!-- end -->", EXAMPLE).splitlines()
+    assert rows[1].endswith("| bit/s | STOI |") and len(rows) == 5
 
 
 def test_words_choose_columns_of_a_log():

@@ -74,8 +74,14 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[object]], words: int) 
 
 
 def speed(words: Sequence[str], results: Results) -> str:
-    """Times real time of each part, and its share of the machine's own matrix product; words choose codecs."""
-    rows = [row for row in results["bench"]["rows"] if not words or row["codec"] in words]
+    """Times real time of each part, and its share of the machine's own matrix product.
+
+    Words choose codecs, and parts whose names have `_` in the places of spaces.
+    """
+    rows = results["bench"]["rows"]
+    for key in ("codec", "part"):
+        chosen = {row[key] for row in rows} & {word.replace("_", " ") for word in words}
+        rows = [row for row in rows if not chosen or row[key] in chosen]
     found = {(row["codec"], row["part"], row["mode"]): row for row in rows}
     lines = []
     for name in dict.fromkeys((row["codec"], row["part"]) for row in rows):
@@ -86,12 +92,17 @@ def speed(words: Sequence[str], results: Results) -> str:
 
 
 def quality(words: Sequence[str], results: Results, name: str = "quality") -> str:
-    """Mean ± standard error of each metric by content class and codec, with n; words choose classes and codecs.""" ""
+    """Mean ± standard error of each metric by content class and codec, with n.
+
+    Words choose classes, codecs with or without their rates, and metrics.
+    """
     groups = results[name]["summary"]
-    for name_of in (_content_class, _codec_name):
-        chosen = {name_of(group) for group in groups} & set(words)
-        groups = [group for group in groups if not chosen or name_of(group) in chosen]
+    for names_of in (_content_class, _codec_names):
+        known = {name for group in groups for name in names_of(group)}
+        if chosen := known & set(words):
+            groups = [group for group in groups if chosen & names_of(group)]
     metrics = dict.fromkeys(metric for group in groups for metric, mean in group["metrics"].items() if mean)
+    metrics = {metric: None for metric in metrics if metric in words} or metrics
     lines = []
     for group in groups:
         means = [_mean(group["metrics"].get(metric), group["n"]) for metric in metrics]
@@ -214,12 +225,12 @@ def _options(found: Any, key: str) -> list:
     return [found[key]] if isinstance(found, dict) and key in found else []
 
 
-def _content_class(group: dict[str, Any]) -> str:
-    return group["content_class"]
+def _content_class(group: dict[str, Any]) -> set[str]:
+    return {group["content_class"]}
 
 
-def _codec_name(group: dict[str, Any]) -> str:
-    return group["codec"].partition(":")[0]
+def _codec_names(group: dict[str, Any]) -> set[str]:
+    return {group["codec"], group["codec"].partition(":")[0]}
 
 
 def _cell(value: float | str | None, form: str) -> str:
