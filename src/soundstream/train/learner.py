@@ -66,7 +66,7 @@ class Learner:
         figures = self._learn(draw, step)
         self.progress = dataclasses.replace(self.progress, step=step + 1)
         if self.average:
-            self.average.update(self.model, step + 1)
+            self.average.update(self.model, step + 1 - self.progress.fresh_from)
         return figures
 
     def _learn(self, draw: int, step: int) -> Figures:
