@@ -69,7 +69,7 @@ def _blocks(name: str, values: NDArray, scale: NDArray) -> list[onnx.TensorProto
     count = len(values) // BLOCK
     blocks = (values.T.astype(np.int16) + ZERO_POINT).astype(np.uint8).reshape(-1, count, BLOCK)
     scales = scale.reshape(-1, 1).astype(np.float32)
-    arrays = {"blocks": blocks, "scale": scales, "spread": np.array([len(scales), count], np.int64)}
+    arrays: dict[str, NDArray] = {"blocks": blocks, "scale": scales, "spread": np.array([len(scales), count], np.int64)}
     return [numpy_helper.from_array(array, f"{name}.{part}") for part, array in arrays.items()]
 
 
