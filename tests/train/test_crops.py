@@ -345,6 +345,15 @@ def test_noise_that_is_made_leaves_speech_and_recorded_noise_where_they_were():
     assert same.any() and not same.all()
 
 
+def test_some_crops_are_tones_without_noise_and_the_others_stay():
+    changes = ADDED | {"tone_probability": 0.5, "batch_size": 16}
+    with_tones, without = crops(SCENE, **changes).draw(0), crops(SCENE, **(changes | {"tone_probability": 0.0})).draw(0)
+    same = (with_tones.target - without.target).abs().amax((1, 2)) < 1e-6
+    assert 4 <= same.sum() <= 12
+    torch.testing.assert_close(with_tones.audio[~same], with_tones.target[~same])
+    torch.testing.assert_close(with_tones.audio[~same].abs().amax((1, 2)), torch.full((int((~same).sum()),), 0.5))
+
+
 def test_speech_in_a_room_is_so_in_its_target_too():
     settings = {"batch_size": 16, "crop_frames": 200, "noise_snr_db": (20.0, 20.0), **SWITCHED, **FIXED_GAIN}
     dry, wet = (crops(SCENE, room_probability=share, **settings).draw(0) for share in (0.0, 1.0))

@@ -18,6 +18,7 @@ from soundstream.config import CodecConfig
 from soundstream.errors import AudioError, ConfigError
 from soundstream.train.corpus import Corpus
 from soundstream.train.made_noise import made_noise
+from soundstream.train.made_tones import made_tones
 from soundstream.train.rooms import room_spectra
 
 PEAK = 0.99
@@ -57,6 +58,8 @@ class DataConfig:
     """Where a crop's RMS is below this (dB of full scale), another place of its clip is drawn, once; -inf for never."""
     gain_db: tuple[float, float] = (-12.0, 6.0)
     """Range of the random gain; crops are kept below full scale."""
+    tone_probability: float = 0.0
+    """Share of crops that are tones made by chance instead, without noise."""
     noise_probability: float = 0.0
     """Share of speech crops that have ambient noise added."""
     noise_snr_db: tuple[float, float] = (-5.0, 20.0)
@@ -132,6 +135,8 @@ class _Plan(NamedTuple):
     """`[batch, voices - 1]`, RMS of the added voices over that of the first; 0 where there is none."""
     made: NDArray[np.bool_]
     """`[batch, voices]`, whether a noise made by chance is in the clip's place."""
+    tones: NDArray[np.bool_]
+    """`[batch]`, whether tones are in the place of the first voice."""
     rooms: NDArray[np.int64]
     """`[batch, voices]`, which room; 0 is none."""
     kept: NDArray[np.bool_]
@@ -207,9 +212,10 @@ class Crops:
         count = rng.random(batch)
         gains, rooms = rng.random((batch, MOST_NOISES)), rng.random((batch, 1 + MOST_NOISES, 2))
         made, babble = rng.random((batch, MOST_NOISES)), rng.random(batch)
+        tones = rng.random(batch) < data.tone_probability
         first = _pick(self.chances, which[:, 0])
-        noisy = (noise < data.noise_probability) & (self.categories[first] == SPEECH)
-        mixed = (mix < data.mix_probability) & ~noisy
+        noisy = (noise < data.noise_probability) & (self.categories[first] == SPEECH) & ~tones
+        mixed = (mix < data.mix_probability) & ~noisy & ~tones
         babbling = (noisy & (babble < data.babble_probability))[:, None]
         draws = np.concatenate([which[:, 1:], further], axis=1)
         noises = np.where(babbling, _pick(self.speech_chances, draws), _pick(self.noise_chances, draws))
@@ -225,6 +231,7 @@ class Crops:
             places=np.concatenate([places, further_places], axis=1)[:, : self.voices],
             added=(shares * 10 ** (-levels / 20)[:, None])[:, : self.voices - 1],
             made=np.concatenate([np.zeros((batch, 1), bool), made_up], axis=1)[:, : self.voices],
+            tones=tones,
             rooms=np.where(in_room, 1 + (rooms[..., 1] * ROOMS).astype(np.int64), 0)[:, : self.voices],
             kept=~(noisy & denoise),
             denoise=denoise,
@@ -259,8 +266,11 @@ class Crops:
         return crops.mul_(time < left[..., None]) if self.has_short_clips else crops
 
     def _voices(self, plan: _Plan, rng: np.random.Generator) -> Float[Tensor, "batch voices samples"]:
-        """Crops of the corpus, and noises made by chance in the places of some."""
+        """Crops of the corpus, and noises and tones made by chance in the places of some."""
         voices = self._gather(*self._places(plan))
+        if rows := int(plan.tones.sum()):
+            tones = made_tones(rng, rows, self.length, self.codec.sample_rate)
+            voices[self._tensor(plan.tones), 0] = self._tensor(tones)
         if rows := int(plan.made.sum()):
             noises = made_noise(rng, rows, self.length, self.codec.sample_rate)
             voices[self._tensor(plan.made)] = self._tensor(noises)
