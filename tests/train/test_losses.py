@@ -6,11 +6,12 @@ import torch
 from soundstream import mel
 from soundstream.errors import ConfigError
 from soundstream.train.losses import (
+    MEL_LOSSES,
     LossConfig,
     MelLoss,
     PaperMelLoss,
+    ReconstructionLoss,
     aligned,
-    reconstruction_losses,
     signal_to_noise_db,
     waveform_loss,
 )
@@ -116,13 +117,34 @@ def test_the_papers_loss_is_its_formula():
     assert (float(amplitude), float(log)) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", [MelLoss, PaperMelLoss])
+@pytest.mark.parametrize("kind", MEL_LOSSES)
 def test_terms_and_parts_have_their_names(kind):
     x, y = noise(2, 1, 4096), noise(2, 1, 4096, seed=1)
-    losses, parts = reconstruction_losses(kind(RATE), x, y, mel.FLOOR)
+    losses, parts = ReconstructionLoss(LossConfig(mel=kind), RATE)(x, y, mel.FLOOR)
     assert set(losses) == {"waveform", "mel"}
-    assert set(parts) == set(kind.names)
+    assert set(parts) == set(MEL_LOSSES[kind].names)
     assert losses["mel"] == sum(parts.values())
+
+
+def test_terms_that_have_a_weight_at_some_time_are_computed():
+    x, y = noise(2, 1, 4096), noise(2, 1, 4096, seed=1)
+    config = LossConfig(levels_weight=(0.0, 0.3), complex_weight=(0.5, 0.0))
+    losses, _ = ReconstructionLoss(config, RATE)(x, y, mel.FLOOR)
+    assert set(losses) == {"waveform", "mel", "levels", "complex"} <= set(config.weights(0))
+    assert config.weights(0)["complex"] == 0.5 and config.weights(10_000)["levels"] == 0.3
+
+
+def test_pre_emphasis_makes_high_errors_count_more():
+    time = torch.arange(4096) / RATE
+    low, high = (0.01 * torch.sin(2 * math.pi * hertz * time)[None, None] for hertz in (100, 0.4 * RATE))
+    x, plain, emphatic = noise(1, 1, 4096), LossConfig(), LossConfig(waveform_emphasis=0.9)
+    ratios = []
+    for config in (plain, emphatic):
+        terms = [ReconstructionLoss(config, RATE)(x, x + error, mel.FLOOR)[0]["waveform"] for error in (high, low)]
+        ratios.append(float(terms[0] / terms[1]))
+    assert ratios[0] == pytest.approx(1, rel=0.05) and ratios[1] > 5
+    with pytest.raises(ConfigError, match="waveform_emphasis"):
+        LossConfig(waveform_emphasis=1.0)
 
 
 @pytest.mark.parametrize("delay", [0, 80])

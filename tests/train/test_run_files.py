@@ -83,7 +83,7 @@ def test_the_papers_run_has_its_set():
     sizes = codec.encoder_channels, codec.decoder_channels, codec.latent_dim, codec.num_quantizers
     assert sizes == (32, 32, 256, 8)
     assert (run.discriminator.kind, run.loss.mel, run.loss.balance) == ("soundstream", "paper", False)
-    assert weights == {"waveform": 0, "mel": 1, "adversarial": 1, "feature": 100}
+    assert {name: w for name, w in weights.items() if w} == {"mel": 1, "adversarial": 1, "feature": 100}
     assert not run.loss.relative_features
 
 

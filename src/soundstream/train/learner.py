@@ -17,7 +17,7 @@ from soundstream.train.config import TrainConfig
 from soundstream.train.critic import Critic
 from soundstream.train.crops import Batch, Crops
 from soundstream.train.ema import Average
-from soundstream.train.losses import MEL_LOSSES, aligned, reconstruction_losses
+from soundstream.train.losses import ReconstructionLoss, aligned
 from soundstream.train.optimizer import adamw, follow, optimizer_state, restore_optimizer
 from soundstream.train.precision import Precision
 
@@ -42,7 +42,7 @@ class Learner:
         self.average = Average(self.model, config.ema_decay) if config.ema_decay else None
         self.critic = Critic(config, precision) if config.is_adversarial else None
         self.balancer = Balancer(config.loss)
-        self.mel = MEL_LOSSES[config.loss.mel](config.codec.sample_rate).to(self.device)
+        self.reconstruction = ReconstructionLoss(config.loss, config.codec.sample_rate).to(self.device)
         self.progress = Progress(discriminator_fresh_from=config.adversarial_from_step)
 
     def _new_model(self) -> SoundStream:
@@ -97,7 +97,7 @@ class Learner:
         loss = self.config.loss
         decoded = output.audio.detach().float().requires_grad_()
         compared = aligned(target, decoded, self.config.codec.delay_samples)
-        losses, parts = reconstruction_losses(self.mel, *compared, loss.floor(step))
+        losses, parts = self.reconstruction(*compared, loss.floor(step))
         verdict = self.critic.judge(*compared) if self.critic and self.critic.takes_part(step) else None
         if self.critic and verdict and self.critic.is_followed(step):
             losses |= {"adversarial": verdict.adversarial, "feature": verdict.feature}

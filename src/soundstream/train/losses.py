@@ -1,6 +1,7 @@
 """Reconstruction losses and the weights of all terms.
 
-Each term has one name, in the run file, the log and here: `waveform`, `mel`, `adversarial`, `feature`, `commitment`.
+Each term has one name, in the run file, the log and here: `waveform`, `mel`, `levels`, `complex`, `adversarial`,
+`feature`, `commitment`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from soundstream import mel
 from soundstream.errors import ConfigError
+from soundstream.train.perceptual import ComplexLoss, LevelLoss, emphasized
 
 Pair = tuple[float, ...]
 Spectra = list[Float[Tensor, "batch _frames _bins"]]
@@ -36,10 +38,16 @@ class LossConfig:
     """Between these steps the pairs go from their first to their second value."""
     waveform_weight: Pair = (0.85, 0.25)
     """Of the L1 distance of waveforms. A mel-dominated start never locks to the waveform."""
+    waveform_emphasis: float = 0.0
+    """Pre-emphasis of the waveforms that are compared, 0 to less than 1: what is high is quiet and counts little."""
     mel_weight: Pair = (0.15, 0.75)
     """Of the distance of mel spectra."""
     mel_floor: Pair = (1e-3, 1e-4)
     """Amplitude under which the mel loss does not look."""
+    levels_weight: Pair = (0.0, 0.0)
+    """Of the distance of band levels in dB, see `LevelLoss`."""
+    complex_weight: Pair = (0.0, 0.0)
+    """Of the distance of compressed complex spectra, see `ComplexLoss`."""
     adversarial_weight: float = 0.4
     """Of the hinge loss: the discriminators are not misled."""
     feature_weight: float = 0.6
@@ -54,7 +62,9 @@ class LossConfig:
             raise ConfigError(f"mel is {self.mel!r}; expected one of: {', '.join(MEL_LOSSES)}")
         if not 0 <= self.balancer_decay < 1:
             raise ConfigError(f"balancer_decay is {self.balancer_decay}; expected 0 to less than 1")
-        for name in ("shift_steps", "waveform_weight", "mel_weight", "mel_floor"):
+        if not 0 <= self.waveform_emphasis < 1:
+            raise ConfigError(f"waveform_emphasis is {self.waveform_emphasis}; expected 0 to less than 1")
+        for name in ("shift_steps", "waveform_weight", "mel_weight", "levels_weight", "complex_weight", "mel_floor"):
             pair = getattr(self, name)
             if len(pair) != 2 or min(pair) < 0:
                 raise ConfigError(f"{name} is {pair}; expected two numbers, neither below 0")
@@ -64,6 +74,8 @@ class LossConfig:
         return {
             "waveform": self._shifted(self.waveform_weight, step),
             "mel": self._shifted(self.mel_weight, step),
+            "levels": self._shifted(self.levels_weight, step),
+            "complex": self._shifted(self.complex_weight, step),
             "adversarial": self.adversarial_weight,
             "feature": self.feature_weight,
         }
@@ -157,16 +169,34 @@ class PaperMelLoss(MelLoss):
 MEL_LOSSES: dict[str, type[MelLoss]] = {"relative": MelLoss, "paper": PaperMelLoss}
 
 
-def reconstruction_losses(
-    loss: MelLoss, target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"], floor: float
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The terms `waveform` and `mel`, and the two parts of `mel` for the log."""
-    with torch.no_grad():
-        spectra = loss.spectra(target)
-    parts = loss(spectra, loss.spectra(decoded), floor)
-    return {"waveform": waveform_loss(target, decoded), "mel": parts[0] + parts[1]}, dict(
-        zip(loss.names, parts, strict=True)
-    )
+class ReconstructionLoss(nn.Module):
+    """All terms that compare decoded audio with its target; one whose weight is always 0 is not computed."""
+
+    def __init__(self, config: LossConfig, sample_rate: int) -> None:
+        super().__init__()
+        self.config = config
+        self.mel = MEL_LOSSES[config.mel](sample_rate)
+        self.others = nn.ModuleDict()
+        if any(config.levels_weight):
+            self.others["levels"] = LevelLoss(sample_rate)
+        if any(config.complex_weight):
+            self.others["complex"] = ComplexLoss(sample_rate)
+
+    def forward(
+        self, target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"], floor: float
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The terms by name, and the two parts of `mel` for the log.
+
+        Args:
+            floor: amplitude under which the mel loss does not look.
+        """
+        with torch.no_grad():
+            spectra = self.mel.spectra(target)
+        parts = self.mel(spectra, self.mel.spectra(decoded), floor)
+        pair = [emphasized(audio, self.config.waveform_emphasis) for audio in (target, decoded)]
+        terms = {"waveform": waveform_loss(*pair), "mel": parts[0] + parts[1]}
+        terms |= {name: loss(target, decoded) for name, loss in self.others.items()}
+        return terms, dict(zip(self.mel.names, parts, strict=True))
 
 
 def _log(x: Tensor, floor: float) -> Tensor:

@@ -13,8 +13,8 @@ from soundstream.errors import ConfigError
 
 LOG = "log.jsonl"
 LOSSES = (
-    *("waveform", "mel", "mel_relative", "mel_log", "commitment", "adversarial", "feature", "discriminator"),
-    "latents",
+    *("waveform", "mel", "mel_relative", "mel_log", "levels", "complex", "commitment"),
+    *("adversarial", "feature", "discriminator", "latents"),
 )
 """Names of loss terms in training lines, in the order in which they are shown."""
 
