@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.bitstream import Header, Loss, Packet
-from soundstream.entropy import Coder, ContextCoder, PlainCoder, StaticCoder, Tables, decode_batch
+from soundstream.bitstream.packet import SEQUENCES
+from soundstream.entropy import Coder, ContextCoder, PlainCoder, StaticCoder, Tables
 from soundstream.errors import BitstreamError, ConfigError, InvalidField
 
 Codes = NDArray[np.int64]
 
 MODES = ("none", "fast", "best")
 """Names of the entropy modes; a header holds the place of its own in this list."""
-SEQUENCES = 65_536
-MOST_AT_ONCE = 16
-"""Packets that are decoded side by side; the first ones come in smaller groups, so that sound starts soon."""
+FIRST_AT_ONCE = 8
+"""Packets of the first group that is decoded side by side: eight take little longer than one, and sound starts soon."""
+MOST_AT_ONCE = 64
+"""Packets of every later group."""
 
 
 class Coding:
@@ -84,14 +86,13 @@ class Coding:
     ) -> Iterator[tuple[int, Codes | Loss | BitstreamError]]:
         """Frames and codes of one packet after the other, losses between them, and errors in place of codes."""
         coder = self._coder_of(header)
-        for group in _groups(packets, MOST_AT_ONCE if isinstance(coder, ContextCoder) else 1):
+        for group in _groups(packets, MOST_AT_ONCE if coder.side_by_side else 1):
             if isinstance(group, Loss):
                 yield group.frames, group
             else:
                 shape = header.channels, group[0].num_quantizers, group[0].frames
-                payloads = [packet.payload for packet in group]
-                batch = coder.decode_batch if isinstance(coder, ContextCoder) else partial(decode_batch, coder)
-                yield from ((shape[2], found) for found in batch(payloads, shape))
+                batch = coder.decode_batch([packet.payload for packet in group], shape)
+                yield from ((shape[2], found) for found in batch)
 
     def _coder_of(self, header: Header) -> Coder:
         if header.entropy_mode and not self._tables:
@@ -116,14 +117,14 @@ class Coding:
 
 
 def _groups(packets: Iterable[Packet | Loss], at_once: int) -> Iterator[list[Packet] | Loss]:
-    """Packets of one shape together, more and more at a time; a loss or an error comes after the packets before it."""
+    """Packets of one shape together, few at first; a loss or an error comes after the packets before it."""
     held: list[Packet] = []
-    most = 1
+    most = min(FIRST_AT_ONCE, at_once)
     try:
         for packet in packets:
             if held and (isinstance(packet, Loss) or len(held) == most or _shape(packet) != _shape(held[0])):
                 yield held
-                held, most = [], min(2 * most, at_once)
+                held, most = [], at_once
             if isinstance(packet, Loss):
                 yield packet
             else:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import entropy_tables as made
-from soundstream.entropy import ContextCoder, StaticCoder, coded, decode_batch
+from soundstream.entropy import ContextCoder, StaticCoder
 from soundstream.entropy.ans import TOTAL
-from soundstream.entropy.context import contexts, inputs
+from soundstream.entropy.context import ContextModel, contexts
 from soundstream.entropy.frequencies import exponentials, frequencies
 from soundstream.entropy.product import LIMIT, MOST_INPUTS, ExactProduct
 from soundstream.errors import ArtifactError, CodesMismatch, ConfigError
@@ -32,7 +32,7 @@ def coders(seed=0):
 
 
 def decoded(coder, payloads, shape):
-    return getattr(coder, "decode_batch", lambda *words: decode_batch(coder, *words))(payloads, shape)
+    return coder.decode_batch(payloads, shape)
 
 
 @pytest.fixture(params=["static", "context"])
@@ -156,23 +156,20 @@ def test_no_float_lies_on_the_way_to_frequencies():
     assert table.dtype == np.int64
 
 
-def test_no_float_decides_a_code_on_the_way_back(monkeypatch):
-    """As above for the decoder, from the sums of vectors to the frequencies in which a code is looked up."""
-    coder, given_to, codes = coders()["context"], [], made.codes(2, 4, 6)
-    payload, guards = coder.encode(codes), (frequencies, inputs)
+def test_the_decoder_knows_at_every_code_what_the_encoder_counted_on(monkeypatch):
+    """Its inputs are kept as floats for the product: they must be the whole numbers of `contexts`, of which none is."""
+    coder, codes = coders()["context"], made.codes(2, 4, 6)
+    model, seen, payload = coder.model, {}, coder.encode(codes)
+    widths = ContextModel.widths
 
-    def watched(function):
-        def call(*words):
-            given_to.append(function.__name__)
-            result = function(*(guarded(word) if isinstance(word, np.ndarray) else word for word in words))
-            return np.asarray(result)
+    def watched(self, known, q, room):
+        seen.setdefault(q, []).append(known.copy())
+        return widths(self, known, q, room)
 
-        return call
-
-    for function in guards:
-        monkeypatch.setattr(coded, function.__name__, watched(function))
+    monkeypatch.setattr(ContextModel, "widths", watched)
     np.testing.assert_array_equal(coder.decode(payload, codes.shape), codes)
-    assert given_to.count("inputs") == given_to.count("frequencies") == 4 * 6
+    for q, expected in enumerate(contexts(model.vectors, model.shifts, codes)):
+        np.testing.assert_array_equal(np.stack(seen[q], axis=1).reshape(expected.shape), expected)
 
 
 def test_the_guard_of_that_test_sees_floats():
@@ -187,7 +184,8 @@ def test_products_are_exact_at_their_bound(inputs):
     x = np.concatenate(
         [np.full((1, inputs), LIMIT), -np.full((1, inputs), LIMIT), rng.integers(-LIMIT, 128, (5, inputs))]
     )
-    found = ExactProduct(weights.astype(np.int8))(x.astype(np.int8))
+    found = np.zeros((len(x), len(weights)), np.int32)
+    ExactProduct(weights.astype(np.int8))(x.astype(np.float32), found.astype(np.float32), found)
     np.testing.assert_array_equal(found, x @ weights.T)
     assert LIMIT**2 * MOST_INPUTS < 2**24 <= LIMIT**2 * (MOST_INPUTS + 1)
 

@@ -1,5 +1,6 @@
 """Fitting entropy tables: they learn, they survive rounding, and an artifact takes them."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -15,6 +16,7 @@ from soundstream.entropy.ans import TOTAL
 from soundstream.entropy.context import contexts, fixed_point
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.runtime.artifact import load_artifact
+from soundstream.train import fitting
 from soundstream.train.fitting import FitConfig, Predictor, fit, fit_artifact, rounded, spread, vector_shifts
 
 CONFIG = FitConfig(hidden=32, steps=300, crops=4, crop_frames=32, learning_rate=1e-2)
@@ -77,6 +79,19 @@ def test_the_same_codes_give_the_same_tables(learned):
 def test_no_codes_are_refused():
     with pytest.raises(ConfigError, match="no codes"):
         fit([np.zeros((4, 0), np.int16)], made.codebooks(), CONFIG)
+
+
+def test_vectors_too_wide_for_exact_sums_are_refused_before_a_fit_begins():
+    with pytest.raises(ConfigError, match="latent_dim is 174; the context model takes at most 173"):
+        fit([np.zeros((2, 50), np.int16)], np.zeros((2, 16, 174), np.float32), CONFIG)
+
+
+def test_crops_come_from_codes_that_were_searched_for_in_as_few_codebooks_as_fit():
+    rng, config = np.random.default_rng(0), dataclasses.replace(CONFIG, crops=4, crop_frames=8)
+    codes = [np.full((count, 40), count, np.int16) for count in (1, 2, 4)]
+    for wanted, found in ((1, 1), (2, 2), (3, 4), (4, 4)):
+        drawn = fitting._draw(codes, config, rng, wanted)
+        assert drawn.shape == (4, wanted, 8) and (drawn == found).all()
 
 
 def test_an_artifact_takes_tables_and_a_new_id(artifact_folder, tmp_path):

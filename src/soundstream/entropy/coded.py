@@ -11,18 +11,23 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from soundstream.entropy import ans
-from soundstream.entropy.coder import Codes, Shape
-from soundstream.entropy.context import ContextModel, Past, contexts, inputs
-from soundstream.entropy.frequencies import frequencies
+from soundstream.entropy.coder import Codes, Shape, decode_each
+from soundstream.entropy.context import ContextModel, Room, contexts
+from soundstream.entropy.side_by_side import decode_side_by_side
 from soundstream.entropy.tables import Tables
 from soundstream.errors import BitstreamError, CodesMismatch, ConfigError
+from soundstream.threads import single_blas_thread
+
+MAX_ROWS = 64
+"""Codes that are encoded in one step, at most, so that its arrays stay in the cache."""
 
 
 class StaticCoder:
     """Codes each codebook with its own fixed frequencies; knows no context and costs next to nothing."""
+
+    side_by_side = False
 
     def __init__(self, tables: Tables) -> None:
         self._below = _below(tables.static.astype(np.int64))
@@ -62,6 +67,10 @@ class StaticCoder:
         decoder.finish(checksum(codes))
         return np.ascontiguousarray(codes)
 
+    def decode_batch(self, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
+        """As `decode` for each payload; in place of those that cannot be decoded, the error."""
+        return decode_each(self.decode, payloads, shape)
+
 
 class ContextCoder:
     """Codes with frequencies that follow from the codes before; every payload decodes alone.
@@ -69,9 +78,10 @@ class ContextCoder:
     Its results do not depend on how many payloads are decoded at once, on threads, or on the machine.
     """
 
+    side_by_side = True
+
     def __init__(self, tables: Tables, codebooks: NDArray[np.float32]) -> None:
         self.model, self.tables = ContextModel(tables, codebooks), tables
-        self._threads = ThreadpoolController()
 
     def encode(self, codes: Codes) -> bytes:
         """Code integers `[channels, num_quantizers, frames]`.
@@ -80,7 +90,7 @@ class ContextCoder:
             ConfigError: the codes are not those of the tables' codebooks.
         """
         _check(codes, self.tables.static.shape)
-        with self._threads.limit(limits=1, user_api="blas"):
+        with single_blas_thread():
             starts, widths = self._encode(codes)
         return ans.encode(starts.ravel().tolist(), widths.ravel().tolist(), checksum(codes))
 
@@ -90,20 +100,30 @@ class ContextCoder:
 
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
-        with self._threads.limit(limits=1, user_api="blas"):
+        with single_blas_thread():
             return _bits(self.widths(codes))
 
     def _encode(self, codes: Codes) -> tuple[Codes, Codes]:
         """Starts and frequencies `[frames, num_quantizers, channels]` of all codes."""
         channels, num_quantizers, frames = codes.shape
-        starts, widths = np.zeros((2, frames, num_quantizers, channels), np.int64)
+        room = self.model.room(min(MAX_ROWS, channels * frames))
+        starts, widths = np.zeros((2, num_quantizers, channels * frames), np.int64)
         for q, known in enumerate(contexts(self.model.vectors, self.model.shifts, codes)):
-            table = frequencies(self.model.logits(known, q), self.tables.exponentials)
-            found = codes[:, q].ravel()[:, None]
-            width = np.take_along_axis(table, found, axis=1)
-            start = np.take_along_axis(table.cumsum(axis=1), found, axis=1) - width
-            widths[:, q], starts[:, q] = width.reshape(channels, frames).T, start.reshape(channels, frames).T
-        return starts, widths
+            found = codes[:, q].ravel()
+            for i in range(0, len(found), MAX_ROWS):
+                part = slice(i, i + MAX_ROWS)
+                starts[q, part], widths[q, part] = self._places(known[part], q, found[part], room)
+        order = num_quantizers, channels, frames
+        return starts.reshape(order).transpose(2, 0, 1), widths.reshape(order).transpose(2, 0, 1)
+
+    def _places(self, known: NDArray[np.int8], q: int, codes: Codes, room: Room) -> tuple[Codes, Codes]:
+        """Starts and frequencies `[rows]` of codes `[rows]` of codebook q after `inputs`."""
+        room = room.part(len(codes))
+        widths = self.model.widths(known, q, room)
+        places = codes + np.arange(0, widths.size, widths.shape[1])
+        ends = widths.cumsum(axis=1, out=room.ends)
+        found = widths.take(places)
+        return ends.take(places) - found, found
 
     def decode(self, payload: bytes, shape: Shape) -> Codes:
         """Codes of `shape` `[channels, num_quantizers, frames]`.
@@ -122,49 +142,17 @@ class ContextCoder:
         All are decoded side by side, which takes far less time than one after the other.
         """
         decoders = [ans.Decoder(payload) for payload in payloads]
-        with self._threads.limit(limits=1, user_api="blas"):
-            codes = self._decode(decoders, shape)
-        return [self._finished(decoder, one) for decoder, one in zip(decoders, codes, strict=True)]
+        with single_blas_thread():
+            codes = decode_side_by_side(self.model, decoders, shape)
+        return [_finished(decoder, one) for decoder, one in zip(decoders, codes, strict=True)]
 
-    def _decode(self, decoders: list[ans.Decoder], shape: Shape) -> Codes:
-        """Codes `[payloads, channels, num_quantizers, frames]`, not yet checked."""
-        channels, num_quantizers, frames = shape
-        rows, dim = len(decoders) * channels, self.model.vectors.shape[2]
-        codes = np.zeros((len(decoders), channels, num_quantizers, frames), np.int64)
-        past, zero = Past(rows, dim), np.zeros((rows, dim), np.int32)
-        before = [zero] * num_quantizers
-        for frame in range(frames):
-            known = past.inputs()
-            so_far = above = zero
-            for q in range(num_quantizers):
-                logits = self.model.logits(inputs(known, so_far, above, before[q], self.model.shifts, q), q)
-                found = self._take(decoders, logits, channels)
-                codes[:, :, q, frame] = found
-                above = before[q] = self.model.vectors[q, found.ravel()]
-                so_far = so_far + above
-            past.push(so_far)
-        return codes
 
-    def _take(self, decoders: list[ans.Decoder], logits: NDArray[np.int32], channels: int) -> Codes:
-        """The next codes `[payloads, channels]`."""
-        widths = frequencies(logits, self.tables.exponentials).reshape(len(decoders), channels, -1)
-        ends = widths.cumsum(axis=2)
-        found = np.zeros((len(decoders), channels), np.int64)
-        for channel in range(channels):
-            slots = np.array([decoder.slot for decoder in decoders])
-            symbols = (ends[:, channel] <= slots[:, None]).sum(axis=1)
-            found[:, channel] = symbols
-            picked = np.arange(len(decoders)), channel, symbols
-            for decoder, end, width in zip(decoders, ends[picked].tolist(), widths[picked].tolist(), strict=True):
-                decoder.take(end - width, width)
-        return found
-
-    def _finished(self, decoder: ans.Decoder, codes: Codes) -> Codes | BitstreamError:
-        try:
-            decoder.finish(checksum(codes))
-        except CodesMismatch as error:
-            return error
-        return codes
+def _finished(decoder: ans.Decoder, codes: Codes) -> Codes | BitstreamError:
+    try:
+        decoder.finish(checksum(codes))
+    except CodesMismatch as error:
+        return error
+    return codes
 
 
 def _bits(widths: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,9 @@ Shape = tuple[int, int, int]
 class Coder(Protocol):
     """Codes `[channels, num_quantizers, frames]` to a payload and back; every payload decodes alone."""
 
+    side_by_side: bool
+    """Whether `decode_batch` takes less time than one payload after the other."""
+
     def encode(self, codes: Codes) -> bytes:
         """Payload of whole numbers."""
 
@@ -27,14 +30,19 @@ class Coder(Protocol):
     def decode(self, payload: bytes, shape: Shape) -> Codes:
         """Codes of a payload that holds this shape."""
 
-
-def decode_batch(coder: Coder, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
-    """Codes of several payloads of one shape; in place of those that cannot be decoded, the error."""
-    return [_decoded(coder, payload, shape) for payload in payloads]
+    def decode_batch(self, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
+        """Codes of several payloads of one shape; in place of those that cannot be decoded, the error."""
 
 
-def _decoded(coder: Coder, payload: bytes, shape: Shape) -> Codes | BitstreamError:
+def decode_each(
+    decode: Callable[[bytes, Shape], Codes], payloads: Sequence[bytes], shape: Shape
+) -> list[Codes | BitstreamError]:
+    """`Coder.decode_batch` by decoding one payload after the other."""
+    return [_decoded(decode, payload, shape) for payload in payloads]
+
+
+def _decoded(decode: Callable[[bytes, Shape], Codes], payload: bytes, shape: Shape) -> Codes | BitstreamError:
     try:
-        return coder.decode(payload, shape)
+        return decode(payload, shape)
     except BitstreamError as error:
         return error

@@ -15,13 +15,16 @@ al., 2022, section 3.3); vectors as inputs, codebook after codebook within a fra
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.entropy.product import LIMIT, ExactProduct
+from soundstream.entropy.frequencies import frequencies
+from soundstream.entropy.product import LIMIT, MOST_INPUTS, ExactProduct
 from soundstream.entropy.tables import Tables
-from soundstream.errors import ArtifactError
+from soundstream.errors import ArtifactError, ConfigError
 
 FRACTION_BITS = 11
 """A vector's whole numbers count in parts of 1 / 2^11."""
@@ -32,6 +35,23 @@ MEAN_SHIFT = 3
 _MEAN_BITS = 4
 PARTS = 6
 """Vectors that make up the inputs."""
+MAX_LATENT_DIM = MOST_INPUTS // PARTS
+MAX_HIDDEN = MOST_INPUTS
+_LOWEST, _HIGHEST, _ZERO, _SHIFT = (np.array(x, np.int32) for x in (-LIMIT, LIMIT, 0, INPUT_SHIFT))
+"""Arrays, since NumPy takes Python's numbers at twice the cost of a small step."""
+
+
+def check_size(latent_dim: int, hidden: int) -> None:
+    """Refuse a model whose sums could not be exact, before tables are fitted to it.
+
+    Raises:
+        ConfigError: vectors or hidden units are too many.
+    """
+    for name, value, most in (("latent_dim", latent_dim, MAX_LATENT_DIM), ("hidden", hidden, MAX_HIDDEN)):
+        if value > most:
+            raise ConfigError(
+                f"{name} is {value}; the context model takes at most {most}, for its sums must be exact in float32"
+            )
 
 
 def fixed_point(codebooks: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -45,7 +65,7 @@ def fixed_point(codebooks: NDArray[np.float32]) -> NDArray[np.int32]:
 def to_input(vectors: NDArray[np.int32], shift: int = INPUT_SHIFT) -> NDArray[np.int8]:
     """Vectors scaled down by `shift` bits (up, if it is below zero) and clipped to -127..127."""
     scaled = vectors >> shift if shift >= 0 else vectors << -shift
-    return np.clip(scaled, -LIMIT, LIMIT).astype(np.int8)
+    return np.minimum(np.maximum(scaled, -LIMIT), LIMIT).astype(np.int8)
 
 
 class Past:
@@ -119,6 +139,27 @@ def _pasts(latents: NDArray[np.int32]) -> NDArray[np.int8]:
     return known.reshape(rows * frames, 3 * dim)
 
 
+class Room:
+    """Arrays for the steps from inputs to frequencies of `rows` rows, which every use writes anew.
+
+    Large arrays cost more to make than to fill. One thread at a time uses a room.
+    """
+
+    def __init__(self, rows: int, hidden: int, size: int) -> None:
+        self.hidden_sums = np.zeros((rows, hidden), np.float32)
+        self.hidden = np.zeros((rows, hidden), np.int32)
+        self.active = np.zeros((rows, hidden), np.float32)
+        self.sums = np.zeros((rows, size), np.float32)
+        self.logits = np.zeros((rows, size), np.int32)
+        self.below, self.widths, self.ends = np.zeros((3, rows, size), np.int64)
+
+    def part(self, rows: int) -> Room:
+        """The first rows of it."""
+        part = copy(self)
+        vars(part).update((name, array[:rows]) for name, array in vars(self).items())
+        return part
+
+
 class ContextModel:
     """Logits of codes; keeps nothing between calls and may serve many threads.
 
@@ -137,13 +178,94 @@ class ContextModel:
         self.vectors = fixed_point(codebooks)
         """`[num_quantizers, codebook_size, latent_dim]`, fixed point."""
         self.shifts = tables.vector_shifts
-        self._tables = tables
-        self._hidden = [ExactProduct(weights) for weights in tables.hidden_weights]
-        self._output = [ExactProduct(weights) for weights in tables.output_weights]
+        self._exponentials = tables.exponentials.astype(np.int64)
+        self._hidden = _layers(tables.hidden_weights, tables.hidden_biases, tables.hidden_shifts)
+        self._output = _layers(tables.output_weights, tables.output_biases, tables.output_shifts)
 
-    def logits(self, known: NDArray[np.int8], q: int) -> NDArray[np.int32]:
-        """Logits `[rows, codebook_size]` of codebook q after `inputs`, in 1/32 of a factor e."""
-        tables = self._tables
-        hidden = self._hidden[q](known) + tables.hidden_biases[q] >> tables.hidden_shifts[q]
-        active = np.clip(hidden, 0, LIMIT).astype(np.int8)
-        return self._output[q](active) + tables.output_biases[q] >> tables.output_shifts[q]
+    @cached_property
+    def entries(self) -> NDArray[np.int8]:
+        """`vectors` as inputs."""
+        return np.stack(
+            [to_input(vectors, int(shift)) for vectors, shift in zip(self.vectors, self.shifts, strict=True)]
+        )
+
+    def room(self, rows: int) -> Room:
+        """Room for that many rows."""
+        return Room(rows, self._hidden[0].units, self._output[0].units)
+
+    def logits(
+        self, known: NDArray[np.int8] | NDArray[np.float32], q: int, room: Room | None = None
+    ) -> NDArray[np.int32]:
+        """Logits `[rows, codebook_size]` of codebook q after `inputs`, in 1/32 of a factor e.
+
+        Args:
+            room: for as many rows, which the result is a part of; None makes some.
+        """
+        room = room or self.room(len(known))
+        hidden = self._hidden[q](known.astype(np.float32, copy=False), room.hidden_sums, room.hidden)
+        np.minimum(hidden, _HIGHEST, out=hidden)
+        np.maximum(hidden, _ZERO, out=room.active, casting="unsafe")
+        return self._output[q](room.active, room.sums, room.logits)
+
+    def widths(self, known: NDArray[np.int8] | NDArray[np.float32], q: int, room: Room) -> NDArray[np.int64]:
+        """Frequencies `[rows, codebook_size]` of the codes of codebook q after `inputs`, a part of the room."""
+        return frequencies(self.logits(known, q, room), self._exponentials, room.below, room.widths)
+
+
+class _Layer:
+    """`weights . inputs + biases >> shift` in whole numbers."""
+
+    def __init__(self, weights: NDArray[np.int8], biases: NDArray[np.int32], shift: np.int32) -> None:
+        self.units = len(weights)
+        self._product, self._biases, self._shift = ExactProduct(weights), biases, np.array(shift)
+
+    def __call__(
+        self, inputs: NDArray[np.float32], sums: NDArray[np.float32], out: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        self._product(inputs, sums, out)
+        np.add(out, self._biases, out=out)
+        return np.right_shift(out, self._shift, out=out)
+
+
+def _layers(weights: NDArray[np.int8], biases: NDArray[np.int32], shifts: NDArray[np.int32]) -> list[_Layer]:
+    return [_Layer(*tables) for tables in zip(weights, biases, shifts, strict=True)]
+
+
+class Known:
+    """What a decoder knows of `rows` signals side by side, code after code: `inputs`, kept up to date in place.
+
+    Args:
+        num_quantizers: codebooks in use.
+    """
+
+    def __init__(self, model: ContextModel, rows: int, num_quantizers: int) -> None:
+        dim = model.vectors.shape[2]
+        self._vectors, self._entries = model.vectors, model.entries
+        self._past = Past(rows, dim)
+        self.inputs = np.zeros((rows, PARTS * dim), np.float32)
+        """Inputs of the next code `[rows, 6 x dim]`; the same array from code to code."""
+        self._past_inputs, self._frame_inputs = self.inputs[:, : 3 * dim], self.inputs[:, 3 * dim :]
+        self._so_far_input, self._above, self._before = np.split(self._frame_inputs, 3, axis=1)
+        self._so_far, self._vector, self._scaled = np.zeros((3, rows, dim), np.int32)
+        self._chosen = list(np.zeros((num_quantizers, rows, dim), np.int8))
+        """By codebook, the entry chosen last."""
+
+    def push(self, q: int, codes: NDArray[np.int64]) -> None:
+        """Take the codes of codebook q `[rows]`; the inputs become those of the next codebook, or of the next frame."""
+        self._entries[q].take(codes, axis=0, out=self._chosen[q], mode="clip")
+        self._vectors[q].take(codes, axis=0, out=self._vector, mode="clip")
+        np.add(self._so_far, self._vector, out=self._so_far)
+        if q + 1 == len(self._chosen):
+            self._end_frame()
+        else:
+            self._above[...], self._before[...] = self._chosen[q], self._chosen[q + 1]
+            np.right_shift(self._so_far, _SHIFT, out=self._scaled)
+            np.minimum(self._scaled, _HIGHEST, out=self._scaled)
+            np.maximum(self._scaled, _LOWEST, out=self._so_far_input, casting="unsafe")
+
+    def _end_frame(self) -> None:
+        self._past.push(self._so_far.copy())
+        self._so_far[...] = 0
+        self._past_inputs[...] = self._past.inputs()
+        self._frame_inputs[...] = 0
+        self._before[...] = self._chosen[0]

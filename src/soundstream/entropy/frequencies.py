@@ -11,6 +11,9 @@ Integers = NDArray[np.int64]
 
 WEIGHT_BITS = 16
 _SCALE_BITS = 20
+_SCALE_SHIFT = np.array(_SCALE_BITS)
+_ONE = np.array(1)
+"""Arrays, since NumPy takes Python's numbers at thrice the cost of a small step."""
 LOGIT_UNITS = 32
 """Logits count in this part of a factor e."""
 
@@ -21,7 +24,9 @@ def exponentials() -> NDArray[np.int32]:
     return np.rint(2.0**WEIGHT_BITS * np.exp(-steps / LOGIT_UNITS)).astype(np.int32)
 
 
-def frequencies(logits: NDArray[np.int32], table: NDArray[np.int32]) -> Integers:
+def frequencies(
+    logits: NDArray[np.int32], table: NDArray[np.integer], below: Integers | None = None, out: Integers | None = None
+) -> Integers:
     """Frequencies `[rows, symbols]`, each at least 1, that add up to TOTAL in every row.
 
     What rounding leaves over goes to the largest logit, the first of equals.
@@ -29,12 +34,17 @@ def frequencies(logits: NDArray[np.int32], table: NDArray[np.int32]) -> Integers
     Args:
         logits: `[rows, symbols]`, at most TOTAL / 2 symbols.
         table: 2^16 exp(-d) for each distance d from the largest logit; what lies beyond counts as its last entry.
+        below: room for the distances `[rows, symbols]`; None makes some.
+        out: room for the result; None makes some.
     """
+    size = logits.shape[1]
     largest = logits.argmax(axis=1)
-    rows = np.arange(len(logits))
-    below = logits[rows, largest][:, None] - logits
-    weights = table[np.minimum(below, len(table) - 1)].astype(np.int64)
-    scale = ((TOTAL - logits.shape[1]) << _SCALE_BITS) // weights.sum(axis=1, keepdims=True)
-    result = (weights * scale >> _SCALE_BITS) + 1
-    result[rows, largest] += TOTAL - result.sum(axis=1)
+    largest += np.arange(0, logits.size, size)
+    distances = np.subtract(logits.reshape(-1).take(largest)[:, None], logits, out=below)
+    result = table.astype(np.int64, copy=False).take(distances, mode="clip", out=out)
+    scale = ((TOTAL - size) << _SCALE_BITS) // np.add.reduce(result, axis=1, keepdims=True)
+    np.multiply(result, scale, out=result)
+    np.right_shift(result, _SCALE_SHIFT, out=result)
+    np.add(result, _ONE, out=result)
+    result.reshape(-1)[largest] += TOTAL - np.add.reduce(result, axis=1)
     return result

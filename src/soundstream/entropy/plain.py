@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from soundstream.errors import ConfigError, InvalidField
+from soundstream.entropy.coder import Codes, Shape, decode_each
+from soundstream.errors import BitstreamError, ConfigError, InvalidField
 
 _WORD_BITS = 16
 
@@ -23,12 +25,14 @@ class PlainCoder:
         ConfigError: codebook_bits is out of range.
     """
 
+    side_by_side = False
+
     def __init__(self, codebook_bits: int) -> None:
         if not 1 <= codebook_bits <= _WORD_BITS:
             raise ConfigError(f"codebook_bits is {codebook_bits}; expected 1 to {_WORD_BITS}")
         self.codebook_bits = codebook_bits
 
-    def payload_length(self, shape: tuple[int, int, int]) -> int:
+    def payload_length(self, shape: Shape) -> int:
         """Bytes that codes of this shape take."""
         return -(-math.prod(shape) * self.codebook_bits // 8)
 
@@ -48,7 +52,7 @@ class PlainCoder:
         channels, num_quantizers, frames = codes.shape
         return np.full(num_quantizers, float(self.codebook_bits * channels * frames))
 
-    def decode(self, payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+    def decode(self, payload: bytes, shape: Shape) -> np.ndarray:
         """Unpack int64 codes of `shape` [channels, num_quantizers, frames].
 
         Raises:
@@ -63,7 +67,11 @@ class PlainCoder:
             raise InvalidField("a bit after the last code of the payload is set; expected zeros")
         return self._codes(bits[:used], shape)
 
-    def _codes(self, bits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    def decode_batch(self, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
+        """As `decode` for each payload; in place of those that cannot be decoded, the error."""
+        return decode_each(self.decode, payloads, shape)
+
+    def _codes(self, bits: np.ndarray, shape: Shape) -> np.ndarray:
         channels, num_quantizers, frames = shape
         words = np.zeros((math.prod(shape), _WORD_BITS), np.uint8)
         words[:, _WORD_BITS - self.codebook_bits :] = bits.reshape(-1, self.codebook_bits)

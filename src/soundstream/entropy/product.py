@@ -28,7 +28,11 @@ class ExactProduct:
             raise ConfigError(f"weights are {weights.dtype} {list(weights.shape)}; expected int8 [n, <= {MOST_INPUTS}]")
         self._weights = np.ascontiguousarray(weights.T, dtype=np.float32)
 
-    def __call__(self, inputs: NDArray[np.int8]) -> NDArray[np.int32]:
-        """`[rows, outputs]` of inputs `[rows, inputs]`, which lie from -127 to 127."""
-        assert inputs.dtype == np.int8
-        return (inputs.astype(np.float32) @ self._weights).astype(np.int32)
+    def __call__(self, inputs: NDArray[np.float32], sums: NDArray[np.float32], out: NDArray[np.int32]) -> None:
+        """Put the product of inputs `[rows, inputs]`, whole numbers from -127 to 127, into `out` `[rows, outputs]`.
+
+        Args:
+            sums: room for the same numbers before they change their type `[rows, outputs]`.
+        """
+        np.dot(inputs, self._weights, out=sums)
+        np.copyto(out, sums, casting="unsafe")

@@ -26,6 +26,7 @@ from soundstream.entropy.ans import TOTAL
 from soundstream.evaluate.adaptive import adaptive_bits
 from soundstream.evaluate.provenance import provenance, write_report
 
+Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
 BITRATES = (1500, 3000, 6000, 12_000, 18_000)
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
@@ -67,26 +68,26 @@ def measure(codec: Codec, folder: Path, bitrates: Sequence[int] = BITRATES) -> l
         ConfigError: the model has no entropy tables, or a bit rate does not exist.
     """
     codec.coding.mode(MODES[-1])
-    classes = {place.name: _codes(codec, place) for place in sorted(folder.iterdir()) if place.is_dir()}
+    classes = {place.name: _sounds(place) for place in sorted(folder.iterdir()) if place.is_dir()}
     classes["all"] = [clip for clips in classes.values() for clip in clips]
-    return [_row(codec, name, clips, bitrate) for name, clips in classes.items() for bitrate in bitrates if clips]
+    coded = ((name, rate, _codes(codec, sounds, rate)) for name, sounds in classes.items() for rate in bitrates)
+    return [_row(codec, name, clips, bitrate) for name, bitrate, clips in coded if clips]
 
 
-def _codes(codec: Codec, folder: Path) -> list[Codes]:
-    """Codes with all codebooks of the first channel of every file."""
-    most = codec.config.bitrate(codec.config.num_quantizers)
-    found = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
-        pcm, sample_rate = audio.read(path)
-        found.append(codec.to_codes(pcm[:1], sample_rate, most))
-    return found
+def _sounds(folder: Path) -> list[tuple[Array, int]]:
+    """The first channel of every file, and its sample rate in Hz."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return [(pcm[:1], sample_rate) for pcm, sample_rate in map(audio.read, paths)]
+
+
+def _codes(codec: Codec, sounds: Sequence[tuple[Array, int]], bitrate: int) -> list[Codes]:
+    return [codec.to_codes(pcm, sample_rate, bitrate) for pcm, sample_rate in sounds]
 
 
 def _row(codec: Codec, name: str, clips: list[Codes], bitrate: int) -> Row:
-    count = codec.config.quantizers_for(bitrate)
     header = codec.header(codec.config.sample_rate, 1, bitrate, entropy=MODES[-1])
     length = packet_frames(header)
-    parts = [clip[None, :count, start : start + length] for clip in clips for start in range(0, clip.shape[1], length)]
+    parts = [clip[None, :, start : start + length] for clip in clips for start in range(0, clip.shape[1], length)]
     seconds = sum(clip.shape[1] for clip in clips) / codec.config.frame_rate
     coder = codec.coding.coder(2)
     assert isinstance(coder, ContextCoder)
@@ -101,7 +102,7 @@ def _row(codec: Codec, name: str, clips: list[Codes], bitrate: int) -> Row:
     fast = 8 * sum(len(codec.coding.coder(1).encode(part)) for part in parts)
     ideal = sum(-np.log2(coder.widths(part) / TOTAL).sum() for part in parts)
     adaptive, mixed = adaptive_bits(parts, coder.tables, coder.model)
-    zero_order = _zero_order(np.concatenate([clip[:count] for clip in clips], axis=1))
+    zero_order = _zero_order(np.concatenate(clips, axis=1))
     return Row(
         content_class=name,
         bitrate=bitrate,

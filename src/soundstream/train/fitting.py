@@ -21,18 +21,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soundstream import audio
-from soundstream.entropy.context import PARTS, contexts, fixed_point
+from soundstream.entropy.context import PARTS, check_size, contexts, fixed_point
 from soundstream.entropy.frequencies import LOGIT_UNITS, exponentials, frequencies
 from soundstream.entropy.product import LIMIT
 from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import AudioError, ConfigError
 from soundstream.runtime.artifact import load_artifact, write_manifest
-from soundstream.runtime.stream import EncoderStream, Model
+from soundstream.runtime.quantizer import DEFAULT_EFFORT
+from soundstream.runtime.stream import LatentStream, Model
 from soundstream.train.corpus import SUFFIXES
 
 Codes = NDArray[np.integer]
 INPUT_UNITS = 32
 """An input of 1.0 in whole numbers."""
+SEARCHED = (1 / 6, 1 / 3, 1.0)
+"""Shares of the codebooks that the corpus is coded with: 3, 6 and 18 kbit/s of the default model."""
 MIN_CLIP_S = 10.0
 """Least audio taken of a file that has so much."""
 
@@ -107,17 +110,20 @@ def fit(
     """Fit tables to the codes of a corpus; the same for the same input on the same machine.
 
     Args:
-        codes: `[num_quantizers, frames]` with all codebooks of the model, one array a clip.
+        codes: `[num_quantizers, frames]`, arrays with all codebooks of the model among them. Codes that were searched
+            for in fewer codebooks are not the first ones of a search in all: a crop with n codebooks is drawn from the
+            clips that have the least number above.
         codebooks: `[num_quantizers, codebook_size, latent_dim]`.
         progress: called after every step with the step and its mean bits of a code.
     Raises:
-        ConfigError: there are no codes.
+        ConfigError: there are no codes, or the vectors are too wide for exact sums.
     """
     config = config or FitConfig()
+    check_size(codebooks.shape[2], config.hidden)
     codes = [clip for clip in codes if clip.shape[1]]
-    if not codes:
+    if not any(len(clip) == len(codebooks) for clip in codes):
         raise ConfigError("there are no codes to fit entropy tables to; give audio files")
-    counts = _counts(codes, codebooks.shape[1])
+    counts = _counts([clip for clip in codes if len(clip) == len(codebooks)], codebooks.shape[1])
     torch.manual_seed(config.seed)
     predictor = Predictor(torch.from_numpy(codebooks), torch.from_numpy(counts), config.hidden)
     shifts = vector_shifts(codebooks)
@@ -163,6 +169,8 @@ def _draw(
     codes: Sequence[Codes], config: FitConfig, rng: np.random.Generator, num_quantizers: int
 ) -> NDArray[np.int16]:
     """Crops `[crops, num_quantizers, crop_frames]` of clips drawn by their length; short clips repeat themselves."""
+    least = min(len(clip) for clip in codes if len(clip) >= num_quantizers)
+    codes = [clip for clip in codes if len(clip) == least]
     lengths = np.array([clip.shape[1] for clip in codes], np.float64)
     chosen = rng.choice(len(codes), config.crops, p=lengths / lengths.sum())
     crops = []
@@ -235,9 +243,10 @@ def fit_artifact(
         ConfigError: there is no audio that can be read.
     """
     artifact, config = load_artifact(folder), config or FitConfig()
+    check_size(artifact.config.latent_dim, config.hidden)
     codes = list(corpus_codes(Model(artifact), spread(data), minutes, say))
-    frames = sum(clip.shape[1] for clip in codes)
-    say(f"coded {frames / artifact.config.frame_rate / 60:.1f} minutes of {len(codes)} files")
+    whole = [clip.shape[1] for clip in codes if len(clip) == artifact.config.num_quantizers]
+    say(f"coded {sum(whole) / artifact.config.frame_rate / 60:.1f} minutes of {len(whole)} files")
     tables = fit(codes, artifact.codebooks, config, _tenths(say, config.steps))
     tables.save(folder / TABLES_FILE)
     return write_manifest(folder)
@@ -258,7 +267,10 @@ def spread(data: Sequence[Path]) -> list[Path]:
 def corpus_codes(
     model: Model, files: Sequence[Path], minutes: float, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[Codes]:
-    """Codes `[num_quantizers, frames]` of the middle of each file, with all codebooks, until there is enough."""
+    """Codes `[num_quantizers, frames]` of the middle of each file, found as files' codes are, until there is enough.
+
+    They come once for each number of codebooks that SEARCHED says.
+    """
     clip_s = max(MIN_CLIP_S, 60 * minutes / max(1, len(files)))
     left_s = 60 * minutes
     for path in files:
@@ -269,10 +281,12 @@ def corpus_codes(
         except AudioError as error:
             say(f"not used: {path}: {error}")
             continue
-        encoder = EncoderStream(model, 1, model.config.num_quantizers)
-        codes = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)[0]
-        left_s -= codes.shape[1] / model.config.frame_rate
-        yield codes.astype(np.int16 if model.config.codebook_size <= 1 << 15 else np.int32)
+        encoder, most = LatentStream(model, 1), model.config.num_quantizers
+        latents = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)[0]
+        left_s -= latents.shape[1] / model.config.frame_rate
+        for count in sorted({math.ceil(most * share) for share in SEARCHED}):
+            codes = model.quantizer.encode(latents, count, DEFAULT_EFFORT)
+            yield codes.astype(np.int16 if model.config.codebook_size <= 1 << 15 else np.int32)
 
 
 def _middle(path: Path, seconds: float, sample_rate: int) -> NDArray[np.float32]:

@@ -1,0 +1,47 @@
+"""Products that want one thread leave the process's threads as they were."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from soundstream.runtime.quantizer import Quantizer
+from soundstream.threads import single_blas_thread
+
+
+@pytest.fixture
+def two_threads():
+    """A process whose BLAS has two threads, whatever the environment says."""
+    with threadpool_limits(2, user_api="blas"):
+        yield
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_one_thread_inside_and_as_many_as_before_outside(two_threads):
+    with single_blas_thread():
+        assert blas_threads() == {1}
+        with single_blas_thread():
+            assert blas_threads() == {1}
+        assert blas_threads() == {1}
+    assert blas_threads() == {2}
+
+
+def test_an_error_inside_restores_them_too(two_threads):
+    with pytest.raises(ValueError, match="inside"), single_blas_thread():
+        raise ValueError("inside")
+    assert blas_threads() == {2}
+
+
+def test_many_threads_that_encode_at_once_leave_as_many_as_before(two_threads):
+    quantizer = Quantizer(np.random.default_rng(0).standard_normal((4, 64, 16)).astype(np.float32))
+    latents = np.random.default_rng(1).standard_normal((16, 40)).astype(np.float32)
+    expected = quantizer.encode(latents, 4, 2)
+    for _ in range(10):
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _: quantizer.encode(latents, 4, 2), range(32)))
+        assert blas_threads() == {2}
+        assert all((codes == expected).all() for codes in found)
