@@ -13,21 +13,37 @@ FEATURES = SPECTRAL.bands + SPECTRAL.hop_length
 
 def test_a_fresh_denoiser_changes_nothing():
     x = noise(2, FEATURES, 1, 9, scale=1)
-    assert torch.equal(modulated(x, denoiser(SPECTRAL)(x), torch.ones(2, 1, 1, 9)), x)
+    assert torch.equal(modulated(x, denoiser(SPECTRAL)(x), torch.ones(2, 1, 1, 9), SPECTRAL.bands), x)
 
 
-def test_modulation_is_a_gain_between_none_and_double_and_a_shift():
-    x = torch.tensor([2.0, 3.0, -1.0]).reshape(1, 3, 1, 1)
-    modulation = torch.tensor([-50.0, 50.0, 0.0, 0.0, 0.0, 5.0]).reshape(1, 6, 1, 1)
-    assert modulated(x, modulation, torch.ones(1, 1, 1, 1)).flatten().tolist() == [0, 6, 4]
-    half = modulated(x, modulation, torch.full((1, 1, 1, 1), 0.5))
-    assert half.flatten().tolist() == [1, 4.5, 1.5]
+def changed(x, gain, shift, strength=1.0, bands=0):
+    """What modulation makes of single values."""
+    values, modulation = (torch.tensor(part).reshape(1, -1, 1, 1) for part in (x, [*gain, *shift]))
+    return modulated(values, modulation, torch.full((1, 1, 1, 1), strength), bands).flatten().tolist()
+
+
+def test_modulation_is_a_gain_and_a_shift_as_far_as_the_strength_says():
+    assert changed([2.0, 3.0, -1.0], [-50.0, 0.0, 0.0], [0.0, -1.0, 1.5]) == [0, 2, 0.5]
+    assert changed([2.0, 3.0, -1.0], [-50.0, 0.0, 0.0], [0.0, -1.0, 1.5], strength=0.5) == [1, 2.5, -0.25]
+
+
+def test_nothing_is_added():
+    assert changed([2.0, -3.0, -1.0], [50.0, 50.0, 0.0], [9.0, 0.0, 5.0]) == [2, -3, 1]  # magnitudes do not grow
+    assert changed([-4.0, -4.0], [0.0, 0.0], [1.0, -1.0], bands=2) == [-4, -5]  # and levels do not rise
+
+
+@torch.no_grad()
+def test_whatever_a_denoiser_says_the_encoder_sees_a_quieter_sound():
+    x, modulation = noise(3, FEATURES, 1, 20, scale=2), noise(3, 2 * FEATURES, 1, 20, seed=1, scale=9)
+    y = modulated(x, modulation, torch.rand(3, 1, 1, 20), SPECTRAL.bands)
+    bands = SPECTRAL.bands
+    assert (y[:, :bands] <= x[:, :bands]).all() and (y[:, bands:].abs() <= x[:, bands:].abs() + 1e-6).all()
 
 
 def test_the_strength_counts_frame_by_frame():
     x, modulation = noise(1, 3, 1, 4, scale=1), noise(1, 6, 1, 4, seed=1, scale=1)
     strength = torch.tensor([0.0, 1.0, 0.0, 1.0]).reshape(1, 1, 1, 4)
-    changed = (modulated(x, modulation, strength) != x).any(dim=1).flatten()
+    changed = (modulated(x, modulation, strength, 1) != x).any(dim=1).flatten()
     assert changed.tolist() == [False, True, False, True]
 
 

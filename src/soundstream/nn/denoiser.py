@@ -4,7 +4,9 @@
 
 FiLM alone, behind the encoder's blocks, can only choose among channels that the blocks keep apart. Here gain and shift
 follow from the sound, and the condition says how far they count: with the denoise switch off the codec computes what it
-would without.
+would without. They only take away: no feature becomes larger than it was, so that what the encoder sees is that of a
+quieter sound, and its latents are such as the decoder knows. (A switch that may add finds latents for which a trained
+decoder bursts: a steady tone came back at 250,000 times full scale.)
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from soundstream.config import SpectralConfig
 from soundstream.nn.conv import CausalConv
 from soundstream.nn.spectral import ENCODER_GAIN, LEVEL_GAIN, blocks
 from soundstream.nn.streaming import Chain, State, StreamingModule
+
+DEEPEST = 1000.0
+"""What a level may fall by at most, in logarithms: more than any sound has."""
 
 
 class Magnitudes(StreamingModule):
@@ -52,7 +57,15 @@ def modulated(
     x: Float[Tensor, "batch channels 1 frames"],
     modulation: Float[Tensor, "batch modulations 1 frames"],
     strength: Float[Tensor, "batch 1 1 frames"],
+    bands: int,
 ) -> Float[Tensor, "batch channels 1 frames"]:
-    """x with gain tanh(a) + 1 and shift b, `strength` of the way there; modulation holds all a, then all b."""
+    """x with gain tanh(a) + 1 and shift b, `strength` of the way there; modulation holds all a, then all b.
+
+    The first `bands` channels, levels in logarithms, do not rise; of the others, signed roots, the magnitude does not.
+    """
     gain, shift = modulation.chunk(2, dim=1)
-    return x + strength * (gain.tanh() * x + shift)
+    size = x.abs()
+    lowest = torch.cat([x[:, :bands] - DEEPEST, -size[:, bands:]], dim=1)
+    highest = torch.cat([x[:, :bands], size[:, bands:]], dim=1)
+    cleaned = (x + gain.tanh() * x + shift).clamp(lowest, highest)
+    return x + strength * (cleaned - x)

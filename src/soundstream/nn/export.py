@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from soundstream.config import CodecConfig, SpectralConfig
 from soundstream.errors import ConfigError
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
-from soundstream.nn.denoiser import Magnitudes
+from soundstream.nn.denoiser import DEEPEST, Magnitudes
 from soundstream.nn.film import FiLM
 from soundstream.nn.macs import macs_per_frame
 from soundstream.nn.model import SoundStream
@@ -137,7 +137,7 @@ def encoder_graph(model: SoundStream) -> onnx.ModelProto:
         graph.input("condition", config.condition_dim, "frames")
     if model.denoiser:
         graph.input("modulation", _modulations(config), "frames")
-        x = graph.modulated(x, "modulation", "condition")
+        x = graph.modulated(x, "modulation", "condition", config)
     x = graph.add(model.encoder, "", x)
     if config.film == "encoder":
         x = graph.film(model.film, x, "condition", "film")
@@ -217,12 +217,21 @@ class Graph:
         self.node("Mul", [x, "film.gamma"], "film.scaled")
         return self.node("Add", ["film.scaled", "film.beta"], output)
 
-    def modulated(self, x: str, modulation: str, condition: str) -> str:
-        """x + strength * (tanh(gain) * x + shift), the strength being the second value of the condition."""
+    def modulated(self, x: str, modulation: str, condition: str, config: CodecConfig) -> str:
+        """`soundstream.nn.denoiser.modulated`, the strength being the second value of the condition."""
+        assert isinstance(config, SpectralConfig)
         strength = self._slice(condition, "strength", start=1, end=2, axis=1)
         self.nodes.append(helper.make_node("Split", [modulation], ["gain", "shift"], axis=1, num_outputs=2))
         y = self.node("Mul", [self.node("Tanh", ["gain"], "gain.tanh"), x], "gain.change")
-        y = self.node("Mul", [self.node("Add", [y, "shift"], "change"), strength], "change.counted")
+        y = self.node("Add", [x, self.node("Add", [y, "shift"], "change")], "cleaned.free")
+        levels = self._slice(x, "levels", start=0, end=config.bands, axis=1)
+        roots = self._slice(x, "roots", start=config.bands, end=config.features, axis=1)
+        size = self.node("Abs", [roots], "roots.size")
+        deepest = self.node("Sub", [levels, self.constant("deepest", torch.tensor(DEEPEST))], "levels.lowest")
+        lowest = self.node("Concat", [deepest, self.node("Neg", [size], "roots.lowest")], "lowest", axis=1)
+        highest = self.node("Concat", [levels, size], "highest", axis=1)
+        y = self.node("Max", [self.node("Min", [y, highest], "cleaned.upper"), lowest], "cleaned")
+        y = self.node("Mul", [self.node("Sub", [y, x], "taken"), strength], "taken.counted")
         return self.node("Add", [x, y], "modulated")
 
     @singledispatchmethod

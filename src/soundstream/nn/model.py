@@ -81,7 +81,8 @@ class SoundStream(nn.Module):
         """Latents before quantization; `condition` of None means plain coding, denoise off."""
         x = self.analysis(audio.unsqueeze(2))
         if self.denoiser and condition is not None:
-            x = denoiser.modulated(x, self.denoiser(x), condition[:, 1:2, None])
+            assert isinstance(self.config, SpectralConfig)
+            x = denoiser.modulated(x, self.denoiser(x), condition[:, 1:2, None], self.config.bands)
         x = self.encoder(x)
         if self.config.film == "encoder":
             x = self._conditioned(x, condition)

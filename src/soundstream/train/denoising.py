@@ -28,7 +28,7 @@ _CLOSE = 0.1
 
 
 class DenoiseLearner(Learner):
-    """Trains FiLM and the denoiser, if there is one; see the module.
+    """Trains the denoiser if there is one, else FiLM; see the module.
 
     Raises:
         ConfigError: the data never asks for the switch, it is in the decoder, or the run has discriminators.
@@ -43,9 +43,7 @@ class DenoiseLearner(Learner):
 
     def _new_model(self) -> SoundStream:
         model = super()._new_model().requires_grad_(False)
-        for part in (model.film, model.denoiser):
-            if part:
-                part.requires_grad_(True)
+        (model.denoiser or model.film).requires_grad_(True)
         return model
 
     def _learn(self, draw: int, step: int) -> Figures:
