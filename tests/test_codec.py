@@ -317,3 +317,11 @@ def test_an_effort_that_cannot_be_is_refused_before_anything_is_written(codec: C
         else:
             codec.write(stream, header, blocks, effort=0)
     assert not stream.getvalue()
+
+
+def test_the_context_model_is_the_default_as_long_as_it_decodes_quickly(coded: Codec) -> None:
+    many = coded.config.num_quantizers
+    modes = {count: coded.header(24_000, 1, coded.config.bitrate(count)).entropy_mode for count in (1, 8, many)}
+    assert modes == {1: 2, 8: 2, many: 2 if many <= 8 else 1}
+    assert coded.header(24_000, 1, coded.config.bitrate(many), entropy="best").entropy_mode == 2
+    assert coded.coding.default_mode(9) == "fast"

@@ -28,7 +28,7 @@ from soundstream.errors import (
 )
 from soundstream.live import LiveDecoder, LiveEncoder
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ArtifactError",

@@ -72,7 +72,11 @@ def encode(
     ] = None,
     entropy: Annotated[
         str | None,
-        typer.Option("--entropy", metavar="none|fast|best", help="How codes are packed; the best the model has."),
+        typer.Option(
+            "--entropy",
+            metavar="none|fast|best",
+            help="How codes are packed: best up to 8 codebooks, above them fast, which decodes quickly.",
+        ),
     ] = None,
     denoise: Annotated[
         float,
@@ -103,6 +107,7 @@ def encode(
         _nac_output(_output_name(source, output, ".nac"), force) as stream,
     ):
         most = (max_bitrate or codec.config.bitrate(codec.config.num_quantizers)) if vbr else bitrate
+        entropy = entropy or codec.coding.default_mode(codec.config.quantizers_for(bitrate))
         header = codec.header(reader.sample_rate, reader.channels, most, reader.num_samples, tags, entropy)
         blocks = _shown(reader, "encoding", reader.num_samples, quiet)
         if vbr:

@@ -21,7 +21,7 @@ from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError, InvalidField, ModelMismatch
 from soundstream.live import LIVE_EFFORT, LiveDecoder, LiveEncoder
 from soundstream.runtime.artifact import Artifact, load_artifact, shipped
-from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
+from soundstream.runtime.models import VARIABLE, describe, find_by_id, model_folders
 from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
 from soundstream.runtime.stream import DecoderStream, LatentStream, Model
 from soundstream.vbr import Costs, allocate, residual_energy, spooled
@@ -80,7 +80,8 @@ class Codec:
             sample_rate: Hz, 8,000 to 192,000.
             bitrate: nominal bit/s of each channel, 750 to 18,000 in steps of 750 with the default model.
             tags: text to keep in the file, by name.
-            entropy: `none`, `fast` (fixed tables) or `best` (context model); None is the best that the model has.
+            entropy: `none`, `fast` (fixed tables) or `best` (context model); None is `best` up to 8 codebooks, `fast`
+                above, where the context model decodes slowly, and `none` for a model without tables.
             denoise: how much noise to remove from speech: 0 none, 1 all that can be; models trained for it have it.
             effort: paths that the search for codes keeps, 1 to 64: more take longer and sound a little better.
         Raises:
@@ -188,6 +189,7 @@ class Codec:
             AudioError, ConfigError: the rate, the channels, the bit rate or the entropy mode are not supported.
         """
         audio.check_format(sample_rate, channels)
+        num_quantizers = self.config.quantizers_for(bitrate)
         return Header(
             model_id=self.model_id,
             sample_rate=sample_rate,
@@ -195,8 +197,8 @@ class Codec:
             codec_sample_rate=self.config.sample_rate,
             hop_length=self.config.hop_length,
             codebook_bits=self.config.codebook_bits,
-            num_quantizers=self.config.quantizers_for(bitrate),
-            entropy_mode=self.coding.mode(entropy),
+            num_quantizers=num_quantizers,
+            entropy_mode=self.coding.mode(entropy, num_quantizers),
             num_samples=num_samples,
             tags=tags or {},
         )
@@ -360,7 +362,7 @@ class Codec:
         """
         if header.model_id != self.model_id:
             raise ModelMismatch(
-                f"the file was made by model {header.model_id.hex()}, loaded is {self.model_id.hex()}; "
+                f"the file was made by {describe(header.model_id)}, loaded is {self.model_id.hex()}; "
                 "give the file's own model with --model"
             )
         expected = self.header(header.sample_rate, header.channels, self.config.bitrate(1))
@@ -414,7 +416,7 @@ def load_for(model_id: bytes, threads: int = 1) -> Codec:
     folder = find_by_id(model_id, model_folders())
     if folder is None:
         raise ModelMismatch(
-            f"the file was made by model {model_id.hex()}, which is not among the shipped ones "
+            f"the file was made by {describe(model_id)}, which is not among the shipped ones "
             f"({', '.join(shipped())}); give its folder with --model or in {VARIABLE}"
         )
     return load(folder, threads)

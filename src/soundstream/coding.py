@@ -17,6 +17,8 @@ Codes = NDArray[np.int64]
 
 MODES = ("none", "fast", "best")
 """Names of the entropy modes; a header holds the place of its own in this list."""
+MAX_BEST_QUANTIZERS = 8
+"""Codebooks up to which the context model is the default: each takes as long to decode, and the last save least."""
 FIRST_AT_ONCE = 8
 """Packets of the first group that is decoded side by side: eight take little longer than one, and sound starts soon."""
 MOST_AT_ONCE = 64
@@ -37,18 +39,19 @@ class Coding:
         self._codebooks = codebooks
         self._tables = tables
 
-    @property
-    def default_mode(self) -> str:
-        """`best` for a model with tables, else `none`."""
-        return MODES[-1] if self._tables else MODES[0]
+    def default_mode(self, num_quantizers: int) -> str:
+        """For a model with tables `best`, or `fast` where many codebooks would decode too slowly; else `none`."""
+        if not self._tables:
+            return MODES[0]
+        return MODES[2] if num_quantizers <= MAX_BEST_QUANTIZERS else MODES[1]
 
-    def mode(self, name: str | None) -> int:
+    def mode(self, name: str | None, num_quantizers: int) -> int:
         """Number of a mode in a header; None is the default one.
 
         Raises:
             ConfigError: there is no such mode, or the model has no tables for it.
         """
-        name = self.default_mode if name is None else name
+        name = self.default_mode(num_quantizers) if name is None else name
         if name not in MODES:
             raise ConfigError(f"entropy mode {name!r} is unknown; expected one of: {', '.join(MODES)}")
         if name != MODES[0] and not self._tables:

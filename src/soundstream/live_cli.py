@@ -19,7 +19,7 @@ from rich.status import Status
 from soundstream import audio
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
 from soundstream.errors import CodecError, ConfigError, OutputError
-from soundstream.live import devices, pipes, udp
+from soundstream.live import LIVE_EFFORT, devices, pipes, udp
 from soundstream.live.jitter import Statistics
 from soundstream.live.rtp import Packetizer
 from soundstream.live.simulate import GilbertLoss, Loss, Network, RandomDelay, RandomLoss
@@ -53,6 +53,9 @@ def send(
         int, typer.Option("--redundancy", min=0, help="Codebooks of the packet before that each packet repeats.")
     ] = 0,
     denoise: Annotated[float, typer.Option("--denoise", min=0, max=1, help="Remove noise: 0 none, 1 all.")] = 0.0,
+    effort: Annotated[
+        int, typer.Option("--effort", min=1, help="Search longer for codes that sound better; a hop takes longer.")
+    ] = LIVE_EFFORT,
     channels: Channels = 1,
     loss: Annotated[float, typer.Option("--loss", min=0, max=1, help="Lose this share of packets, to try it.")] = 0.0,
     burst: Annotated[
@@ -88,6 +91,7 @@ def send(
             denoise=denoise,
             packet_frames=packet_frames,
             redundancy=redundancy,
+            effort=effort,
         ) as encoder,
     ):
         sender = udp.Sender(sock, Packetizer(packet_frames * codec.config.hop_length), network)

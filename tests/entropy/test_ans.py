@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundstream.entropy.ans import TOTAL, Decoder, encode
+from soundstream.entropy.ans import TOTAL, Decoder, Decoders, encode
 from soundstream.errors import CodesMismatch
 
 
@@ -91,3 +91,35 @@ def test_any_bytes_decode_to_something_or_are_refused(payload, seed):
         decoder.take(start, width)
     with pytest.raises(CodesMismatch):
         decoder.finish(-1)
+
+
+@given(
+    payloads=st.lists(
+        st.one_of(st.binary(max_size=60), st.binary(max_size=20).map(lambda b: bytes(9) + b)), max_size=5
+    ),
+    seed=st.integers(0, 2**32 - 1),
+    check=st.integers(0, 2**16 - 1),
+)
+def test_many_payloads_at_once_give_what_each_gives_alone(payloads, seed, check):
+    """The symbols of a step are as wide as each other; where they lie follows from the payloads."""
+    widths = np.random.default_rng(seed).integers(1, 2**17, 20).tolist()
+    payloads = [*payloads, encode([0] * 20, widths, check)]
+    together, alone = Decoders(payloads), [Decoder(payload) for payload in payloads]
+    for width in widths:
+        slots = np.array([decoder.slot for decoder in alone])
+        np.testing.assert_array_equal(together.slots(), slots)
+        starts = slots // width * width
+        together.take(starts, np.full(len(alone), width))
+        for decoder, start in zip(alone, starts.tolist(), strict=True):
+            decoder.take(start, width)
+    together.finish(len(alone) - 1, check)
+    for i, decoder in enumerate(alone):
+        assert finishes(together.finish, i, check) == finishes(decoder.finish, check)
+
+
+def finishes(finish, *args):
+    try:
+        finish(*args)
+    except CodesMismatch:
+        return False
+    return True

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import entropy_tables as made
 from soundstream.entropy import ContextCoder, StaticCoder
 from soundstream.entropy.ans import TOTAL
-from soundstream.entropy.context import ContextModel, contexts
+from soundstream.entropy.context import ContextModel, contexts, with_ones
 from soundstream.entropy.frequencies import exponentials, frequencies
-from soundstream.entropy.product import LIMIT, MOST_INPUTS, ExactProduct
+from soundstream.entropy.product import LIMIT, MOST_INPUTS, ExactLayer
 from soundstream.errors import ArtifactError, CodesMismatch, ConfigError
 
 GOLDEN = {
@@ -145,7 +145,7 @@ def guarded(array):
 
 
 def test_no_float_lies_on_the_way_to_frequencies():
-    """Every array on the way is guarded; the one exception is `ExactProduct`, whose bound the tests below prove."""
+    """Every array on the way is guarded; the one exception is `ExactLayer`, whose bound the tests below prove."""
     tables = made.tables()
     model = ContextCoder(tables, made.codebooks()).model
     *_, known = contexts(guarded(model.vectors), tables.vector_shifts, made.codes(3, 3, 5))
@@ -169,7 +169,7 @@ def test_the_decoder_knows_at_every_code_what_the_encoder_counted_on(monkeypatch
     monkeypatch.setattr(ContextModel, "widths", watched)
     np.testing.assert_array_equal(coder.decode(payload, codes.shape), codes)
     for q, expected in enumerate(contexts(model.vectors, model.shifts, codes)):
-        np.testing.assert_array_equal(np.stack(seen[q], axis=1).reshape(expected.shape), expected)
+        np.testing.assert_array_equal(np.stack(seen[q], axis=1).reshape(len(expected), -1), with_ones(expected))
 
 
 def test_the_guard_of_that_test_sees_floats():
@@ -177,16 +177,19 @@ def test_the_guard_of_that_test_sees_floats():
         guarded(np.arange(3)) / 2
 
 
+@pytest.mark.parametrize("shift", [0, 3, 30])
 @pytest.mark.parametrize("inputs", [1, 640, MOST_INPUTS])
-def test_products_are_exact_at_their_bound(inputs):
+def test_products_are_exact_at_their_bound(inputs, shift):
     rng = np.random.default_rng(inputs)
     weights = np.concatenate([np.full((1, inputs), LIMIT), rng.integers(-LIMIT, LIMIT + 1, (20, inputs))])
     x = np.concatenate(
         [np.full((1, inputs), LIMIT), -np.full((1, inputs), LIMIT), rng.integers(-LIMIT, 128, (5, inputs))]
     )
-    found = np.zeros((len(x), len(weights)), np.int32)
-    ExactProduct(weights.astype(np.int8))(x.astype(np.float32), found.astype(np.float32), found)
-    np.testing.assert_array_equal(found, x @ weights.T)
+    layer = ExactLayer(weights.astype(np.int8), np.full(len(weights), -5, np.int32), shift, raised=True)
+    found = layer(with_ones(x.astype(np.int8)), layer.room(len(x))).astype(np.int64)
+    expected = x @ weights.T - 5 >> shift
+    np.testing.assert_array_equal(found - found[0, 0], expected - expected[0, 0])
+    assert found.min() >= 0
     assert LIMIT**2 * MOST_INPUTS < 2**24 <= LIMIT**2 * (MOST_INPUTS + 1)
 
 
@@ -195,7 +198,7 @@ def test_products_are_exact_at_their_bound(inputs):
 )
 def test_products_that_might_not_be_exact_are_refused(weights):
     with pytest.raises(ConfigError):
-        ExactProduct(weights)
+        ExactLayer(weights, np.zeros(len(weights), np.int32), 0)
 
 
 @settings(max_examples=50, deadline=None)

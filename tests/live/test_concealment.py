@@ -74,7 +74,7 @@ def test_what_was_noted_may_change_afterwards():
     np.testing.assert_allclose(concealer.guess(1), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["light", "seanet"])
+@pytest.mark.parametrize("name", ["base", "seanet"])
 @pytest.mark.parametrize("loss", [RandomLoss(0.2), GilbertLoss(0.2, 5)], ids=str)
 def test_gaps_begin_and_end_without_a_click(name, loss):
     codec = load(name)
@@ -84,7 +84,7 @@ def test_gaps_begin_and_end_without_a_click(name, loss):
     assert largest_step(codec, with_gaps) <= 1.2 * largest_step(codec, packets)
 
 
-@pytest.mark.parametrize("name", ["light", "seanet"])
+@pytest.mark.parametrize("name", ["base", "seanet"])
 def test_rates_switch_without_a_click(name):
     codec, pcm = load(name), speech_like(2, RATE)
     rates = [1500, 12_000]

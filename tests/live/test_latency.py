@@ -22,7 +22,7 @@ def measured_ms(encoder, decoder, pcm):
     return 1000 * (np.array(came)[samples + late] - samples).max() / rate
 
 
-@pytest.mark.parametrize(("name", "latency_ms"), [("light", 16.667), ("seanet", 13.333)])
+@pytest.mark.parametrize(("name", "latency_ms"), [("base", 16.667), ("seanet", 13.333)])
 @pytest.mark.parametrize("packet_frames", [1, 2])
 def test_latency_is_as_stated(name, latency_ms, packet_frames):
     codec = load(name)
@@ -34,7 +34,7 @@ def test_latency_is_as_stated(name, latency_ms, packet_frames):
     assert packet_frames > 1 or stated == pytest.approx(codec.config.latency_ms)
 
 
-@pytest.mark.parametrize("name", ["light", "seanet"])
+@pytest.mark.parametrize("name", ["base", "seanet"])
 @pytest.mark.parametrize(("sample_rate", "most_ms"), [(48_000, 2.7), (16_000, 4.1)])
 def test_resampling_adds_little(name, sample_rate, most_ms):
     codec = load(name)

@@ -153,7 +153,7 @@ def test_tables_of_an_earlier_fit_are_taken_as_they_are(folder, call, capsys):
     entropy_tables.tables(shape=shape).save(path)
     assert call("--quick", "--tables", str(path), capsys=capsys)[1] == 0
     assert (folder / "model" / "entropy.npz").read_bytes() == path.read_bytes()
-    assert soundstream.load(folder / "model").coding.default_mode == "best"
+    assert soundstream.load(folder / "model").coding.default_mode(8) == "best"
 
 
 def test_tables_of_another_model_are_refused(folder, call, capsys):

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from soundstream.runtime.artifact import MODELS, load_artifact
-from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
+from soundstream.runtime.artifact import MODELS, load_artifact, shipped
+from soundstream.runtime.models import RELEASED, VARIABLE, describe, find_by_id, model_folders
 
 
 @pytest.fixture
@@ -64,3 +64,12 @@ def test_the_shipped_model_is_found():
     model_id = load_artifact("default").model_id
     found = find_by_id(model_id, model_folders())
     assert found and found.parent == MODELS and load_artifact(found).model_id == model_id
+
+
+def test_a_model_that_shipped_once_is_named_and_any_other_is_its_number():
+    assert describe(bytes.fromhex("c3f89d3687721975")) == "model c3f89d3687721975 (`light` of release 0.1.0)"
+    assert describe(bytes(8)) == "model 0000000000000000"
+
+
+def test_what_shipped_once_is_not_what_ships():
+    assert not RELEASED.keys() & {load_artifact(name).model_id.hex() for name in shipped()}

@@ -98,7 +98,7 @@ def test_about_tells_the_page_of_the_models(client, codec):
     first = about["models"][0]
     assert (first["id"], first["bitrate_step"], first["most_bitrate"]) == (codec.model_id.hex(), 750, 6000)
     assert first["denoise"] is False
-    assert {"light", "seanet"} < {model["name"] for model in about["models"]}
+    assert {"base", "seanet"} < {model["name"] for model in about["models"]}
     assert about["examples"] == ["hum.wav"]
     assert client.get("/examples/hum.wav").content.startswith(b"RIFF")
 
@@ -253,7 +253,7 @@ def test_no_message_kills_the_connection(client):
     ("changes", "words"),
     [
         ({"bitrate": 1000}, "choose 750 to 6000"),
-        ({"model": "../light"}, "is not offered here"),
+        ({"model": "../base"}, "is not offered here"),
         ({"denoise": 1.0}, "not trained to remove noise"),
     ],
     ids=["bitrate", "model", "denoise"],

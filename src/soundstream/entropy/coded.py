@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from soundstream.entropy import ans
 from soundstream.entropy.coder import Codes, Shape, decode_each
-from soundstream.entropy.context import ContextModel, Room, contexts
+from soundstream.entropy.context import ContextModel, Room, contexts, with_ones
 from soundstream.entropy.side_by_side import decode_side_by_side
 from soundstream.entropy.tables import Tables
 from soundstream.errors import BitstreamError, CodesMismatch, ConfigError
@@ -106,20 +106,20 @@ class ContextCoder:
     def _encode(self, codes: Codes) -> tuple[Codes, Codes]:
         """Starts and frequencies `[frames, num_quantizers, channels]` of all codes."""
         channels, num_quantizers, frames = codes.shape
-        room = self.model.room(min(MAX_ROWS, channels * frames))
         starts, widths = np.zeros((2, num_quantizers, channels * frames), np.int64)
+        parts = [slice(i, min(i + MAX_ROWS, channels * frames)) for i in range(0, channels * frames, MAX_ROWS)]
+        rooms = {rows: self.model.room(rows) for rows in {part.stop - part.start for part in parts}}
         for q, known in enumerate(contexts(self.model.vectors, self.model.shifts, codes)):
             found = codes[:, q].ravel()
-            for i in range(0, len(found), MAX_ROWS):
-                part = slice(i, i + MAX_ROWS)
+            for part in parts:
+                room = rooms[part.stop - part.start]
                 starts[q, part], widths[q, part] = self._places(known[part], q, found[part], room)
         order = num_quantizers, channels, frames
         return starts.reshape(order).transpose(2, 0, 1), widths.reshape(order).transpose(2, 0, 1)
 
     def _places(self, known: NDArray[np.int8], q: int, codes: Codes, room: Room) -> tuple[Codes, Codes]:
         """Starts and frequencies `[rows]` of codes `[rows]` of codebook q after `inputs`."""
-        room = room.part(len(codes))
-        widths = self.model.widths(known, q, room)
+        widths = self.model.widths(with_ones(known), q, room)
         places = codes + np.arange(0, widths.size, widths.shape[1])
         ends = widths.cumsum(axis=1, out=room.ends)
         found = widths.take(places)
@@ -141,15 +141,15 @@ class ContextCoder:
 
         All are decoded side by side, which takes far less time than one after the other.
         """
-        decoders = [ans.Decoder(payload) for payload in payloads]
+        decoders = ans.Decoders(payloads)
         with single_blas_thread():
             codes = decode_side_by_side(self.model, decoders, shape)
-        return [_finished(decoder, one) for decoder, one in zip(decoders, codes, strict=True)]
+        return [_finished(decoders, i, one) for i, one in enumerate(codes)]
 
 
-def _finished(decoder: ans.Decoder, codes: Codes) -> Codes | BitstreamError:
+def _finished(decoders: ans.Decoders, i: int, codes: Codes) -> Codes | BitstreamError:
     try:
-        decoder.finish(checksum(codes))
+        decoders.finish(i, checksum(codes))
     except CodesMismatch as error:
         return error
     return codes

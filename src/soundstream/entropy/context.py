@@ -15,14 +15,13 @@ al., 2022, section 3.3); vectors as inputs, codebook after codebook within a fra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.entropy.frequencies import frequencies
-from soundstream.entropy.product import LIMIT, MOST_INPUTS, ExactProduct
+from soundstream.entropy.product import LIMIT, MOST_INPUTS, ExactLayer
 from soundstream.entropy.tables import Tables
 from soundstream.errors import ArtifactError, ConfigError
 
@@ -139,25 +138,23 @@ def _pasts(latents: NDArray[np.int32]) -> NDArray[np.int8]:
     return known.reshape(rows * frames, 3 * dim)
 
 
+def with_ones(known: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Inputs as float32, and a column of ones that biases are multiplied with `[rows, 6 x dim + 1]`."""
+    result = np.ones((known.shape[0], known.shape[1] + 1), np.float32)
+    result[:, :-1] = known
+    return result
+
+
 class Room:
     """Arrays for the steps from inputs to frequencies of `rows` rows, which every use writes anew.
 
     Large arrays cost more to make than to fill. One thread at a time uses a room.
     """
 
-    def __init__(self, rows: int, hidden: int, size: int) -> None:
-        self.hidden_sums = np.zeros((rows, hidden), np.float32)
-        self.hidden = np.zeros((rows, hidden), np.int32)
-        self.active = np.zeros((rows, hidden), np.float32)
-        self.sums = np.zeros((rows, size), np.float32)
-        self.logits = np.zeros((rows, size), np.int32)
-        self.below, self.widths, self.ends = np.zeros((3, rows, size), np.int64)
-
-    def part(self, rows: int) -> Room:
-        """The first rows of it."""
-        part = copy(self)
-        vars(part).update((name, array[:rows]) for name, array in vars(self).items())
-        return part
+    def __init__(self, rows: int, hidden: ExactLayer, output: ExactLayer) -> None:
+        self.hidden, self.output = hidden.room(rows), output.room(rows)
+        self.active = np.ones((rows, hidden.units + 1), np.float32)
+        self.below, self.widths, self.ends = np.zeros((3, rows, output.units), np.int64)
 
 
 class ContextModel:
@@ -179,8 +176,10 @@ class ContextModel:
         """`[num_quantizers, codebook_size, latent_dim]`, fixed point."""
         self.shifts = tables.vector_shifts
         self._exponentials = tables.exponentials.astype(np.int64)
-        self._hidden = _layers(tables.hidden_weights, tables.hidden_biases, tables.hidden_shifts)
-        self._output = _layers(tables.output_weights, tables.output_biases, tables.output_shifts)
+        hidden = zip(tables.hidden_weights, tables.hidden_biases, tables.hidden_shifts.tolist(), strict=True)
+        output = zip(tables.output_weights, tables.output_biases, tables.output_shifts.tolist(), strict=True)
+        self._hidden = [ExactLayer(*layer) for layer in hidden]
+        self._output = [ExactLayer(*layer, raised=True) for layer in output]
 
     @cached_property
     def entries(self) -> NDArray[np.int8]:
@@ -191,44 +190,26 @@ class ContextModel:
 
     def room(self, rows: int) -> Room:
         """Room for that many rows."""
-        return Room(rows, self._hidden[0].units, self._output[0].units)
+        return Room(rows, self._hidden[0], self._output[0])
 
-    def logits(
-        self, known: NDArray[np.int8] | NDArray[np.float32], q: int, room: Room | None = None
-    ) -> NDArray[np.int32]:
-        """Logits `[rows, codebook_size]` of codebook q after `inputs`, in 1/32 of a factor e.
+    def logits(self, known: NDArray[np.int8], q: int) -> NDArray[np.int32]:
+        """Logits `[rows, codebook_size]` of codebook q after `inputs`, in 1/32 of a factor e, raised by one number."""
+        return self._logits(with_ones(known), q, self.room(len(known)))
+
+    def _logits(self, known: NDArray[np.float32], q: int, room: Room) -> NDArray[np.int32]:
+        hidden = self._hidden[q](known, room.hidden)
+        np.minimum(hidden, _HIGHEST, out=hidden)
+        np.maximum(hidden, _ZERO, out=room.active[:, :-1], casting="unsafe")
+        return self._output[q](room.active, room.output)
+
+    def widths(self, known: NDArray[np.float32], q: int, room: Room) -> NDArray[np.int64]:
+        """Frequencies `[rows, codebook_size]` of the codes of codebook q.
 
         Args:
-            room: for as many rows, which the result is a part of; None makes some.
+            known: `with_ones` of `inputs`.
+            room: for as many rows; the result is a part of it.
         """
-        room = room or self.room(len(known))
-        hidden = self._hidden[q](known.astype(np.float32, copy=False), room.hidden_sums, room.hidden)
-        np.minimum(hidden, _HIGHEST, out=hidden)
-        np.maximum(hidden, _ZERO, out=room.active, casting="unsafe")
-        return self._output[q](room.active, room.sums, room.logits)
-
-    def widths(self, known: NDArray[np.int8] | NDArray[np.float32], q: int, room: Room) -> NDArray[np.int64]:
-        """Frequencies `[rows, codebook_size]` of the codes of codebook q after `inputs`, a part of the room."""
-        return frequencies(self.logits(known, q, room), self._exponentials, room.below, room.widths)
-
-
-class _Layer:
-    """`weights . inputs + biases >> shift` in whole numbers."""
-
-    def __init__(self, weights: NDArray[np.int8], biases: NDArray[np.int32], shift: np.int32) -> None:
-        self.units = len(weights)
-        self._product, self._biases, self._shift = ExactProduct(weights), biases, np.array(shift)
-
-    def __call__(
-        self, inputs: NDArray[np.float32], sums: NDArray[np.float32], out: NDArray[np.int32]
-    ) -> NDArray[np.int32]:
-        self._product(inputs, sums, out)
-        np.add(out, self._biases, out=out)
-        return np.right_shift(out, self._shift, out=out)
-
-
-def _layers(weights: NDArray[np.int8], biases: NDArray[np.int32], shifts: NDArray[np.int32]) -> list[_Layer]:
-    return [_Layer(*tables) for tables in zip(weights, biases, shifts, strict=True)]
+        return frequencies(self._logits(known, q, room), self._exponentials, room.below, room.widths)
 
 
 class Known:
@@ -242,9 +223,9 @@ class Known:
         dim = model.vectors.shape[2]
         self._vectors, self._entries = model.vectors, model.entries
         self._past = Past(rows, dim)
-        self.inputs = np.zeros((rows, PARTS * dim), np.float32)
-        """Inputs of the next code `[rows, 6 x dim]`; the same array from code to code."""
-        self._past_inputs, self._frame_inputs = self.inputs[:, : 3 * dim], self.inputs[:, 3 * dim :]
+        self.inputs = with_ones(np.zeros((rows, PARTS * dim), np.int8))
+        """`with_ones` of the inputs of the next code; the same array from code to code."""
+        self._past_inputs, self._frame_inputs = np.split(self.inputs[:, :-1], 2, axis=1)
         self._so_far_input, self._above, self._before = np.split(self._frame_inputs, 3, axis=1)
         self._so_far, self._vector, self._scaled = np.zeros((3, rows, dim), np.int32)
         self._chosen = list(np.zeros((num_quantizers, rows, dim), np.int8))

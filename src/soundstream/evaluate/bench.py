@@ -173,7 +173,7 @@ def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[Part]:
 
 
 def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
-    model, config, coder = codec.model, codec.config, codec.coding.coder(codec.coding.mode(None))
+    model, config, coder = codec.model, codec.config, codec.coding.coder(codec.coding.mode(None, count))
     search_macs = count * config.codebook_size * config.latent_dim
     latents = LatentStream(model, 1).push(pcm)
     codes = model.quantizer.encode(latents, count)
@@ -233,7 +233,7 @@ def _row(part: Part, cpu_s: float, seconds: float, peak_gflops: float) -> Row:
 def _hop_ms(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[HopTime]:
     """Wall and CPU time of one hop after the other, pcm to plain codes in bytes to pcm."""
     encoder = EncoderStream(codec.model, 1, codec.config.quantizers_for(bitrate))
-    decoder, coder = DecoderStream(codec.model, 1), codec.coding.coder(codec.coding.mode("none"))
+    decoder, coder = DecoderStream(codec.model, 1), codec.coding.coder(codec.coding.mode("none", 1))
     clocks = []
     for hop in _split(pcm, codec.config.hop_length):
         clocks.append((time.perf_counter(), time.process_time()))

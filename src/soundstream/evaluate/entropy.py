@@ -67,7 +67,7 @@ def measure(codec: Codec, folder: Path, bitrates: Sequence[int] = BITRATES) -> l
     Raises:
         ConfigError: the model has no entropy tables, or a bit rate does not exist.
     """
-    codec.coding.mode(MODES[-1])
+    codec.coding.mode(MODES[-1], 1)
     classes = {place.name: _sounds(place) for place in sorted(folder.iterdir()) if place.is_dir()}
     classes["all"] = [clip for clips in classes.values() for clip in clips]
     coded = ((name, rate, _codes(codec, sounds, rate)) for name, sounds in classes.items() for rate in bitrates)

@@ -175,12 +175,14 @@ TABLES: dict[str, tuple[str, Make]] = {
         name: _listed(name)
         for name in (
             "training",
+            "training_light",
             "training_seanet",
             "training_switch",
             "choices",
             "choices_recipe",
             "choices_light",
             "discriminators",
+            "effort",
             "entropy",
         )
     },

@@ -17,8 +17,8 @@ from soundstream.runtime.stream import LatentStream, Model
 
 Array = NDArray[np.float32]
 
-LIVE_EFFORT = 2
-"""Paths that the search for the codes of a live session keeps: a hop must not take longer than it lasts."""
+LIVE_EFFORT = 1
+"""Paths that the search for the codes of a live session keeps: each more makes a hop longer by a quarter and more."""
 
 
 class LiveEncoder(Session):

@@ -32,7 +32,7 @@ MACS_PROPERTY = "macs_per_frame"
 MODEL_ID_BYTES = 8
 MODELS = Path(__file__).parent.parent / "models"
 """Artifacts that the package ships, one folder a name."""
-DEFAULT = "light"
+DEFAULT = "base"
 """Name of the model that `default` stands for."""
 
 

@@ -13,6 +13,15 @@ VARIABLE = "SOUNDSTREAM_MODELS"
 """Environment variable with folders of artifacts, separated as in PATH."""
 
 
+RELEASED = {
+    "3628be412583d0c4": "`seanet` of release 0.1.0",
+    "c3f89d3687721975": "`light` of release 0.1.0",
+    "6d960e3893802763": "`light` before release 0.1.0, of commit b3a7241",
+    "8fc1e718817c680f": "`light` before release 0.1.0, of commit 8c931cf",
+}
+"""Models that the package had once, by id in hexadecimal: files made with them still say so."""
+
+
 def model_folders() -> list[Path]:
     """Folders of artifacts: those that SOUNDSTREAM_MODELS names, then the one that ships with the package."""
     named = os.environ.get(VARIABLE, "").split(os.pathsep)
@@ -33,6 +42,12 @@ def find_by_id(model_id: bytes, folders: Iterable[str | Path]) -> Path | None:
             if _id_of(place) == model_id.hex():
                 return place
     return None
+
+
+def describe(model_id: bytes) -> str:
+    """A model id in words: the number, and which model of which release it was if it ever shipped."""
+    name = RELEASED.get(model_id.hex())
+    return f"model {model_id.hex()}" + (f" ({name})" if name else "")
 
 
 def _artifacts(folder: Path) -> Iterator[Path]:

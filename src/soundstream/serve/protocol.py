@@ -8,7 +8,7 @@ HTTP
     GET  /clips/CLIP        the clip's samples as pcm (see below)
 
 WebSocket /session: codes clips. The client sends JSON texts:
-    {"type": "code", "request": 1, "clip": CLIP, "model": "light", "bitrate": 6000, "denoise": 0.0, "loss": 0.1}
+    {"type": "code", "request": 1, "clip": CLIP, "model": "base", "bitrate": 6000, "denoise": 0.0, "loss": 0.1}
         bitrate: bit/s of a channel; denoise: 0 to 1; loss: share of live packets that is lost, 0 to 0.5
     A new request takes the place of one under way. Answers bear the number of their request:
     {"type": "progress", "request": 1, "share": 0.4}
@@ -17,7 +17,7 @@ WebSocket /session: codes clips. The client sends JSON texts:
     {"type": "error", "request": 1, "name": "ConfigError", "message": "a sentence for the reader"}
 
 WebSocket /live: codes what is spoken into it. The client sends first
-    {"type": "open", "sample_rate": 48000, "model": "light", "bitrate": 6000, "denoise": 0.0, "loss": 0.1}
+    {"type": "open", "sample_rate": 48000, "model": "base", "bitrate": 6000, "denoise": 0.0, "loss": 0.1}
     then binary messages of pcm of one channel, each of at most one second, and at any time
     {"type": "set", "bitrate": 3000, "denoise": 1.0, "loss": 0.0}
     The server answers each binary message with one of decoded pcm, often of another length, and now and then with
