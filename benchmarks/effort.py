@@ -74,7 +74,7 @@ def one(codec: Codec, sound: Array, bitrate: int, effort: int) -> dict[str, floa
     codes = codec.model.quantizer.encode(latents, codec.config.quantizers_for(bitrate), effort)
     error = np.square(latents - codec.model.quantizer.decode(codes)).sum()
     snr_db = float(10 * np.log10(np.square(latents).sum() / error))
-    return found | {"latent_snr_db": snr_db, "bitrate": 8 * len(data) * rate / len(sound)}
+    return found | {"latent_snr_db": snr_db, "file_bitrate": 8 * len(data) * rate / len(sound)}
 
 
 def row(

@@ -166,7 +166,7 @@ def _listed(name: str) -> tuple[str, Make]:
 TABLES: dict[str, tuple[str, Make]] = {
     "speed": ("bench", speed),
     "quality": ("quality", quality),
-    "vbr": ("vbr", partial(quality, name="vbr")),
+    **{name: (name, partial(quality, name=name)) for name in ("quality_seanet", "vbr")},
     "calls": ("bench", calls),
     "loss": ("loss", loss),
     "denoise": ("denoise", denoise),
