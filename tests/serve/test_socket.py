@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from soundstream.live import LIVE_EFFORT
 from soundstream.serve.app import make_app
 from soundstream.serve.limits import Limits
 from soundstream.serve.models import Models
@@ -67,7 +68,7 @@ def test_what_is_heard_is_what_the_codec_gives(line, models):
     line.send_text(wanted(models))
     heard, (stats,) = talk(line, pcm)
     codec = models.get(models.facts()[0]["name"])
-    expected = codec.from_codes(codec.to_codes(pcm, RATE, 3000))[0]
+    expected = codec.from_codes(codec.to_codes(pcm, RATE, 3000, effort=LIVE_EFFORT))[0]
     assert len(heard) == RATE // 320 * 320
     assert np.allclose(heard, expected[: len(heard)], atol=1e-4)
     assert (stats["packets"], stats["lost"]) == (75, 0)

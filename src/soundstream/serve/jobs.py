@@ -16,6 +16,7 @@ from soundstream.bitstream import Reader
 from soundstream.blocks import seconds
 from soundstream.codec import Codec
 from soundstream.live.simulate import RandomLoss
+from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.serve.clips import Clip
 
 Array = NDArray[np.float32]
@@ -95,7 +96,7 @@ def _encoded(codec: Codec, clip: Clip, bitrate: int, denoise: float, watch: Watc
 def _code_live(codec: Codec, clip: Clip, bitrate: int, denoise: float, loss: float, file: bytes, watch: Watch) -> Coded:
     started = time.perf_counter()
     pcm, rate = audio.resample(clip.pcm, clip.sample_rate, codec.config.sample_rate), codec.config.sample_rate
-    encoder = codec.open_encoder(rate, len(pcm), bitrate, denoise=denoise)
+    encoder = codec.open_encoder(rate, len(pcm), bitrate, denoise=denoise, effort=DEFAULT_EFFORT)
     packets = list[bytes]()
     for block in _watched(seconds(pcm, rate), pcm.shape[1], lambda share: watch(share / 2)):
         packets += encoder.push(block)
