@@ -4,9 +4,8 @@
 
 FiLM alone, behind the encoder's blocks, can only choose among channels that the blocks keep apart. Here gain and shift
 follow from the sound, and the condition says how far they count: with the denoise switch off the codec computes what it
-would without. They only take away: no feature becomes larger than it was, so that what the encoder sees is that of a
-quieter sound, and its latents are such as the decoder knows. (A switch that may add finds latents for which a trained
-decoder bursts: a steady tone came back at 250,000 times full scale.)
+would without. They only take away: no feature becomes larger than it was. A trained decoder may still not know the latents
+of what is left: that of `base` bursts on some, so listen to tones and silence with the switch on before a release.
 """
 
 from __future__ import annotations
