@@ -4,8 +4,8 @@
 
 FiLM alone, behind the encoder's blocks, can only choose among channels that the blocks keep apart. Here gain and shift
 follow from the sound, and the condition says how far they count: with the denoise switch off the codec computes what it
-would without. They only take away: no feature becomes larger than it was. A trained decoder may still not know the latents
-of what is left: that of `base` bursts on some, so listen to tones and silence with the switch on before a release.
+would without. They only take away: no feature becomes larger than it was. A trained decoder may still not know the
+latents of what is left: that of `base` bursts on some, so try tones and silence with the switch on before a release.
 """
 
 from __future__ import annotations
