@@ -22,7 +22,7 @@ Run = Callable[..., subprocess.CompletedProcess]
 def run(tiny_artifact: Path, tmp_path: Path) -> Run:
     def call(*words: str | Path, model: Path | None = tiny_artifact, **options) -> subprocess.CompletedProcess:
         flag = ["--model", str(model)] if model and words[0] in ("encode", "decode", "bench", "cut", "cat") else []
-        command = [sys.executable, "-c", "from soundstream.cli import main; main()", *map(str, words), *flag]
+        command = [sys.executable, "-m", "soundstream", *map(str, words), *flag]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, **options)
 
     return call

@@ -131,7 +131,7 @@ def test_the_model_of_a_run_has_the_switch_if_the_run_trained_it(tmp_path: Path,
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from soundstream.cli import main; main()", *words]
+    command = [sys.executable, "-m", "soundstream", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, timeout=60)
 
 

@@ -34,15 +34,14 @@ MAY_IMPORT = {
     "runtime": FOUNDATION | {"entropy"},
     "codec": CODEC - {"editing"},
     "evaluate": CODEC | {"drawing"},
-    "live_cli": CODEC,
-    "bench_cli": CODEC | {"evaluate"},
-    "eval_cli": CODEC | {"evaluate", "extras"},
-    "train_cli": FOUNDATION | {"nn", "release", "train", "train_display"},
-    "train_display": set(),
-    "entropy_cli": FOUNDATION | {"train"},
     "serve": CODEC,
-    "serve_cli": {"errors", "extras", "serve"},
-    "cli": CODEC | {"bench_cli", "entropy_cli", "eval_cli", "live_cli", "serve_cli", "train_cli"},
+    "cli": CODEC,
+    "cli.bench": CODEC | {"evaluate"},
+    "cli.evaluate": CODEC | {"evaluate"},
+    "cli.train": FOUNDATION | {"nn", "release", "train"},
+    "cli.entropy": FOUNDATION | {"train"},
+    "cli.serve": FOUNDATION | {"serve"},
+    "__main__": {"cli"},
     "nn": FOUNDATION,
     "nn.export": FOUNDATION | {"runtime.artifact"},
     "train": FOUNDATION | {"audio", "drawing", "nn"},
@@ -53,7 +52,7 @@ MAY_IMPORT = {
 """By part, the other parts of the package that it may import; an empty name is the package itself."""
 TORCH = {"torch", "safetensors", "onnx", "jaxtyping"}
 TORCH_PARTS = {"nn", "release", "train"}
-INSIDE_A_FUNCTION = {"entropy_cli", "train_cli", "evaluate.peers"}
+INSIDE_A_FUNCTION = {"cli.entropy", "cli.train", "evaluate.peers"}
 """Modules that import from the torch half only where a command asks for it."""
 
 

@@ -26,7 +26,7 @@ def start(tiny_artifact, tmp_path):
     started = []
 
     def run(*words, stdin=subprocess.DEVNULL, model=tiny_artifact):
-        command = [sys.executable, "-c", "from soundstream.cli import main; main()", *words, "--model", str(model)]
+        command = [sys.executable, "-m", "soundstream", *words, "--model", str(model)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, cwd=tmp_path, stdin=stdin, stdout=pipe, stderr=pipe, bufsize=0)
         started.append(process)

@@ -30,7 +30,7 @@ from soundstream.evaluate.statistics import mean_of
 from soundstream.files import atomic_output
 
 RATE = 24_000
-PROGRAM = (sys.executable, "-c", "from soundstream.cli import main; main()")
+PROGRAM = (sys.executable, "-m", "soundstream")
 
 
 @dataclass(frozen=True)

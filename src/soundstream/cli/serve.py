@@ -12,7 +12,7 @@ from rich.console import Console
 from soundstream.errors import ConfigError
 from soundstream.extras import needs
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "clips"
 """Clips of a source checkout; an installed package has none."""
 
 messages = Console(stderr=True)

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
+from soundstream.cli.options import Force
+from soundstream.cli.train_display import Display, print_line
 from soundstream.extras import needs
 from soundstream.files import atomic_output
-from soundstream.train_display import Display, print_line
 
 if TYPE_CHECKING:
     from soundstream.train.corpus import Corpus
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 StateOption = Annotated[
     Path | None, typer.Option("--state", help="Also write a small checkpoint here, for `train --resume` elsewhere.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists already.")]
 
 
 def train(

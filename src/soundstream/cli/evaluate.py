@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from soundstream.cli.display import counted, messages
+from soundstream.cli.options import ModelOption, Quiet
 from soundstream.codec import Codec, load
 from soundstream.errors import ConfigError, OutputError
 from soundstream.evaluate import probe_table
@@ -62,9 +61,7 @@ def evaluate(
             help="An external codec as two shell commands with {in}, {out} and {bitrate}; then name it in --codecs.",
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", help="A shipped model's name, or the folder of another one.")
-    ] = "default",
+    model: ModelOption = "default",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most clips of a class.")] = None,
     mix_noise: Annotated[
         float | None,
@@ -78,7 +75,7 @@ def evaluate(
     ] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; one a CPU core by default.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Use a report folder of other settings.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure codecs on a folder of clips: tables, pictures and every number as JSON.
 
@@ -101,7 +98,7 @@ def evaluate(
     settings = evaluation.Settings(str(folder), codecs, names, model, shell, limit, mix_noise, baseline)
     prepared = evaluation.prepare(settings)
     evaluation.claim(prepared, output, force)
-    with _progress(quiet) as progress:
+    with counted("measuring", quiet) as progress:
         evaluation.run(prepared, output, jobs or os.cpu_count() or 1, progress)
     evaluation.draw_spectrograms(prepared, output, spectrogram_clips)
     if listening_test:
@@ -117,18 +114,16 @@ def evaluate_denoise(
     pictures: Annotated[
         Path | None, typer.Option("--pictures", metavar="FOLDER", help="Also draw denoise.png and spectrograms there.")
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", help="A shipped model's name, or the folder of another one.")
-    ] = "default",
+    model: ModelOption = "default",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most clips of a class.")] = 12,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure what the denoise switch does to noisy speech, clean speech, music and ambient sound."""
     with needs("'soundstream[eval]'"):
         from soundstream.evaluate import denoise
         from soundstream.evaluate.provenance import write_report
     codec = load(model)
-    with _progress(quiet) as progress:
+    with counted("measuring", quiet) as progress:
         report = denoise.run(codec, folder, limit, progress)
     write_report(output, report)
     if pictures:
@@ -146,7 +141,7 @@ def _probe(codec: Codec, folder: Path | None, output: Path | None, force: bool, 
         raise ConfigError(f"{folder} has no clips in a folder speech/; leave it out to measure made sounds alone")
     if output:
         _claim(output, "probes.json", force)
-    with _progress(quiet) as progress:
+    with counted("measuring", quiet) as progress:
         report = run(codec, speech, progress)
     if output:
         write_report(output / "probes.json", report)
@@ -172,7 +167,7 @@ def _show_probes(report: dict[str, Any]) -> None:
     Console().print(table)
     Console().print(" ".join(probe_table.LEGEND.split()), highlight=False)
     if not report["speech"]:
-        Console(stderr=True).print("speech was not measured; give a folder of CLIPS with clips in speech/")
+        messages.print("speech was not measured; give a folder of CLIPS with clips in speech/")
 
 
 def _draw_denoise(place: Path, noisy: Sequence[Item], codec: Codec, report: dict[str, Any]) -> None:
@@ -182,12 +177,3 @@ def _draw_denoise(place: Path, noisy: Sequence[Item], codec: Codec, report: dict
     place.mkdir(parents=True, exist_ok=True)
     denoise_pictures.draw_curves(place / "denoise.png", report)
     denoise_pictures.draw_spectrograms(place / "denoise_spectrograms.png", codec, noisy[len(noisy) // 4])
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, which shows only where a person looks on."""
-    columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
-        task = bar.add_task("measuring", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

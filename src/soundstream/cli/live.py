@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.status import Status
 
 from soundstream import audio
+from soundstream.cli.options import Force
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
 from soundstream.errors import CodecError, ConfigError, OutputError
 from soundstream.live import LIVE_EFFORT, devices, pipes, udp
@@ -122,7 +123,7 @@ def receive(
         float, typer.Option("--idle-s", min=0.1, help="End when the sender was silent for so many seconds.")
     ] = 2.0,
     model: Model = "default",
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists already.")] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Receive sound that soundstream send sends; end when it does, or with Ctrl-C.

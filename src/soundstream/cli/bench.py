@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from soundstream.cli.display import messages
+from soundstream.cli.options import Force
 from soundstream.codec import DEFAULT_BITRATE
 from soundstream.evaluate.peers import Peer
 from soundstream.files import atomic_output
@@ -31,7 +33,7 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Measurements to take the median of.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file for the JSON.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists already.")] = False,
+    force: Force = False,
 ) -> None:
     """Measure single-thread speed, latency, memory and size, beside this machine's own matrix product.
 
@@ -39,7 +41,7 @@ def bench(
     """
     from soundstream.evaluate.bench import bench as run
 
-    with atomic_output(output, force) if output else nullcontext() as file, Console(stderr=True).status("measuring"):
+    with atomic_output(output, force) if output else nullcontext() as file, messages.status("measuring"):
         report = run(models or ["default"], bitrate, against or [], rounds)
         text = json.dumps(report.to_dict(), indent=2) + "\n"
         if file:

@@ -1,0 +1,5 @@
+"""`python -m soundstream` is the command `soundstream`."""
+
+from soundstream.cli import main
+
+main()

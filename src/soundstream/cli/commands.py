@@ -1,0 +1,70 @@
+"""All commands under one name, and how their errors look."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from soundstream import __version__
+from soundstream.cli import bench, edit, entropy, evaluate, files, info, live, serve, train
+from soundstream.cli.display import messages
+from soundstream.errors import CodecError
+
+app = typer.Typer(
+    help="A neural audio codec: speech, music and any sound at 1.5 to 18 kbit/s.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "encode": files.encode,
+    "decode": files.decode,
+    "cut": edit.cut,
+    "cat": edit.cat,
+    "info": info.info,
+    "send": live.send,
+    "receive": live.receive,
+    "bench": bench.bench,
+    "eval": evaluate.evaluate,
+    "eval-denoise": evaluate.evaluate_denoise,
+    "train": train.train,
+    "train-report": train.train_report,
+    "export": train.export,
+    "fit-entropy": entropy.fit_entropy,
+    "release": train.release,
+    "serve": serve.serve,
+}
+for name, command in COMMANDS.items():
+    app.command(name=name)(command)
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"soundstream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options that come before a command."""
+
+
+def main() -> None:
+    """Run the command line: errors are one line on stderr and exit code 1."""
+    try:
+        app()
+    except CodecError as error:
+        messages.print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
