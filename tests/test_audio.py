@@ -9,7 +9,6 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundstream import audio
 from soundstream.audio import Resampler, check, open_reader, open_writer, read, resample, resampled_length
 from soundstream.errors import AudioError, OutputError
 
@@ -270,7 +269,7 @@ def test_blocks_with_other_channels_are_refused(tmp_path):
 
 
 def test_a_wav_past_its_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "_WAV_BYTES", 400)
+    monkeypatch.setattr("soundstream.audio.write.WAV_BYTES", 400)
     with pytest.raises(AudioError, match=r"\.flac"), open_writer(tmp_path / "a.wav", 24_000, 2) as writer:
         writer.write(noise(2, 100))
         writer.write(noise(2, 1))
