@@ -41,7 +41,7 @@ def test_the_message_names_the_lowest_and_highest_bitrate_that_works():
     "config",
     [
         SeanetConfig(encoder_channels=8, strides=(4, 4, 5, 8), dilations=(1, 3), codebook_size=32),
-        SpectralConfig(overlap=40, decoder_blocks=9, latent_dim=64),
+        SpectralConfig(overlap=40, decoder_blocks=9, latent_dim=64, output="square"),
     ],
     ids=lambda config: config.family,
 )
@@ -88,6 +88,7 @@ def test_overlap_adds_to_the_latency(overlap, latency_ms):
         {"hop_length": 4},
         {"encoder_blocks": 0},
         {"denoiser_blocks": -1},
+        {"output": "linear"},
     ],
     ids=str,
 )
@@ -129,6 +130,10 @@ def test_an_unknown_key_is_refused():
         {"strides": 320},
         {"dilations": (65,)},
         {"dilations": None},
+        {"encoder_trunk_blocks": -1},
+        {"decoder_trunk_blocks": 65},
+        {"trunk_width": 0},
+        {"trunk_kernel": 0.5},
     ],
     ids=str,
 )

@@ -43,6 +43,10 @@ SPECTRAL = SpectralConfig(
 )
 CONFIGS = (CONFIG, SPECTRAL)
 """One codec of each family, alike in rate, latents and codebooks."""
+TRUNK = replace(CONFIG, trunk_width=12, encoder_trunk_blocks=1, decoder_trunk_blocks=2, trunk_kernel=5)
+SQUARE = replace(SPECTRAL, output="square")
+VARIANTS = {"seanet": CONFIG, "spectral": SPECTRAL, "trunk": TRUNK, "square": SQUARE}
+"""Every kind of network, by name."""
 LISTENERS = tuple(
     replace(config, film="decoder", denoise=True, **({"denoiser_blocks": 0} if config is SPECTRAL else {}))
     for config in CONFIGS
@@ -63,12 +67,12 @@ RUN = TrainConfig(
 
 
 def model(seed=0, config=CONFIG):
-    """A model in evaluation mode whose biases, normalizer, FiLM and denoiser all do something."""
+    """A model in evaluation mode whose biases, normalizer, FiLM, denoiser and trunk all do something."""
     torch.manual_seed(seed)
     made = SoundStream(config)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
-            if name.endswith("bias") or name.startswith(("film", "denoiser.out")):
+            if name.endswith("bias") or name.startswith(("film", "denoiser.out")) or not parameter.any():
                 parameter += 0.1 * torch.randn_like(parameter)
         made.normalizer.mean.normal_()
         made.normalizer.std.fill_(0.7)

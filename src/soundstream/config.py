@@ -151,6 +151,14 @@ class SeanetConfig(CodecConfig):
     """Down-sampling factor of each encoder block; the decoder mirrors them."""
     dilations: tuple[int, ...] = (1, 3, 9)
     """Dilation of each residual unit in a block."""
+    encoder_trunk_blocks: int = 0
+    """ConvNeXt blocks at the frame rate between the encoder's last strided layer and the quantizer; 0 is the paper."""
+    decoder_trunk_blocks: int = 0
+    """The same between the quantizer and the decoder's first upsampling layer."""
+    trunk_width: int = 512
+    """Channels of these blocks."""
+    trunk_kernel: int = 7
+    """Frames that their depthwise convolutions see."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -194,6 +202,9 @@ class SpectralConfig(CodecConfig):
     """ConvNeXt blocks of the decoder."""
     kernel: int = 7
     """Frames that a block's depthwise convolution sees."""
+    output: str = "exp"
+    """Coefficients are value * exp(scale) with `exp`; with `square` the value counts squared, with its sign, and so
+    undoes the roots that the encoder sees."""
     denoiser_blocks: int = 0
     """ConvNeXt blocks of the denoiser before the encoder; 0 is no denoiser, and FiLM alone."""
     denoiser_width: int = 192
@@ -213,6 +224,8 @@ class SpectralConfig(CodecConfig):
             raise ConfigError(
                 f"band_start is {self.band_start}; expected at most hop_length - bands = {self.hop_length - self.bands}"
             )
+        if self.output not in OUTPUTS:
+            raise ConfigError(f"output is {self.output!r}; expected one of: {', '.join(OUTPUTS)}")
         if self.denoiser_blocks and (self.condition_dim < 2 or self.film != "encoder"):
             raise ConfigError(
                 f"denoiser_blocks is {self.denoiser_blocks}; expected 0 unless condition_dim is 2 and film is encoder"
@@ -235,6 +248,8 @@ class SpectralConfig(CodecConfig):
 
 SIDES = ("encoder", "decoder")
 """Of the quantizer, where FiLM may stand."""
+OUTPUTS = ("exp", "square")
+"""What the spectral family may make of the decoder's values."""
 
 FAMILIES: tuple[type[CodecConfig], ...] = (SeanetConfig, SpectralConfig)
 """Every family; the first is meant where none is named."""
@@ -247,6 +262,10 @@ _RANGES = {
     "condition_dim": (1, 16),
     "encoder_channels": (2, 1024),
     "decoder_channels": (2, 1024),
+    "encoder_trunk_blocks": (0, 64),
+    "decoder_trunk_blocks": (0, 64),
+    "trunk_width": (1, 4096),
+    "trunk_kernel": (1, 64),
     "hop_length": (8, 4096),
     "overlap": (2, 4096),
     "bands": (1, 4096),

@@ -27,9 +27,9 @@ HOP = tiny.CONFIG.hop_length
 """Of both families."""
 
 
-@pytest.fixture(scope="module", params=tiny.CONFIGS, ids=lambda config: config.family)
+@pytest.fixture(scope="module", params=tiny.VARIANTS)
 def config(request):
-    return request.param
+    return tiny.VARIANTS[request.param]
 
 
 @pytest.fixture(scope="module")

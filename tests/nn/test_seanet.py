@@ -5,7 +5,7 @@ import torch
 
 from soundstream.config import SeanetConfig
 from soundstream.nn.seanet import OUTPUT_SCALE, RESIDUAL_SCALE, ResidualUnit, decoder, encoder
-from tiny import CONFIG, noise
+from tiny import CONFIG, TRUNK, noise
 
 
 @pytest.mark.parametrize("strides", [(2, 4, 5), (1, 4, 5), (3,), (2, 2, 2, 2)], ids=str)
@@ -36,10 +36,34 @@ def test_a_fresh_residual_branch_is_quieter_than_its_input():
     assert 0.5 * RESIDUAL_SCALE < unit.branch(x).std() < 1.5 * RESIDUAL_SCALE
 
 
+@pytest.mark.parametrize("blocks", [(1, 0), (0, 1), (2, 3)], ids=str)
+def test_a_trunk_has_its_blocks_on_its_sides_and_keeps_the_shapes(blocks):
+    config = dataclasses.replace(TRUNK, encoder_trunk_blocks=blocks[0], decoder_trunk_blocks=blocks[1])
+    networks = encoder(config), decoder(config)
+    assert [len(network.trunk.layers()) if hasattr(network, "trunk") else 0 for network in networks] == list(blocks)
+    latents = networks[0](noise(2, 1, 1, 6 * config.hop_length))
+    assert latents.shape == (2, config.latent_dim, 1, 6)
+    assert networks[1](latents).shape == (2, 1, 1, 6 * config.hop_length)
+
+
+def test_without_blocks_the_layers_are_those_of_the_paper_whatever_the_width_of_a_trunk():
+    for network in (encoder, decoder):
+        paper, other = (network(dataclasses.replace(CONFIG, trunk_width=width)).state_dict() for width in (512, 99))
+        assert {k: v.shape for k, v in paper.items()} == {k: v.shape for k, v in other.items()}
+        assert not [name for name in paper if "trunk" in name or "widen" in name or "narrow" in name]
+
+
 @torch.no_grad()
-def test_a_fresh_codec_keeps_the_variance_of_noise_through_every_block():
+def test_a_fresh_trunk_does_nothing():
+    x = noise(2, TRUNK.trunk_width, 1, 9)
+    assert all(torch.equal(network(TRUNK).trunk(x), x) for network in (encoder, decoder))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("config", [SeanetConfig(), SeanetConfig(encoder_trunk_blocks=1, decoder_trunk_blocks=1)])
+def test_a_fresh_codec_keeps_the_variance_of_noise_through_every_block(config):
     torch.manual_seed(0)
-    x, config = noise(1, 1, 1, 12_800, scale=1), SeanetConfig()
+    x = noise(1, 1, 1, 12_800, scale=1)
     for _, layer in encoder(config).layers():
         x = layer(x)
         assert 0.4 < x.std() < 2.5

@@ -12,7 +12,6 @@ from soundstream.nn.model import SoundStream
 from soundstream.nn.spectral import (
     ENERGY_FLOOR,
     LOUDEST,
-    ConvNeXtBlock,
     Features,
     InverseMdct,
     Mdct,
@@ -81,9 +80,9 @@ def test_features_are_levels_of_bands_and_signed_roots():
     assert levels.tolist() == pytest.approx(expected)
 
 
-def moved_output(in_channels=6, edges=(2, 5, 8)):
+def moved_output(in_channels=6, edges=(2, 5, 8), output="exp"):
     torch.manual_seed(0)
-    output = NoisyOutput(in_channels, list(edges))
+    output = NoisyOutput(in_channels, list(edges), output)
     for parameter in output.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     return output
@@ -93,12 +92,15 @@ def linear(layer, frames):
     return frames @ layer.weight.squeeze().T + layer.bias
 
 
-def test_an_output_is_its_value_and_noise_each_times_the_exponential_of_a_level():
-    output, x, hiss = moved_output(), noise(2, 6, 1, 5, scale=1), noise(2, 8, 1, 5, seed=1)
+@pytest.mark.parametrize("kind", ["exp", "square"])
+def test_an_output_is_its_value_and_noise_each_times_the_exponential_of_a_level(kind):
+    output, x, hiss = moved_output(output=kind), noise(2, 6, 1, 5, scale=1), noise(2, 8, 1, 5, seed=1)
     frames = x.squeeze(2).transpose(1, 2)
     normalized = functional.layer_norm(frames, (6,), output.norm.weight, output.norm.bias)
     scale, level = linear(output.scale, normalized).exp(), linear(output.level, frames).exp()
-    expected = linear(output.value, frames) * scale + hiss.squeeze(2).transpose(1, 2) * level
+    value = linear(output.value, frames)
+    value = value.square() * value.sign() if kind == "square" else value
+    expected = value * scale + hiss.squeeze(2).transpose(1, 2) * level
     torch.testing.assert_close(output(x, hiss).squeeze(2).transpose(1, 2), expected)
 
 
@@ -107,6 +109,14 @@ def test_an_output_stays_finite_whatever_comes():
     x = 1e3 * noise(1, 6, 1, 50, scale=1)
     most = linear(output.value, x.squeeze(2).transpose(1, 2)).abs().max() + 1
     assert output(x, torch.ones(1, 8, 1, 50)).abs().max() <= most * math.exp(LOUDEST)
+    assert moved_output(output="square")(x, torch.ones(1, 8, 1, 50)).isfinite().all()
+
+
+def test_every_value_of_a_fresh_squared_output_can_move():
+    torch.manual_seed(0)
+    output = NoisyOutput(6, [2, 5, 8], "square")
+    output(noise(2, 6, 1, 5, scale=1), torch.zeros(2, 8, 1, 5)).sum().backward()
+    assert output.value.weight.grad.flatten(1).any(1).all()
 
 
 @torch.no_grad()
@@ -123,42 +133,49 @@ def test_noise_teaches_the_layers_before_it_nothing():
     assert not Noise(6, 8)(x).requires_grad
 
 
-def test_a_convnext_block_is_its_formula():
-    torch.manual_seed(0)
-    block, x = ConvNeXtBlock(6, kernel=7), noise(2, 6, 1, 30)
-    for parameter in block.parameters():
-        parameter.data += 0.3 * torch.randn_like(parameter)
-    padded = functional.pad(x.squeeze(2), (6, 0))
-    y = functional.conv1d(padded, block.depthwise.weight.squeeze(2), block.depthwise.bias, groups=6).transpose(1, 2)
-    y = functional.layer_norm(y, (6,), block.norm.weight, block.norm.bias)
-    y = functional.gelu(y @ block.expand.weight.T + block.expand.bias) @ block.shrink.weight.T + block.shrink.bias
-    torch.testing.assert_close(block(x).squeeze(2), x.squeeze(2) + y.transpose(1, 2))
+MENDED = {"latent_dim": 128, "output": "square"}
+"""What passes 104 coefficients, to 3.9 kHz."""
 
 
 @torch.no_grad()
-def fresh(x):
+def fresh(x, **settings):
     """What an untrained codec without quantizer makes of coefficients; both without the delay."""
     torch.manual_seed(0)
-    config = SpectralConfig()
+    config = SpectralConfig(**settings)
     x = InverseMdct(config.hop_length, config.overlap)(x)
     latents = projection(config)(encoder(config)(analysis(config)(x)))
-    latents = (latents - latents.mean(dim=(0, 2, 3), keepdim=True)) / latents.std()
+    latents = latents - latents.mean(dim=(0, 2, 3), keepdim=True)
+    latents = latents / latents.std()
     decoded = decoder(config)(latents)
     return x[..., : -config.delay_samples], decoded[..., config.delay_samples :]
 
 
-def test_a_fresh_codec_passes_the_lowest_coefficients_through():
+@pytest.mark.parametrize(("settings", "passed"), [({}, 40), (MENDED, 104)], ids=["exp", "square"])
+def test_a_fresh_codec_passes_the_lowest_coefficients_through(settings, passed):
     low = Mdct(320, 80)(noise(1, 1, 1, 40 * 320))
-    low[:, 40:] *= 1e-3
-    x, decoded = fresh(low)
+    low[:, passed:] *= 1e-3
+    x, decoded = fresh(low, **settings)
     assert torch.corrcoef(torch.stack([x.flatten(), decoded.flatten()]))[0, 1] > 0.9
 
 
-def test_a_fresh_codec_fills_the_bands_above_with_noise_of_their_level():
+def test_a_square_undoes_the_roots_so_that_a_fresh_codec_keeps_loud_and_soft_apart():
+    """The slope of decoded over original coefficients, in dB over dB: 1 inverts the roots, and 1/2 leaves them."""
+    low = Mdct(320, 80)(noise(1, 1, 1, 200 * 320)) * torch.logspace(-1.5, 0, 201)[1:]
+    low[:, 40:] *= 1e-3
+    slopes = []
+    for settings in ({"latent_dim": 64}, {"latent_dim": 64, "output": "square"}):
+        x, decoded = (Mdct(320, 80)(functional.pad(part, (0, 80)))[0, :40, 0] for part in fresh(low, **settings))
+        levels = torch.stack([part[:, 5:195].square().mean(0).log() for part in (x, decoded)])
+        slopes.append(float(torch.cov(levels)[0, 1] / levels[0].var()))
+    assert slopes == pytest.approx([0.5, 1.0], abs=0.1)
+
+
+@pytest.mark.parametrize(("settings", "passed"), [({}, 40), (MENDED, 104)], ids=["exp", "square"])
+def test_a_fresh_codec_fills_the_bands_above_with_noise_of_their_level(settings, passed):
     loud = torch.where(torch.arange(120) < 60, 1.0, 0.02)
     x = Mdct(320, 80)(noise(1, 1, 1, 120 * 320)) * loud
-    _, decoded = fresh(x)
-    levels = Mdct(320, 80)(functional.pad(decoded, (0, 80)))[0, 40:, 0].square().mean(0).log()
+    _, decoded = fresh(x, **settings)
+    levels = Mdct(320, 80)(functional.pad(decoded, (0, 80)))[0, passed:, 0].square().mean(0).log()
     assert levels[5:55].mean() - levels[65:115].mean() > 3
 
 

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from soundstream.nn import denoiser, seanet, spectral
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.convnext import ConvNeXtBlock
 from soundstream.nn.seanet import ResidualUnit
-from soundstream.nn.spectral import ConvNeXtBlock, InverseMdct, Mdct, Noise
+from soundstream.nn.spectral import InverseMdct, Mdct, Noise
 from soundstream.nn.streaming import Chain
-from tiny import CONFIG, SPECTRAL, noise
+from tiny import CONFIG, SPECTRAL, TRUNK, VARIANTS, noise
 
 PLAIN = [(1, 1, 1), (2, 1, 1), (3, 1, 1), (3, 1, 2), (7, 1, 1), (7, 1, 3), (7, 1, 9)]
 STRIDED = [(4, 2, 1), (10, 5, 1), (16, 8, 1)]
@@ -30,24 +31,24 @@ LAYERS |= {
     "noise": (lambda: Noise(4, 5), 4, 1, 1),
     "inverse mdct": (lambda: InverseMdct(40, overlap=10), 40, 1, 40),
 }
-NETWORKS = {
-    CONFIG: {"encoder": seanet.encoder, "decoder": seanet.decoder},
-    SPECTRAL: {
-        "analysis": spectral.analysis,
-        "encoder": spectral.encoder,
-        "project": spectral.projection,
-        "decoder": spectral.decoder,
-    },
+SEANET_NETWORKS = {"encoder": seanet.encoder, "decoder": seanet.decoder}
+SPECTRAL_NETWORKS = {
+    "analysis": spectral.analysis,
+    "encoder": spectral.encoder,
+    "project": spectral.projection,
+    "decoder": spectral.decoder,
 }
-for config, networks in NETWORKS.items():
+for name, config in VARIANTS.items():
+    networks = SEANET_NETWORKS if config.family == "seanet" else SPECTRAL_NETWORKS
     hop = config.hop_length
-    parts = {name: partial(network, config) for name, network in networks.items()}
-    whole = partial(lambda made: Chain(**{name: make() for name, make in made.items()}), parts)
-    LAYERS |= {f"{config.family} decoder": (parts["decoder"], config.latent_dim, 1, hop)}
-    LAYERS |= {f"{config.family} codec": (whole, 1, hop, hop)}
+    parts = {part: partial(network, config) for part, network in networks.items()}
+    whole = partial(lambda made: Chain(**{part: make() for part, make in made.items()}), parts)
+    LAYERS |= {f"{name} decoder": (parts["decoder"], config.latent_dim, 1, hop)}
+    LAYERS |= {f"{name} codec": (whole, 1, hop, hop)}
 FEATURES = SPECTRAL.bands + SPECTRAL.hop_length
 LAYERS |= {
     "seanet encoder": (partial(seanet.encoder, CONFIG), 1, CONFIG.hop_length, 1),
+    "trunk encoder": (partial(seanet.encoder, TRUNK), 1, TRUNK.hop_length, 1),
     "spectral analysis": (partial(spectral.analysis, SPECTRAL), 1, SPECTRAL.hop_length, 1),
     "spectral encoder": (partial(spectral.encoder, SPECTRAL), FEATURES, 1, 1),
     "spectral denoiser": (partial(denoiser.denoiser, SPECTRAL), FEATURES, 1, 1),
@@ -64,7 +65,7 @@ class Case:
         torch.manual_seed(1)
         self.layer = make().double()
         for key, parameter in self.layer.named_parameters():
-            if key.endswith(("bias", "out.weight")):
+            if key.endswith("bias") or not parameter.any():
                 parameter.data.normal_()
 
     def input(self, frames=FRAMES, batch=2, seed=0):

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -80,6 +81,19 @@ def test_without_crops_that_ask_for_it_the_denoise_switch_stays_as_it_was():
     assert (after["film.gamma"][:, 0] != 1).any()
     assert (after["film.gamma"][:, 1] == 1).all()
     assert (after["film.beta"][:, 1] == 0).all()
+
+
+def test_a_trunk_stays_as_it_is_until_its_step_and_then_learns():
+    made = learner(codec=tiny.TRUNK, trunk_from_step=2, total_steps=8, quantize_from_step=8)
+    trunk = {name for name, _ in made.model.named_parameters() if ".trunk." in name}
+    states = [parameters(made)]
+    for _ in range(4):
+        made.step()
+        states.append(parameters(made))
+    moved = [differing(a, b) & trunk for a, b in itertools.pairwise(states)]
+    assert moved[:2] == [set(), set()]
+    assert moved[2] == {name for name in trunk if ".shrink." in name}  # the first step is from zero
+    assert moved[3] == trunk
 
 
 def test_figures_name_each_loss_and_its_gradient():

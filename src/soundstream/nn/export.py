@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from soundstream.config import CodecConfig, SpectralConfig
 from soundstream.errors import ConfigError
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.convnext import ConvNeXtBlock
 from soundstream.nn.denoiser import DEEPEST, Magnitudes
 from soundstream.nn.film import FiLM
 from soundstream.nn.macs import macs_per_frame
 from soundstream.nn.model import SoundStream
 from soundstream.nn.products import with_int8_products
 from soundstream.nn.seanet import ResidualUnit
-from soundstream.nn.spectral import ENERGY_FLOOR, LOUDEST, ConvNeXtBlock, Decoder, Features, Noise, NoisyOutput
+from soundstream.nn.spectral import ENERGY_FLOOR, LOUDEST, Decoder, Features, Noise, NoisyOutput
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import DENOISER_FILE, FILES, MACS_PROPERTY, OPTIONAL_FILES, write_manifest
 
@@ -308,7 +309,7 @@ class Graph:
         return self.node("Sin", [self.conv(layer, name, x)], f"{name}.sine")
 
     def noisy_output(self, layer: NoisyOutput, name: str, x: str, noise: str) -> str:
-        """value * exp(scale) + noise * exp(level)."""
+        """value * exp(scale) + noise * exp(level), the value squared with its sign or as it is."""
         y = self.node("Transpose", [x], f"{name}.last", perm=CHANNELS_LAST)
         y = self._layer_norm(layer.norm, f"{name}.norm", y)
         y = self.node("Transpose", [y], f"{name}.normalized", perm=CHANNELS_FIRST)
@@ -317,7 +318,10 @@ class Graph:
             self.node("Exp", [self.node("Min", [part, loudest], f"{part}.bounded")], f"{part}.exp")
             for part in (self.add(layer.scale, f"{name}.scale", y), self.add(layer.level, f"{name}.level", x))
         )
-        value = self.node("Mul", [self.add(layer.value, f"{name}.value", x), scale], f"{name}.scaled")
+        value = self.add(layer.value, f"{name}.value", x)
+        if layer.squared:
+            value = self.node("Mul", [value, self.node("Abs", [value], f"{value}.size")], f"{value}.squared")
+        value = self.node("Mul", [value, scale], f"{name}.scaled")
         return self.node("Add", [value, self.node("Mul", [noise, level], f"{name}.levelled")], name)
 
     @add.register

@@ -104,6 +104,12 @@ class SoundStream(nn.Module):
             condition = plain_condition(self.config, x.shape[0], x.shape[-1]).to(x)
         return self.film(x, condition.unsqueeze(2))
 
+    def train_trunks(self, learn: bool) -> None:
+        """Let the trunks of SEANet learn, or keep them as they are; without a trunk it does nothing."""
+        for network in (self.encoder, self.decoder):
+            if isinstance(trunk := getattr(network, "trunk", None), Chain):
+                trunk.requires_grad_(learn)
+
     def num_parameters(self) -> int:
         """Trained parameters; codebooks are not counted, as in the paper's Table I."""
         return sum(p.numel() for p in self.parameters())

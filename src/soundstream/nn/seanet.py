@@ -3,8 +3,16 @@
     encoder: conv k7 -> 4 x [3 residual units, strided conv, channels x 2] -> conv k3 to latent_dim
     decoder: conv k7 -> 4 x [upsampling conv, channels / 2, 3 residual units] -> conv k7 to one channel
 
+    with a trunk (ours; 0 blocks are the paper), at the frame rate and `trunk_width` channels wide:
+    encoder: ... -> conv k3 to trunk_width -> ConvNeXt blocks -> linear to latent_dim
+    decoder: conv k7 to trunk_width -> ConvNeXt blocks -> linear -> 4 x [...] ...
+
+Blocks of a trunk start at zero. Learned from the first step on they keep a network from ever finding the waveform: a
+run freezes them until it is followed (`trunk_from_step`).
+
 Source: SoundStream (Zeghidour et al., 2021), section III-A and III-B, Fig. 3. Residual units have half the width
 between their two convolutions, which reproduces the parameter counts of Table I; the paper does not spell it out.
+Related to the trunk: Vocos (Siuzdak, 2023), all of whose layers are ConvNeXt blocks at the frame rate.
 """
 
 from __future__ import annotations
@@ -12,7 +20,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from soundstream.config import SeanetConfig
-from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.conv import GAIN, CausalConv, CausalUpsample, Elu
+from soundstream.nn.convnext import blocks
 from soundstream.nn.streaming import Chain, State, StreamingModule
 
 RESIDUAL_SCALE = 0.3
@@ -53,15 +62,32 @@ def encoder(config: SeanetConfig) -> Chain:
         down = CausalConv(channels, 2 * channels, kernel=2 * stride, stride=stride)
         layers[f"block{i}"] = Chain(**_units(channels, config.dilations), elu=Elu(), down=down)
         channels *= 2
-    return Chain(**layers, elu=Elu(), last=CausalConv(channels, config.latent_dim, kernel=3))
+    layers["elu"] = Elu()
+    if not config.encoder_trunk_blocks:
+        return Chain(**layers, last=CausalConv(channels, config.latent_dim, kernel=3))
+    return Chain(
+        **layers,
+        widen=CausalConv(channels, config.trunk_width, kernel=3),
+        trunk=_trunk(config, config.encoder_trunk_blocks),
+        last=CausalConv(config.trunk_width, config.latent_dim, kernel=1, scale=1 / GAIN),
+    )
 
 
 def decoder(config: SeanetConfig) -> Chain:
     """Latents `[batch, latent_dim, 1, frames]` to audio `[batch, 1, 1, samples]`."""
     channels = config.decoder_channels * 2 ** len(config.strides)
-    layers: dict[str, StreamingModule] = {"first": CausalConv(config.latent_dim, channels, kernel=7)}
+    width = config.trunk_width if config.decoder_trunk_blocks else channels
+    layers: dict[str, StreamingModule] = {"first": CausalConv(config.latent_dim, width, kernel=7)}
+    if config.decoder_trunk_blocks:
+        layers["trunk"] = _trunk(config, config.decoder_trunk_blocks)
+        layers["narrow"] = CausalConv(width, channels, kernel=1, scale=1 / GAIN)
     for i, stride in enumerate(reversed(config.strides)):
         up = CausalUpsample(channels, channels // 2, stride)
         channels //= 2
         layers[f"block{i}"] = Chain(elu=Elu(), up=up, **_units(channels, config.dilations))
     return Chain(**layers, elu=Elu(), last=CausalConv(channels, 1, kernel=7, scale=OUTPUT_SCALE))
+
+
+def _trunk(config: SeanetConfig, count: int) -> Chain:
+    """ConvNeXt blocks that pass their input on until they have learned something else."""
+    return Chain(**blocks(count, config.trunk_width, config.trunk_kernel, scale=0.0))

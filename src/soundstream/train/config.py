@@ -43,6 +43,8 @@ class TrainConfig:
     """Until here the quantizer is bypassed; then k-means starts the codebooks."""
     kmeans_batches: int = 40
     """Batches whose latents start the codebooks."""
+    trunk_from_step: int = 0
+    """Until here the trunks of SEANet stay as they start and do nothing, so that first the waveform is followed."""
     quantizer_dropout_power: float = 2.0
     """An example uses 1 + num_quantizers * u ** power codebooks, u uniform: 1 draws all counts alike, as published."""
     adversarial_from_step: int = 10_000
@@ -126,6 +128,7 @@ _TABLES: dict[str, type] = {
 _LEAST = {
     "total_steps": 1,
     "kmeans_batches": 1,
+    "trunk_from_step": 0,
     "quantizer_dropout_power": 0.1,
     "adversarial_from_step": 0,
     "discriminator_warmup_steps": 0,

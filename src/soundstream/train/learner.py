@@ -70,6 +70,7 @@ class Learner:
         return figures
 
     def _learn(self, draw: int, step: int) -> Figures:
+        self.model.train_trunks(step >= self.config.trunk_from_step)
         if step == self.config.quantize_from_step:
             self._start_codebooks(draw)
         batch = self._mine(self.crops.draw(draw))

@@ -1,0 +1,51 @@
+"""ConvNeXt blocks at the frame rate: what the spectral family is made of, and the trunks of SEANet."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from soundstream.nn.conv import CausalConv
+from soundstream.nn.streaming import State, StreamingModule
+
+EXPANSION = 4
+"""Inner width of a block over its width."""
+RESIDUAL_SCALE = 0.05
+"""Weight of a fresh residual branch."""
+
+
+class ConvNeXtBlock(StreamingModule):
+    """x + shrink(gelu(expand(norm(depthwise(x))))): context from a causal depthwise convolution, mixing frame by frame.
+
+    Source: ConvNeXt (Liu et al., 2022), in one dimension and causal. Differs: no layer scale; the branch starts small,
+    at `scale`, which may be zero.
+    """
+
+    def __init__(self, channels: int, kernel: int, scale: float = RESIDUAL_SCALE) -> None:
+        super().__init__()
+        self.depthwise = CausalConv(channels, channels, kernel, groups=channels)
+        self.norm = nn.LayerNorm(channels)
+        self.expand = _linear(channels, EXPANSION * channels)
+        self.shrink = _linear(EXPANSION * channels, channels, scale)
+
+    def init_state(self, batch: int) -> State:
+        return self.depthwise.init_state(batch)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        y, state = self.depthwise.step(x, state)
+        y = self.shrink(functional.gelu(self.expand(self.norm(y.transpose(1, 3)))))
+        return x + y.transpose(1, 3), state
+
+
+def _linear(inputs: int, outputs: int, scale: float = 1.0) -> nn.Linear:
+    linear = nn.Linear(inputs, outputs)
+    nn.init.normal_(linear.weight, std=scale / math.sqrt(inputs))
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def blocks(count: int, width: int, kernel: int, scale: float = RESIDUAL_SCALE) -> dict[str, StreamingModule]:
+    """ConvNeXt blocks by their names in a chain."""
+    return {f"block{i}": ConvNeXtBlock(width, kernel, scale) for i in range(count)}
