@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 BANDS_HZ = ((300, 1500), (1500, 3000), (3000, 5000))
 """Ends of the bands that are measured: pitch and first formant of a voice, its second and third, and what is above."""
+NAMES = ("low", "middle", "high")
+"""Of the bands."""
 REFERENCE_RATE = 24_000
 """Hz at which the window has `WINDOW` samples."""
 WINDOW, HOP = 2048, 512
@@ -39,18 +41,22 @@ def harmonic_correlation(reference: Array, decoded: Array, sample_rate: int) -> 
     A band is nan where it has no answer: above half the sample rate, or in a reference that is silent there or shorter
     than a window of 85 ms. It is 0 where only the decoded sound has no line.
     """
-    window = round(WINDOW * sample_rate / REFERENCE_RATE)
+    window, hop = window_and_hop(sample_rate)
     if len(reference) < window:
         return np.nan, np.nan, np.nan
-    original, coded = (_residual(pcm, window, sample_rate) for pcm in (reference, decoded))
-    low, middle, high = (_correlation(original, coded, _bins(band, window, sample_rate)) for band in BANDS_HZ)
+    original, coded = (_residual(pcm, window, hop) for pcm in (reference, decoded))
+    low, middle, high = (_correlation(original, coded, band_bins(band, window, sample_rate)) for band in BANDS_HZ)
     return low, middle, high
 
 
-def _residual(pcm: Array, window: int, sample_rate: int) -> Array:
+def window_and_hop(sample_rate: int) -> tuple[int, int]:
+    """Both in samples."""
+    return round(WINDOW * sample_rate / REFERENCE_RATE), round(HOP * sample_rate / REFERENCE_RATE)
+
+
+def _residual(pcm: Array, window: int, hop: int) -> Array:
     """Log magnitudes `[frames, window // 2 + 1]` less their moving mean over the frequencies."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
-    hop = round(HOP * sample_rate / REFERENCE_RATE)
     frames = np.lib.stride_tricks.sliding_window_view(np.asarray(pcm, np.float64), window)[::hop]
     spectrum = np.log(np.abs(np.fft.rfft(frames * hann / hann.sum())) + FLOOR)
     return spectrum - _moving_mean(spectrum)
@@ -63,7 +69,7 @@ def _moving_mean(spectrum: Array) -> Array:
     return (sums[:, SMOOTHED_BINS:] - sums[:, :-SMOOTHED_BINS]) / SMOOTHED_BINS
 
 
-def _bins(band: tuple[int, int], window: int, sample_rate: int) -> slice:
+def band_bins(band: tuple[int, int], window: int, sample_rate: int) -> slice:
     """Bins from the lower end of a band to below its upper one; none if the band is not whole."""
     if band[1] > sample_rate / 2:
         return slice(0)

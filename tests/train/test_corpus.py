@@ -256,15 +256,15 @@ def test_a_cache_that_was_not_finished_is_not_used(folder, tmp_path, monkeypatch
 
 def test_validation_clips_are_the_middle_of_clips_of_each_category():
     corpus = Corpus.of(RATE, {f"{name}.wav": tiny.clip(2.5, i) for i, name in enumerate(("speech/a", "speech/b", "c"))})
-    clips = fixed_clips(corpus, seconds=2.0, per_category=2)
-    assert clips.shape == (3, 1, 2 * RATE)
+    clips, categories = fixed_clips(corpus, seconds=2.0, per_category=2)
+    assert clips.shape == (3, 1, 2 * RATE) and categories == ["speech", "speech", ""]
     middle = pieces(corpus)["speech/a.wav"][RATE // 4 : RATE // 4 + 2 * RATE]
     np.testing.assert_allclose(clips[0, 0], middle / 32768, rtol=0, atol=1e-6)
 
 
 def test_clips_that_are_too_short_are_not_used_for_validation():
     corpus = Corpus.of(RATE, {"speech/a.wav": tiny.clip(1.0), "speech/b.wav": tiny.clip(2.5), "c.wav": tiny.clip(2.5)})
-    assert len(fixed_clips(corpus, seconds=2.0, per_category=5)) == 2
+    assert len(fixed_clips(corpus, seconds=2.0, per_category=5).audio) == 2
 
 
 def test_validation_without_a_clip_that_is_long_enough_is_an_error():

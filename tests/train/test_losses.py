@@ -128,9 +128,9 @@ def test_terms_and_parts_have_their_names(kind):
 
 def test_terms_that_have_a_weight_at_some_time_are_computed():
     x, y = noise(2, 1, 4096), noise(2, 1, 4096, seed=1)
-    config = LossConfig(levels_weight=(0.0, 0.3), complex_weight=(0.5, 0.0))
+    config = LossConfig(levels_weight=(0.0, 0.3), complex_weight=(0.5, 0.0), harmonic_weight=(0.0, 0.1))
     losses, _ = ReconstructionLoss(config, RATE)(x, y, mel.FLOOR)
-    assert set(losses) == {"waveform", "mel", "levels", "complex"} <= set(config.weights(0))
+    assert set(losses) == {"waveform", "mel", "levels", "complex", "harmonic"} <= set(config.weights(0))
     assert config.weights(0)["complex"] == 0.5 and config.weights(10_000)["levels"] == 0.3
 
 

@@ -17,6 +17,7 @@ def training(step, **more):
 
 def validation(step, **more):
     figures = {f"snr_db_{n}": n + step / 100 for n in (1, 2)} | {f"mel_log_{n}": 1 / n for n in (1, 2)}
+    figures |= {f"harmonics_middle_{n}": n / 10 for n in (1, 2)}
     return {"step": step, "rank": 9.5, "latent_std": 1.0, "perplexity": [12, 10, 8], "dead": [0, 1, 2]} | figures | more
 
 
@@ -134,6 +135,7 @@ def test_each_figure_has_its_panel_and_each_panel_its_data(tmp_path, monkeypatch
         "gradient norm of each term": [99, 99],
         "waveform SNR by codebooks in use, dB": [10, 10],
         "log-mel distance by codebooks in use": [10, 10],
+        "harmonic correlation, 1.5-3 kHz": [10, 10],
         "effective rank of the latents": [10],
         "scale of the latents before normalization": [10],
         "perplexity of each codebook": [10, 10, 10],

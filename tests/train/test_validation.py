@@ -30,7 +30,8 @@ def validator():
 
 def test_every_figure_of_the_log_is_there_and_finite(model, validator):
     entry = validator(model)
-    figures = {f"{kind}_{n}" for kind in ("snr_db", "mel_log") for n in (1, 2, 4)}
+    kinds = ("snr_db", "mel_log", "harmonics_low", "harmonics_middle")  # at 8 kHz there is no high band
+    figures = {f"{kind}_{n}" for kind in kinds for n in (1, 2, 4)}
     assert set(entry) == {"rank", "latent_std", "perplexity", "dead"} | figures
     lists = entry["perplexity"], entry["dead"]
     assert all(math.isfinite(value) for key, value in entry.items() if key not in ("perplexity", "dead"))
@@ -47,6 +48,18 @@ def test_a_perfect_copy_that_comes_late_by_the_delay_has_no_distance(model, monk
     entry = validator(model)
     assert (entry["mel_log_1"] == 0) is fits
     assert (entry["snr_db_4"] > 60) is fits
+    assert entry["harmonics_low_4"] > 0.99
+
+
+def test_harmonics_are_those_of_the_voices(model, validator):
+    each = [Validator(clips(), tiny.CONFIG, [i])(model)["harmonics_low_4"] for i in range(3)]
+    assert validator(model)["harmonics_low_4"] == pytest.approx(np.mean(each), abs=1e-3)
+    assert len(set(each)) == 3
+
+
+def test_a_band_without_an_answer_is_left_out(model):
+    entry = Validator(torch.zeros(2, 1, 2800), tiny.CONFIG)(model)
+    assert not [name for name in entry if name.startswith("harmonics")]
 
 
 def test_an_entry_is_dead_when_it_has_no_more_than_it_started_with(model, validator):

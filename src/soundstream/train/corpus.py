@@ -123,23 +123,32 @@ def load_corpus(
     return Corpus(sample_rate, decoded.pcm(), clips, scan.refused | decoded.refused, scan.ignored)
 
 
-def fixed_clips(corpus: Corpus, seconds: float, per_category: int) -> Float[Tensor, "batch 1 samples"]:
+class FixedClips(NamedTuple):
+    """Clips that are the same for the same corpus."""
+
+    audio: Float[Tensor, "batch 1 samples"]
+    categories: list[str]
+    """Of each clip."""
+
+
+def fixed_clips(corpus: Corpus, seconds: float, per_category: int) -> FixedClips:
     """The middle of some clips of each category, for validation: the same ones for the same corpus.
 
     Raises:
         AudioError: no clip is long enough.
     """
     length = int(seconds * corpus.sample_rate)
-    chosen = []
-    for clips in corpus.categories().values():
+    chosen, categories = [], []
+    for category, clips in corpus.categories().items():
         long_enough = [clip for clip in clips if clip.samples >= length]
         for i in np.linspace(0, len(long_enough) - 1, min(per_category, len(long_enough))).astype(int):
             start = (long_enough[i].samples - length) // 2
             pcm = corpus.read(long_enough[i])[start : start + length]
             chosen.append(pcm.astype(np.float32) / 32768)
+            categories.append(category)
     if not chosen:
         raise AudioError(f"no clip of the validation data is {seconds} s long; give it longer files")
-    return torch.from_numpy(np.stack(chosen)[:, None])
+    return FixedClips(torch.from_numpy(np.stack(chosen)[:, None]), categories)
 
 
 def _clips(lengths: Mapping[str, int], labels: Mapping[str, Label]) -> tuple[Clip, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream import drawing
+from soundstream.harmonics import BANDS_HZ, NAMES
 from soundstream.train.report import LOSSES, RunLog
 
 POINTS = 40
@@ -24,6 +25,14 @@ TITLES = {
     "rank": "effective rank of the latents",
     "latent_std": "scale of the latents before normalization",
     "noise_left_db": "noise that the switch leaves in the latents, dB",
+}
+BY_COUNT = {
+    "snr_db": "waveform SNR by codebooks in use, dB",
+    "mel_log": "log-mel distance by codebooks in use",
+    **{
+        f"harmonics_{name}": f"harmonic correlation, {low / 1000:g}-{high / 1000:g} kHz"
+        for name, (low, high) in zip(NAMES, BANDS_HZ, strict=True)
+    },
 }
 NORMS = ("gradient_norm", "gradient_norm_discriminator")
 EVENTS_NAMED = 8
@@ -76,11 +85,12 @@ def _panels(logs: Sequence[RunLog]) -> list[tuple[str, Draw]]:
     found += [(TITLES[name], _noisy(name, log_scale=True)) for name in NORMS if _any(logs, name)]
     if any(_gradients(log) for log in logs):
         found.append((f"gradient norm of each term{pale}", _by_term))
-    if any(log.counts() for log in logs):
-        found += [
-            (f"waveform SNR by codebooks in use, dB{pale}", _by_count("snr_db")),
-            (f"log-mel distance by codebooks in use{pale}", _by_count("mel_log")),
-        ]
+    counts = {count for log in logs for count in log.counts()}
+    found += [
+        (title + pale, _by_count(kind))
+        for kind, title in BY_COUNT.items()
+        if any(_any(logs, f"{kind}_{count}") for count in counts)
+    ]
     found += [(TITLES[name], _validated(name)) for name in ("rank", "latent_std", "noise_left_db") if _any(logs, name)]
     found += [
         (f"{name} of each codebook{pale}", _by_codebook(name))

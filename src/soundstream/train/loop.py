@@ -85,7 +85,9 @@ class Trainer:
         self.precision = choose_precision(join(device), precision)
         check_batch(config.data.batch_size, processes.count())
         crops = Crops(train, config.data, config.codec, config.seed, self.precision.device)
-        self.validator = Validator(fixed_clips(valid, seconds=2.0, per_category=5), config.codec)
+        clips = fixed_clips(valid, seconds=2.0, per_category=5)
+        voices = [i for i, category in enumerate(clips.categories) if category == SPEECH]
+        self.validator = Validator(clips.audio, config.codec, voices)
         self.learner = LEARNERS[config.stage](config, crops, self.precision)
         self.noisy = self._noisy(valid)
         self.remarks = self.learner.restore(resume) if resume else []

@@ -1,7 +1,7 @@
 """Reconstruction losses and the weights of all terms.
 
-Each term has one name, in the run file, the log and here: `waveform`, `mel`, `levels`, `complex`, `adversarial`,
-`feature`, `commitment`.
+Each term has one name, in the run file, the log and here: `waveform`, `mel`, `levels`, `complex`, `harmonic`,
+`adversarial`, `feature`, `commitment`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from torch import Tensor, nn
 
 from soundstream import mel
 from soundstream.errors import ConfigError
-from soundstream.train.perceptual import ComplexLoss, LevelLoss, emphasized
+from soundstream.train.perceptual import ComplexLoss, HarmonicLoss, LevelLoss, emphasized
 
 Pair = tuple[float, ...]
 Spectra = list[Float[Tensor, "batch _frames _bins"]]
+
+OTHER_LOSSES = {"levels": LevelLoss, "complex": ComplexLoss, "harmonic": HarmonicLoss}
+"""Reconstruction terms besides waveform and mel."""
+RECONSTRUCTION = ("waveform", "mel", *OTHER_LOSSES)
+"""Terms that need no discriminator, by name; each has a pair of weights."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class LossConfig:
     """Of the distance of band levels in dB, see `LevelLoss`."""
     complex_weight: Pair = (0.0, 0.0)
     """Of the distance of compressed complex spectra, see `ComplexLoss`."""
+    harmonic_weight: Pair = (0.0, 0.0)
+    """Of the harmonics that are lost, see `HarmonicLoss`."""
     adversarial_weight: float = 0.4
     """Of the hinge loss: the discriminators are not misled."""
     feature_weight: float = 0.6
@@ -64,21 +71,15 @@ class LossConfig:
             raise ConfigError(f"balancer_decay is {self.balancer_decay}; expected 0 to less than 1")
         if not 0 <= self.waveform_emphasis < 1:
             raise ConfigError(f"waveform_emphasis is {self.waveform_emphasis}; expected 0 to less than 1")
-        for name in ("shift_steps", "waveform_weight", "mel_weight", "levels_weight", "complex_weight", "mel_floor"):
+        for name in ("shift_steps", "mel_floor", *(f"{term}_weight" for term in RECONSTRUCTION)):
             pair = getattr(self, name)
             if len(pair) != 2 or min(pair) < 0:
                 raise ConfigError(f"{name} is {pair}; expected two numbers, neither below 0")
 
     def weights(self, step: int) -> dict[str, float]:
         """Weight at a step of every term that is judged at the decoder's output."""
-        return {
-            "waveform": self._shifted(self.waveform_weight, step),
-            "mel": self._shifted(self.mel_weight, step),
-            "levels": self._shifted(self.levels_weight, step),
-            "complex": self._shifted(self.complex_weight, step),
-            "adversarial": self.adversarial_weight,
-            "feature": self.feature_weight,
-        }
+        weights = {term: self._shifted(getattr(self, f"{term}_weight"), step) for term in RECONSTRUCTION}
+        return weights | {"adversarial": self.adversarial_weight, "feature": self.feature_weight}
 
     def floor(self, step: int) -> float:
         """Amplitude under which the mel loss does not look at a step."""
@@ -177,10 +178,9 @@ class ReconstructionLoss(nn.Module):
         self.config = config
         self.mel = MEL_LOSSES[config.mel](sample_rate)
         self.others = nn.ModuleDict()
-        if any(config.levels_weight):
-            self.others["levels"] = LevelLoss(sample_rate)
-        if any(config.complex_weight):
-            self.others["complex"] = ComplexLoss(sample_rate)
+        for name, kind in OTHER_LOSSES.items():
+            if any(getattr(config, f"{name}_weight")):
+                self.others[name] = kind(sample_rate)
 
     def forward(
         self, target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"], floor: float

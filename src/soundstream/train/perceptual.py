@@ -1,4 +1,4 @@
-"""Losses that follow what ears resolve: levels of bands, and spectra in which quiet lines count beside loud ones."""
+"""Losses that follow what ears resolve: levels of bands, spectra in which quiet lines count, and harmonics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
+
+from soundstream import harmonics
 
 LEVEL_WINDOWS_S = (0.027, 0.08)
 """Windows of the band levels: one as long as a syllable's edge, one in which harmonics stand apart."""
@@ -19,6 +22,8 @@ COMPLEX_WINDOWS_S = (0.0213, 0.0427, 0.0853)
 COMPRESSION = 0.3
 """Power that magnitudes are raised to."""
 COMPRESSION_FLOOR = 1e-8
+POWER_FLOOR = 1e-16
+"""Keeps the gradient of a magnitude finite where it is 0."""
 MIN_COVER = 0.3
 """Bins that a band must hold to be judged; at low frequencies short windows resolve fewer."""
 
@@ -83,9 +88,45 @@ class ComplexLoss(nn.Module):
         return _mean_distance(wanted, self.spectra(decoded))
 
 
+class HarmonicLoss(nn.Module):
+    """1 less the harmonic correlation: the lines of a voice or tone come back, whatever the level of each band.
+
+    Correlation of each example and band, over the frames whose lines stand out most, averaged over both; an example
+    without lines in a band costs nothing there. Audio has to be as long as a window of 85 ms.
+
+    Source: ours, see `soundstream.harmonics`. Differs: variances of nearly silent residuals are floored.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        self.window, self.hop = harmonics.window_and_hop(sample_rate)
+        bands = [harmonics.band_bins(band, self.window, sample_rate) for band in harmonics.BANDS_HZ]
+        self.bands = [band for band in bands if band.stop]
+        hann = torch.hann_window(self.window, dtype=torch.float64)
+        self.shape: Tensor
+        self.register_buffer("shape", (hann / hann.sum()).float(), persistent=False)
+
+    def residual(self, audio: Float[Tensor, "batch 1 samples"]) -> Float[Tensor, "batch frames bins"]:
+        """Log magnitudes less their moving mean over the frequencies."""
+        power = _stft(audio, self.window, self.shape, self.hop).square().sum(-1).transpose(1, 2)
+        spectrum = ((power + POWER_FLOOR).sqrt() + harmonics.FLOOR).log()
+        side = harmonics.SMOOTHED_BINS // 2
+        padded = functional.pad(spectrum, (side, side), mode="replicate")
+        return spectrum - functional.avg_pool1d(padded, harmonics.SMOOTHED_BINS, stride=1)
+
+    def forward(
+        self, target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"]
+    ) -> Float[Tensor, ""]:
+        """0 is identity; 1 keeps no line."""
+        with torch.no_grad():
+            wanted = self.residual(target)
+        found = self.residual(decoded)
+        return torch.stack([_lines_lost(wanted[..., band], found[..., band]).mean() for band in self.bands]).mean()
+
+
 def emphasized(audio: Float[Tensor, "batch 1 samples"], factor: float) -> Float[Tensor, "batch 1 samples"]:
     """Pre-emphasis: each sample less `factor` times the one before, which raises what is high; 0 changes nothing."""
-    return audio - factor * nn.functional.pad(audio, (1, 0))[..., :-1] if factor else audio
+    return audio - factor * functional.pad(audio, (1, 0))[..., :-1] if factor else audio
 
 
 def erb_bands(fft: int, sample_rate: int) -> Float[Tensor, "bands bins"]:
@@ -114,12 +155,24 @@ def _normalized(window: int) -> Float[Tensor, " window"]:
     return (2 * hann / hann.sum()).float()
 
 
-def _stft(audio: Tensor, fft: int, window: Tensor) -> Float[Tensor, "batch bins frames 2"]:
-    spectrum = torch.stft(
-        audio.squeeze(1).float(), fft, len(window) // 4, len(window), window, center=False, return_complex=True
-    )
+def _stft(audio: Tensor, fft: int, window: Tensor, hop: int | None = None) -> Float[Tensor, "batch bins frames 2"]:
+    """Complex spectra, real and imaginary parts last; the hop is a quarter of the window unless another is given."""
+    length, hop = len(window), hop or len(window) // 4
+    spectrum = torch.stft(audio.squeeze(1).float(), fft, hop, length, window, center=False, return_complex=True)
     return torch.view_as_real(spectrum)
 
 
 def _mean_distance(target: list[Tensor], decoded: list[Tensor]) -> Tensor:
     return torch.stack([(a - b).abs().mean() for a, b in zip(target, decoded, strict=True)]).mean()
+
+
+def _lines_lost(target: Tensor, decoded: Tensor) -> Float[Tensor, " batch"]:
+    """1 less the correlation over the frames `[batch, frames, bins]` in which the target varies most."""
+    floor = harmonics.MIN_VARIANCE
+    count = max(1, round(harmonics.SHARE_OF_FRAMES * target.shape[1]))
+    chosen = target.var(-1).topk(count, dim=1).indices[..., None].expand(-1, -1, target.shape[-1])
+    pair = (x.gather(1, chosen).flatten(1) for x in (target, decoded))
+    a, b = (x - x.mean(1, keepdim=True) for x in pair)
+    variance_a, variance_b = a.square().mean(1), b.square().mean(1)
+    correlation = (a * b).mean(1) / ((variance_a + floor) * (variance_b + floor)).sqrt()
+    return (1 - correlation) * (variance_a >= floor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from soundstream.config import CodecConfig
 from soundstream.errors import CodecError
 from soundstream.extras import needs
+from soundstream.harmonics import NAMES, harmonic_correlation
 from soundstream.nn.model import SoundStream
 from soundstream.nn.quantize import DEAD_USAGE
 from soundstream.train.losses import MelLoss, aligned, signal_to_noise_db
@@ -41,20 +43,25 @@ class Validator:
 
     Args:
         clips: mono audio at the codec's rate, cut to whole frames.
+        voices: numbers of the clips whose harmonics are measured; all of them by default.
     """
 
-    def __init__(self, clips: Float[Tensor, "batch 1 samples"], config: CodecConfig) -> None:
+    def __init__(
+        self, clips: Float[Tensor, "batch 1 samples"], config: CodecConfig, voices: Sequence[int] = ()
+    ) -> None:
         whole = clips.shape[-1] // config.hop_length * config.hop_length
         self.clips, self.config = clips[..., :whole], config
+        self.voices = list(voices or range(len(clips)))
         self.mel = MelLoss(config.sample_rate)
 
     @torch.no_grad()
     def __call__(self, model: SoundStream) -> Log:
         """Figures of the clips and of the model's latents and codebooks; plain numbers, ready for JSON.
 
-        `snr_db_N` is the waveform's signal-to-noise ratio and `mel_log_N` the log-mel distance, with N codebooks in
-        use; `rank` the effective rank of the latents, `latent_std` their running scale before normalization;
-        `perplexity` how many entries of each codebook training uses, and `dead` how many it does not.
+        `snr_db_N` is the waveform's signal-to-noise ratio, `mel_log_N` the log-mel distance and `harmonics_BAND_N` the
+        harmonic correlation of the voices in each band that has one, with N codebooks in use; `rank` the effective rank
+        of the latents, `latent_std` their running scale before normalization; `perplexity` how many entries of each
+        codebook training uses, and `dead` how many it does not.
         """
         latents, codes = self._encode(model)
         usage = model.quantizer.usage
@@ -70,7 +77,16 @@ class Validator:
             _, log = self.mel(self.mel.spectra(target), self.mel.spectra(decoded))
             snr = signal_to_noise_db(target, decoded).mean()
             entry |= {f"snr_db_{count}": round(float(snr), 2), f"mel_log_{count}": round(float(log), 4)}
+            entry |= {f"{name}_{count}": value for name, value in self._harmonics(target, decoded).items()}
         return entry
+
+    def _harmonics(self, target: Tensor, decoded: Tensor) -> dict[str, float]:
+        """Mean harmonic correlation over the voices, for each band that one of them has an answer in."""
+        originals, copies = (audio[self.voices, 0].cpu().numpy() for audio in (target, decoded))
+        pairs = zip(originals, copies, strict=True)
+        found = np.array([harmonic_correlation(a, b, self.config.sample_rate) for a, b in pairs])
+        means = {name: band[np.isfinite(band)] for name, band in zip(NAMES, found.T, strict=True)}
+        return {f"harmonics_{name}": round(float(band.mean()), 4) for name, band in means.items() if len(band)}
 
     @torch.no_grad()
     def write(self, model: SoundStream, folder: Path, step: int) -> str | None:
