@@ -192,7 +192,7 @@ def test_a_tag_without_a_value(run: Run, talk: Path) -> None:
 def test_commands_that_need_torch_say_how_to_get_it(run: Run, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here', name='torch')")
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    assert fails(run("export", "x", "-o", "y", env=environment), "pip install 'soundstream[train]'")
+    assert fails(run("export", "x", "-o", "y", env=environment), "pip install 'soundstream-codec[train]'")
 
 
 def test_a_folder_that_is_no_checkpoint(run: Run, tmp_path: Path) -> None:

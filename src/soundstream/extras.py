@@ -7,6 +7,14 @@ from contextlib import contextmanager
 
 from soundstream.errors import CodecError
 
+DISTRIBUTION = "soundstream-codec"
+"""What `pip` calls the package; `soundstream` is somebody else's."""
+
+
+def extra(*names: str) -> str:
+    """What follows `pip install` to get the package with these extras."""
+    return f"'{DISTRIBUTION}[{','.join(names)}]'"
+
 
 @contextmanager
 def needs(install: str) -> Iterator[None]:

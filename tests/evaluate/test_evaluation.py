@@ -216,5 +216,5 @@ def test_a_missing_package_of_a_codec_is_named(run: Eval, monkeypatch: pytest.Mo
     from soundstream.evaluate.baselines import import_av
 
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(CodecError, match=r"package av.*soundstream\[eval\]"):
+    with pytest.raises(CodecError, match=r"package av.*soundstream-codec\[eval\]"):
         import_av()

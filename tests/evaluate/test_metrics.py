@@ -120,7 +120,7 @@ def test_a_missing_package_is_named_with_what_to_install(metric: Metric, monkeyp
     for module in metric.modules:
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, module, None)
-            with pytest.raises(CodecError, match=rf"{metric.title} needs .*{module}.*soundstream\[eval\]"):
+            with pytest.raises(CodecError, match=rf"{metric.title} needs .*{module}.*soundstream-codec\[eval\]"):
                 metrics.select([metric.name])
 
 

@@ -123,7 +123,7 @@ def test_a_missing_device_is_named(monkeypatch, opened):
 
 def test_a_missing_package_is_named_with_its_install_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(CodecError, match=r"pip install 'soundstream\[live\]'"), open_microphone():
+    with pytest.raises(CodecError, match=r"pip install 'soundstream-codec\[live\]'"), open_microphone():
         pass
 
 

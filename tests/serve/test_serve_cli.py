@@ -75,7 +75,7 @@ def test_a_missing_extra_is_named_with_its_install_line():
     code = "import sys; sys.modules['starlette'] = None; from soundstream.cli import main; main()"
     result = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
-    assert "pip install 'soundstream[serve]'" in result.stderr
+    assert "pip install 'soundstream-codec[serve]'" in result.stderr
 
 
 def test_only_audio_files_are_examples(tmp_path):

@@ -105,7 +105,7 @@ def test_without_matplotlib_there_is_audio_and_a_reason(model, validator, tmp_pa
 
     monkeypatch.setattr(builtins, "__import__", without)
     said = validator.write(model, tmp_path, 1)
-    assert said.startswith("no spectrograms") and "soundstream[plot]" in said
+    assert said.startswith("no spectrograms") and "soundstream-codec[plot]" in said
     assert {path.suffix for path in (tmp_path / "1").iterdir()} == {".flac"}
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 
 
 def fit_entropy(
@@ -22,7 +22,7 @@ def fit_entropy(
 
     Files made before keep the old id: keep a copy of a model that is in use.
     """
-    with needs("'soundstream[train]'"):
+    with needs(extra("train")):
         from soundstream.train.fitting import FitConfig, fit_artifact
     messages = Console(stderr=True)
     print(fit_artifact(artifact, data, minutes, FitConfig(hidden=hidden, steps=steps), messages.print))

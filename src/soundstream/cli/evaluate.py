@@ -18,7 +18,7 @@ from soundstream.codec import Codec, load
 from soundstream.errors import ConfigError, OutputError
 from soundstream.evaluate import probe_table
 from soundstream.evaluate.metrics import DEFAULT
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 
 if TYPE_CHECKING:
     from soundstream.evaluate.denoise import Item
@@ -89,7 +89,7 @@ def evaluate(
         return
     if folder is None or output is None:
         raise typer.BadParameter("give a folder of CLIPS and a report folder with -o, or a model with --probes")
-    with needs("'soundstream[eval]'"):
+    with needs(extra("eval")):
         from soundstream.evaluate import evaluation
         from soundstream.evaluate.baselines import check_shell
     if shell:
@@ -119,7 +119,7 @@ def evaluate_denoise(
     quiet: Quiet = False,
 ) -> None:
     """Measure what the denoise switch does to noisy speech, clean speech, music and ambient sound."""
-    with needs("'soundstream[eval]'"):
+    with needs(extra("eval")):
         from soundstream.evaluate import denoise
         from soundstream.evaluate.provenance import write_report
     codec = load(model)
@@ -132,7 +132,7 @@ def evaluate_denoise(
 
 def _probe(codec: Codec, folder: Path | None, output: Path | None, force: bool, quiet: bool) -> None:
     """Measure, show and, into a folder, write the probes of one model."""
-    with needs("'soundstream[eval]'"):
+    with needs(extra("eval")):
         from soundstream.evaluate import probe_pictures
         from soundstream.evaluate.probes import find_speech, run
         from soundstream.evaluate.provenance import write_report
@@ -172,7 +172,7 @@ def _show_probes(report: dict[str, Any]) -> None:
 
 def _draw_denoise(place: Path, noisy: Sequence[Item], codec: Codec, report: dict[str, Any]) -> None:
     """Curves of the report, and spectrograms of one of the noisy sounds: that of rain, among the validation clips."""
-    with needs("'soundstream[eval]'"):
+    with needs(extra("eval")):
         from soundstream.evaluate import denoise_pictures
     place.mkdir(parents=True, exist_ok=True)
     denoise_pictures.draw_curves(place / "denoise.png", report)

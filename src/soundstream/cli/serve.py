@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from soundstream.errors import ConfigError
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "clips"
 """Clips of a source checkout; an installed package has none."""
@@ -31,7 +31,7 @@ def serve(
     ] = None,
 ) -> None:
     """Open a web page to hear the codec: record or drop a clip, turn the rate, compare with the original."""
-    with needs("'soundstream[serve]'"):
+    with needs(extra("serve")):
         from soundstream.serve.running import run
     if not _is_loopback(host):
         messages.print(

@@ -17,7 +17,7 @@ from rich.table import Column, Table
 
 from soundstream.cli.options import Force
 from soundstream.cli.train_display import Display, print_line
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 from soundstream.files import atomic_output
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def train(
 
     A terminal shows progress; a pipe gets the lines of log.jsonl. [dim]soundstream train-report[/dim] draws them.
     """
-    with needs("'soundstream[train]'"):
+    with needs(extra("train")):
         import torch
 
         from soundstream.train import checkpoint
@@ -112,7 +112,7 @@ def train_report(
 
     [dim]soundstream train-report runs/a runs/b -o report[/dim] compares two runs. Works while they train.
     """
-    with needs("'soundstream[plot]'"):
+    with needs(extra("plot")):
         from soundstream.train import curves
         from soundstream.train.report import read_log, summary
     logs = [read_log(run) for run in runs]
@@ -144,7 +144,7 @@ def export(
 
     [dim]soundstream release[/dim] does the same and checks, measures and describes the model.
     """
-    with needs("'soundstream[train]'"):
+    with needs(extra("train")):
         from soundstream.nn.export import export as write
         from soundstream.train import checkpoint as ckpt
     print(write(ckpt.load_model(checkpoint), output))
@@ -199,7 +199,7 @@ def release(
     Where an artifact lies in the place already, both are measured on the same clips and compared; it is replaced only
     with [dim]--force[/dim]. What was measured is kept, so that the same line again takes little time.
     """
-    with needs("'soundstream[train]'" if quick else "'soundstream[train,eval]'"):
+    with needs(extra("train") if quick else extra("train", "eval")):
         from soundstream.release import release as run
 
         if not quick:

@@ -23,6 +23,7 @@ from soundstream import audio
 from soundstream.blocks import seconds
 from soundstream.codec import Codec
 from soundstream.errors import CodecError, ConfigError
+from soundstream.extras import extra
 
 Array = NDArray[np.float32]
 
@@ -211,9 +212,7 @@ def import_av() -> Any:
     try:
         import av
     except ModuleNotFoundError as error:
-        raise CodecError(
-            "Opus and MP3 need the package av; install it with: pip install 'soundstream[eval]'"
-        ) from error
+        raise CodecError(f"Opus and MP3 need the package av; install it with: pip install {extra('eval')}") from error
     return av
 
 

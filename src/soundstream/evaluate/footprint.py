@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import soundstream
+from soundstream.extras import DISTRIBUTION
 
-PACKAGE = "soundstream"
 _IMPORT = "import time; start = time.perf_counter(); import soundstream; print(time.perf_counter() - start)"
 _MEMORY = """
 import pathlib, sys, numpy, soundstream
@@ -44,7 +44,7 @@ def install_mb() -> dict[str, float]:
     All files below site-packages count, byte code too; together they are what a new environment gets, besides pip.
     """
     sizes: dict[str, float] = {}
-    waiting = [PACKAGE]
+    waiting = [DISTRIBUTION]
     while waiting:
         name = canonicalize_name(waiting.pop())
         if name not in sizes:
@@ -55,7 +55,7 @@ def install_mb() -> dict[str, float]:
 
 
 def _installed_bytes(name: str) -> int:
-    if name == PACKAGE:
+    if name == DISTRIBUTION:
         compileall.compile_dir(Path(soundstream.__file__).parent, quiet=2)
         paths = {path for path in Path(soundstream.__file__).parent.rglob("*") if "__pycache__" not in path.parts}
     else:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.errors import ConfigError
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 
 Array = NDArray[np.float32]
 
@@ -60,6 +60,6 @@ def _split(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def _lc3() -> Any:
-    with needs("'soundstream[eval]'"):
+    with needs(extra("eval")):
         import lc3
     return lc3

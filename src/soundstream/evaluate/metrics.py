@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.errors import CodecError, ConfigError
+from soundstream.extras import extra
 from soundstream.harmonics import BANDS_HZ, harmonic_correlation
 from soundstream.mel import log_mel_distance
 
@@ -190,7 +191,7 @@ def _import(module: str, title: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise CodecError(
-            f"{title} needs the module {error.name}; install it with: pip install 'soundstream[eval]' "
+            f"{title} needs the module {error.name}; install it with: pip install {extra('eval')} "
             "(some of its packages are built on the spot and need a C compiler)"
         ) from error
 

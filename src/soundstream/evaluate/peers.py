@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.evaluate.timing import Part
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 
 Array = NDArray[np.float32]
 
@@ -46,7 +46,7 @@ def parts(peer: Peer, pcm: Array, sample_rate: int, bitrate: int) -> list[Part]:
 
 def _opus(pcm: Array, sample_rate: int, bitrate: int) -> tuple[Callable[[], Any], Callable[[Any], object]]:
     """libopus by way of PyAV, with variable rate and full effort, as it is by default."""
-    with needs("'soundstream[eval]'"):
+    with needs(extra("eval")):
         import av
     samples = sample_rate * OPUS_FRAME_MS // 1000
     frames = []

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.errors import AudioError, CodecError
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 from soundstream.live.pipes import Source, piece_samples
 
 Array = NDArray[np.float32]
@@ -132,7 +132,7 @@ def _recorded(stream: Any, samples: int) -> Iterator[Array]:
 
 def _sounddevice() -> Any:
     try:
-        with needs("'soundstream[live]'"):
+        with needs(extra("live")):
             import sounddevice
     except OSError as error:  # how it says that it does not find PortAudio
         raise CodecError(

@@ -8,7 +8,7 @@ import torch
 from torch import distributed
 
 from soundstream.errors import ConfigError
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 from soundstream.train.precision import choose_device
 
 
@@ -22,7 +22,7 @@ def join(device: str = "auto") -> torch.device:
     kind = choose_device(device)
     world, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if world > 1 and not distributed.is_initialized():
-        with needs("'soundstream[train]'"):
+        with needs(extra("train")):
             from lightning_fabric import Fabric
         Fabric(accelerator=kind, devices=here, num_nodes=world // here, strategy="ddp").launch()
     return torch.device(kind, int(os.environ.get("LOCAL_RANK", 0))) if kind == "cuda" else torch.device(kind)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from soundstream.config import CodecConfig
 from soundstream.errors import CodecError
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 from soundstream.harmonics import NAMES, harmonic_correlation
 from soundstream.nn.model import SoundStream
 from soundstream.nn.quantize import DEAD_USAGE
@@ -110,7 +110,7 @@ class Validator:
             for name, audio in versions.items()
         }
         try:
-            with needs("'soundstream[plot]'"):
+            with needs(extra("plot")):
                 from soundstream.drawing import spectrograms
         except CodecError as error:
             return f"no spectrograms: {error}"
