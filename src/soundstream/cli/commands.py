@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from soundstream import __version__
-from soundstream.cli import bench, edit, entropy, evaluate, files, info, live, serve, train
+from soundstream.cli import bench, edit, entropy, evaluate, files, grow, info, live, serve, train
 from soundstream.cli.display import messages
 from soundstream.errors import CodecError
 
@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval-denoise": evaluate.evaluate_denoise,
     "train": train.train,
     "train-report": train.train_report,
+    "grow": grow.grow,
     "export": train.export,
     "fit-entropy": entropy.fit_entropy,
     "release": train.release,
