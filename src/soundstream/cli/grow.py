@@ -9,7 +9,7 @@ import typer
 
 from soundstream.cli.options import Force
 from soundstream.errors import ConfigError, OutputError
-from soundstream.extras import needs
+from soundstream.extras import extra, needs
 
 _SIDES = "N[,N]"
 
@@ -35,7 +35,7 @@ def grow(
     two are the encoder's and the decoder's. Go on with [dim]soundstream train ... --resume runs/wide[/dim] and a run
     file that has the settings which are printed. The state that is written holds the averaged weights and no moments.
     """
-    with needs("'soundstream[train]'"):
+    with needs(extra("train")):
         from soundstream.train import checkpoint as ckpt
         from soundstream.train.grow import grown, larger
     if output.exists() and not force:
