@@ -1,0 +1,151 @@
+"""The codec: pcm to `.nac` bytes and back, pcm to codes and back, and live sessions."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from soundstream import audio
+from soundstream.bitstream import Reader, RepairingReader
+from soundstream.blocks import seconds
+from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
+from soundstream.codec.reading import Damage, Reading
+from soundstream.codec.writing import Writing
+from soundstream.errors import ConfigError
+from soundstream.live import LIVE_EFFORT, LiveDecoder, LiveEncoder
+from soundstream.runtime.quantizer import DEFAULT_EFFORT
+from soundstream.runtime.stream import DecoderStream
+
+
+class Codec(Writing, Reading):
+    """A loaded model. It keeps no state between calls and may serve many threads.
+
+    Args:
+        artifact: the verified model.
+        threads: CPU threads of the networks.
+    """
+
+    def encode(
+        self,
+        pcm: np.ndarray,
+        sample_rate: int,
+        bitrate: int = DEFAULT_BITRATE,
+        tags: Mapping[str, str] | None = None,
+        entropy: str | None = None,
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
+    ) -> bytes:
+        """Compress audio to the bytes of a `.nac` file.
+
+        Args:
+            pcm: `[channels, samples]` or `[samples]`, 1 to 8 channels; float in [-1, 1], int16 or int32.
+            sample_rate: Hz, 8,000 to 192,000.
+            bitrate: nominal bit/s of each channel, 750 to 18,000 in steps of 750 with the default model.
+            tags: text to keep in the file, by name.
+            entropy: `none`, `fast` (fixed tables) or `best` (context model); None is `best` up to 8 codebooks, `fast`
+                above, where the context model decodes slowly, and `none` for a model without tables.
+            denoise: how much noise to remove from speech: 0 none, 1 all that can be; models trained for it have it.
+            effort: paths that the search for codes keeps, 1 to 64: more take longer and sound a little better.
+        Raises:
+            AudioError: the audio has another form, or holds NaN or infinity.
+            ConfigError: the bit rate, the entropy mode, the denoising or the effort is not supported.
+        """
+        pcm = audio.check(pcm, sample_rate)
+        stream = io.BytesIO()
+        header = self.header(sample_rate, len(pcm), bitrate, pcm.shape[1], tags, entropy)
+        self.write(stream, header, seconds(pcm, sample_rate), denoise, effort)
+        return stream.getvalue()
+
+    def decode(self, data: bytes, damage: list[Damage] | None = None, denoise: float = 0.0) -> tuple[Array, int]:
+        """Audio `[channels, samples]` and its sample rate in Hz, with exactly the samples of the original.
+
+        Args:
+            damage: a list that takes what could not be decoded, which is then silence instead of an error.
+            denoise: how much noise to remove, with a model whose decoder was trained for it: 0 none, 1 all that can be.
+        Raises:
+            BitstreamError: the bytes are damaged, incomplete, foreign, or of another model.
+            ConfigError: the denoising is not supported.
+        """
+        if damage is None:
+            return self._whole(reader := Reader(io.BytesIO(data)), self.read(reader, denoise=denoise))
+        return self._whole(repairing := RepairingReader(io.BytesIO(data)), self.repair(repairing, damage, denoise))
+
+    def _whole(self, reader: Reader | RepairingReader, blocks: Iterable[Array]) -> tuple[Array, int]:
+        empty = np.zeros((reader.header.channels, 0), np.float32)
+        return np.concatenate([empty, *blocks], axis=1), reader.header.sample_rate
+
+    def to_codes(
+        self,
+        pcm: np.ndarray,
+        sample_rate: int,
+        bitrate: int = DEFAULT_BITRATE,
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
+    ) -> Codes:
+        """Codes `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several.
+
+        Raises:
+            AudioError, ConfigError: as `encode`.
+        """
+        pcm = audio.check(pcm, sample_rate)
+        num_quantizers = self.config.quantizers_for(bitrate)
+        parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers, denoise, effort)]
+        codes = np.concatenate([np.zeros((len(pcm), num_quantizers, 0), np.int64), *parts], axis=2)
+        return codes[0] if len(codes) == 1 else codes
+
+    def from_codes(self, codes: np.ndarray) -> Array:
+        """Audio `[channels, frames * hop_length - delay_samples]` at the codec's own sample rate.
+
+        Args:
+            codes: `[num_quantizers, frames]` or `[channels, num_quantizers, frames]`.
+        Raises:
+            ConfigError: the shape or a value is out of range.
+        """
+        codes = np.asarray(codes)
+        codes = codes[None] if codes.ndim == 2 else codes
+        self._check_codes(codes)
+        return DecoderStream(self.model, len(codes)).push(codes)[:, self.config.delay_samples :]
+
+    def open_encoder(
+        self,
+        sample_rate: int,
+        channels: int = 1,
+        bitrate: int = DEFAULT_BITRATE,
+        *,
+        denoise: float = 0.0,
+        packet_frames: int = 1,
+        redundancy: int = 0,
+        effort: int = LIVE_EFFORT,
+    ) -> LiveEncoder:
+        """A live session that takes sound in chunks of any length and gives packets; arguments as `LiveEncoder`."""
+        return LiveEncoder(
+            self.model,
+            sample_rate,
+            channels,
+            bitrate,
+            denoise=denoise,
+            packet_frames=packet_frames,
+            redundancy=redundancy,
+            effort=effort,
+        )
+
+    def open_decoder(self, sample_rate: int, channels: int = 1, *, denoise: float = 0.0) -> LiveDecoder:
+        """A live session that takes packets, some of them lost, and gives sound; arguments as `LiveDecoder`."""
+        return LiveDecoder(self.model, sample_rate, channels, denoise)
+
+    def _check_codes(self, codes: np.ndarray) -> None:
+        if (
+            codes.ndim != 3
+            or not np.issubdtype(codes.dtype, np.integer)
+            or not 1 <= codes.shape[1] <= self.config.num_quantizers
+        ):
+            raise ConfigError(
+                f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers [num_quantizers, frames] "
+                f"with 1 to {self.config.num_quantizers} quantizers, or the same for each of several channels"
+            )
+        if codes.size and not 0 <= codes.min() <= codes.max() < self.config.codebook_size:
+            raise ConfigError(
+                f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {self.config.codebook_size - 1}"
+            )

@@ -1,0 +1,109 @@
+"""Audio to `.nac` files, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from tempfile import TemporaryFile
+from typing import BinaryIO
+
+import numpy as np
+
+from soundstream import audio
+from soundstream.bitstream import Header, Writer
+from soundstream.blocks import Counter, regroup
+from soundstream.codec.base import Array, Codes, LoadedModel
+from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
+from soundstream.runtime.stream import LatentStream
+from soundstream.vbr import Costs, allocate, residual_energy, spooled
+
+PACKET_FRAMES = 150
+"""Frames in a packet of a file: 2 s at 75 frames a second."""
+LONG_PACKET_FRAMES = 225
+"""The same where entropy coding leaves so little that the 12 bytes of a packet would be more than 2 % of it: 3 s."""
+_FEW_BITS = 40
+"""Plain bits of such a frame at most: 3 kbit/s."""
+
+
+class Writing(LoadedModel):
+    """What writes files, in constant memory and without seeking."""
+
+    def write(
+        self,
+        stream: BinaryIO,
+        header: Header,
+        blocks: Iterable[Array],
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
+    ) -> None:
+        """Compress blocks of pcm `[channels, samples]` to a binary stream, in constant memory and without seeking.
+
+        Args:
+            denoise, effort: as `encode`.
+        """
+        self.config.check_denoise(denoise)
+        check_effort(effort)
+        writer, counter = Writer(stream, header), Counter(blocks)
+        codes = self._codes(counter, header.sample_rate, header.channels, header.num_quantizers, denoise, effort)
+        for packet in self.coding.pack(regroup(codes, packet_frames(header)), header.entropy_mode):
+            writer.write(packet)
+        writer.finish(counter.samples)
+
+    def write_vbr(
+        self,
+        stream: BinaryIO,
+        header: Header,
+        blocks: Iterable[Array],
+        bitrate: int,
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
+    ) -> None:
+        """Compress at a rate that varies from packet to packet, to the size of a constant rate's file.
+
+        The whole signal's latents wait in a temporary file, 138 MB an hour and channel, before the first packet is
+        written: what a codebook more is worth is found by a quick search of all, the codes then by a careful one.
+
+        Args:
+            header: of the highest bit rate that a packet may have.
+            bitrate: nominal bit/s of each channel of that constant rate; entropy coding makes both files smaller.
+            denoise, effort: as `encode`.
+        """
+        check_effort(effort)
+        constant, counter = self.config.quantizers_for(bitrate), Counter(blocks)
+        frames = packet_frames(replace(header, num_quantizers=constant))
+        latents = regroup(self._latents(counter, header.sample_rate, header.channels, denoise), frames)
+        writer = Writer(stream, header)
+        with TemporaryFile() as spool:
+            costs = [self._costs(spooled(part, spool), header) for part in latents]
+            spool.seek(0)
+            counts = allocate(costs, constant)
+            chosen = (self.model.quantizer.encode(np.load(spool), count, effort) for count in counts)
+            for packet in self.coding.pack(chosen, header.entropy_mode):
+                writer.write(packet)
+        writer.finish(counter.samples)
+
+    def _costs(self, latents: Array, header: Header) -> Costs:
+        codes = self.model.quantizer.encode(latents, header.num_quantizers)
+        found = residual_energy(latents, codes, self.model.quantizer.codebooks)
+        bits = self.coding.coder(header.entropy_mode).bits(codes)
+        return Costs(found, bits, len(codes) * codes.shape[2])
+
+    def _codes(
+        self, blocks: Iterable[Array], sample_rate: int, channels: int, num_quantizers: int, denoise: float, effort: int
+    ) -> Iterator[Codes]:
+        for latents in self._latents(blocks, sample_rate, channels, denoise):
+            yield self.model.quantizer.encode(latents, num_quantizers, effort)
+
+    def _latents(self, blocks: Iterable[Array], sample_rate: int, channels: int, denoise: float) -> Iterator[Array]:
+        resampler = audio.Resampler(sample_rate, self.config.sample_rate, channels)
+        stream = LatentStream(self.model, channels)
+        for block in blocks:
+            yield stream.push(resampler.push(block), denoise)
+        yield stream.push(resampler.flush(), denoise)
+        yield stream.flush()
+
+
+def packet_frames(header: Header) -> int:
+    """Frames of the packets that a file with this header gets at a constant rate."""
+    plain_bits = header.channels * header.num_quantizers * header.codebook_bits
+    return LONG_PACKET_FRAMES if header.entropy_mode and plain_bits <= _FEW_BITS else PACKET_FRAMES
