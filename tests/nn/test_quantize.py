@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from soundstream.nn.quantize import DEAD_USAGE, DECAY, LatentNormalizer, ResidualVectorQuantizer, kmeans
+from soundstream.nn.quantize import DEAD_USAGE, DECAY, LatentNormalizer, ResidualVectorQuantizer, beam_search, kmeans
 from tiny import noise
 
 
@@ -65,6 +65,55 @@ def test_encode_searches_what_the_codebooks_before_leave_over():
 def test_fewer_codebooks_give_the_same_first_codes():
     made, latents = quantizer(), noise(2, 8, 5, scale=1)
     assert torch.equal(made.encode(latents, 2), made.encode(latents, 4)[:, :2])
+
+
+# a search with several paths
+
+
+def search(made, latents, ends, paths):
+    codes = beam_search(made.codebooks, latents.transpose(1, 2).flatten(0, 1), ends, paths)
+    return codes.view(len(latents), -1, codes.shape[1]).transpose(1, 2)
+
+
+def test_one_path_is_the_search_without_any():
+    made, latents = quantizer(), noise(2, 8, 50, scale=1)
+    assert torch.equal(search(made, latents, torch.full((100,), 4), 1), made.encode(latents, 4))
+
+
+def test_all_paths_find_the_best_codes_of_all():
+    made, latents = quantizer(3, 4), noise(1, 8, 20, scale=1)
+    grid = torch.cartesian_prod(*[torch.arange(4)] * 3)
+    sums = made.codebooks[torch.arange(3), grid].sum(1)
+    best = grid[torch.cdist(latents[0].T, sums).argmin(-1)]
+    assert torch.equal(search(made, latents, torch.full((20,), 3), 16)[0].T, best)
+
+
+@pytest.mark.parametrize("end", [1, 2, 3])
+def test_up_to_its_end_a_path_is_the_best_of_its_length_and_then_goes_on(end):
+    made, latents = quantizer(), noise(2, 8, 50, scale=1)
+    codes = search(made, latents, torch.full((100,), end), 4)
+    short = quantizer()
+    short.codebooks = made.codebooks[:end]
+    assert torch.equal(codes[:, :end], search(short, latents, torch.full((100,), end), 4))
+    assert (latents - made.decode(codes)).square().mean() < error(made, latents, end)
+
+
+def test_forward_with_several_paths_is_nearer_and_follows_what_its_codes_leave_over():
+    greedy, made, latents = (quantizer().train(), quantizer().train(), noise(4, 8, 50, scale=1))
+    made.effort = 4
+    counts, residuals = torch.tensor([1, 4, 2, 3]), {}
+    for one, name in ((greedy, "greedy"), (made, "made")):
+        follow = one._follow
+        one._follow = lambda r, c, name=name, follow=follow: residuals.update({name: r}) or follow(r, c)
+    a, b = greedy(latents, counts), made(latents, counts)
+    errors = [(latents - result.latents).square().mean((1, 2)) for result in (a, b)]
+    assert errors[1][0] == errors[0][0]
+    assert (errors[1][1:] < errors[0][1:]).all()
+    start = quantizer()
+    residual = latents.transpose(1, 2)
+    for q in range(4):
+        torch.testing.assert_close(residuals["made"][q], residual)
+        residual = residual - start.codebooks[q][b.codes[:, q]]
 
 
 # forward

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -163,6 +164,32 @@ def test_a_sine_stands_in_its_bin(spectrum):
     sine = torch.sin(2 * math.pi * 40 / 256 * torch.arange(4096.0)).reshape(1, 1, -1)
     power = spectrum(sine).square().sum(dim=1)[0, 2:-2].mean(dim=0)
     assert int(power.argmax()) == 40
+
+
+@pytest.mark.parametrize("kind", [Spectrum, BlockSpectrum])
+def test_compression_raises_magnitudes_to_its_power_down_to_the_floor_and_keeps_phases(kind):
+    x = noise(1, 1, 4096, scale=1.0)
+    plain = torch.view_as_complex(kind(256)(x).permute(0, 2, 3, 1).contiguous())
+    for level in (1.0, 0.01):
+        z = torch.view_as_complex(kind(256, 0.4)(level * x).permute(0, 2, 3, 1).contiguous())
+        loud = plain.abs() > 0.8
+        torch.testing.assert_close(z.abs()[loud], (level * plain.abs()[loud]) ** 0.4, rtol=0.01, atol=0)
+        torch.testing.assert_close((z / z.abs())[loud], (plain / plain.abs())[loud], rtol=1e-3, atol=1e-3)
+    quiet = kind(256, 0.4, floor_db=-60.0)(1e-5 * x)
+    torch.testing.assert_close(quiet, 1e-5 * kind(256)(x) * 1e-3**-0.6, rtol=0.01, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_compressed_spectra_take_the_weights_of_a_state_made_without(kind):
+    torch.manual_seed(0)
+    plain, compressed = (build(dataclasses.replace(SMALL[kind], compression=power), RATE) for power in (1.0, 0.4))
+    compressed.load_state_dict(plain.state_dict())
+    x = noise(2, 1, 4096)
+    same = [torch.equal(a.logits, b.logits) for a, b in zip(plain(x), compressed(x), strict=True)]
+    assert same == ([True, True, True, False] if kind == "soundstream" else [False, False])
+    x.requires_grad_()
+    sum(judgement.logits.sum() for judgement in compressed(torch.zeros_like(x) * x)).backward()
+    assert x.grad.isfinite().all()
 
 
 def test_under_autocast_convolutions_run_in_bfloat16_and_spectra_in_float32(small):

@@ -274,3 +274,16 @@ def test_quantizer_dropout_uses_few_codebooks_the_more_often_the_higher_its_powe
     assert (drawn.min(), drawn.max()) == (1, 24)
     assert drawn.float().mean() == pytest.approx(mean, abs=0.3)
     assert made._quantizer_dropout(made.config.quantize_from_step - 1) is None
+
+
+def test_shares_of_the_examples_use_just_so_many_codebooks_and_the_others_any():
+    config = dataclasses.replace(tiny.RUN, quantizer_dropout_shares={"2": 0.5, "4": 0.25}, quantizer_dropout_power=1.0)
+    drawn = config.draw_counts(*torch.rand(2, 40_000, generator=torch.Generator().manual_seed(0)))
+    shares = torch.bincount(drawn, minlength=5) / len(drawn)
+    torch.testing.assert_close(shares, torch.tensor([0, 1, 1 + 8, 1, 1 + 4]) / 16, atol=0.01, rtol=0)
+
+
+def test_a_search_with_several_paths_takes_part_in_training():
+    plain, searching = learner(quantize_from_step=0), learner(quantize_from_step=0, quantizer_effort=4)
+    a, b = figures(plain), figures(searching)
+    assert b["commitment"] < a["commitment"]

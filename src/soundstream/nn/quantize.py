@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -69,11 +70,14 @@ class ResidualVectorQuantizer(nn.Module):
     the codebooks of several processes stay the same. All of it is computed in float32 whatever autocast says.
 
     Source: SoundStream (Zeghidour et al., 2021), section III-C and Algorithm 1. Differs: equal distances go to the
-    lower index; `usage` is a discounted sum, not an average, so that it serves batches of some hundred vectors.
+    lower index; `usage` is a discounted sum, not an average, so that it serves batches of some hundred vectors; in
+    training the search may keep several paths.
     """
 
     def __init__(self, num_quantizers: int, codebook_size: int, latent_dim: int) -> None:
         super().__init__()
+        self.effort = 1
+        """Paths that the search keeps in training; `encode` keeps one."""
         shape = (num_quantizers, codebook_size, latent_dim)
         self.codebooks: Tensor
         self.usage: Tensor
@@ -87,7 +91,8 @@ class ResidualVectorQuantizer(nn.Module):
     ) -> Quantized:
         """Quantize each example with its own number of codebooks (quantizer dropout)."""
         with torch.autocast(latents.device.type, enabled=False):
-            codes, residuals = self._search(latents.detach().float().transpose(1, 2), len(self.codebooks))
+            vectors = latents.detach().float().transpose(1, 2)
+            codes, residuals = self._best(vectors, num_quantizers)
             used = torch.arange(len(self.codebooks), device=latents.device) < num_quantizers[:, None]
             quantized = (self._entries(codes) * used[..., None, None]).sum(1).transpose(1, 2)
             if self.training:
@@ -95,6 +100,21 @@ class ResidualVectorQuantizer(nn.Module):
         error = (latents.float() - quantized).square().mean(dim=(1, 2))
         commitment = (error + 1e-9).sqrt().sum()
         return Quantized(latents + (quantized - latents).detach(), codes, commitment)
+
+    def _best(
+        self, vectors: Float[Tensor, "batch frames latent_dim"], num_quantizers: Int[Tensor, " batch"]
+    ) -> tuple[Int[Tensor, "batch num_quantizers frames"], Float[Tensor, "num_quantizers batch frames latent_dim"]]:
+        """Codes of all codebooks and what each was to quantize, found with `effort` paths.
+
+        An example's first codes are the best path of as many codebooks as it uses; the others go on from there.
+        """
+        if self.effort == 1:
+            return self._search(vectors, len(self.codebooks))
+        ends = num_quantizers.repeat_interleave(vectors.shape[1])
+        found = beam_search(self.codebooks, vectors.flatten(0, 1), ends, self.effort)
+        codes = found.view(*vectors.shape[:2], -1).transpose(1, 2)
+        sums = self._entries(codes).transpose(0, 1).cumsum(0)
+        return codes, torch.cat([vectors[None], vectors - sums[:-1]])
 
     def _search(
         self, vectors: Float[Tensor, "batch frames latent_dim"], num_quantizers: int
@@ -171,6 +191,31 @@ class ResidualVectorQuantizer(nn.Module):
             self.usage[q].clamp_(min=2 * DEAD_USAGE)
             self.sums[q] = self.codebooks[q] * self.usage[q][:, None]
             residual = residual - self.codebooks[q][self.nearest(residual, q)]
+
+
+@torch.no_grad()
+def beam_search(
+    codebooks: Float[Tensor, "num_quantizers codebook_size dim"],
+    vectors: Float[Tensor, "vectors dim"],
+    ends: Int[Tensor, " vectors"],
+    paths: int,
+) -> Int[Tensor, "vectors num_quantizers"]:
+    """Codes of all codebooks for each vector, by the `paths` best sums of entries after each codebook.
+
+    After as many codebooks as `ends` says, all paths but the best one are given up.
+    """
+    first = torch.arange(len(vectors), device=vectors.device)[:, None]
+    residuals, codes = vectors[:, None], torch.zeros(len(vectors), 1, 0, dtype=torch.long, device=vectors.device)
+    lost = torch.zeros(len(vectors), 1, device=vectors.device)
+    for q, codebook in enumerate(codebooks):
+        scores = 0.5 * codebook.square().sum(-1) - residuals @ codebook.T + lost[..., None]
+        lost, place = scores.flatten(1).topk(min(paths, scores[0].numel()), largest=False)
+        parent, entry = place // len(codebook), place % len(codebook)
+        residuals = residuals[first, parent] - codebook[entry]
+        codes = torch.cat([codes[first, parent], entry[..., None]], dim=-1)
+        given_up = (ends == q + 1)[:, None] & (torch.arange(lost.shape[1], device=lost.device) > 0)
+        lost = (lost - lost[:, :1]).masked_fill(given_up, math.inf)
+    return codes[first[:, 0], lost.argmin(-1)]
 
 
 def kmeans(

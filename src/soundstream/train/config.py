@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jaxtyping import Float, Int
+from torch import Tensor
+
 from soundstream.config import CodecConfig, SeanetConfig
 from soundstream.errors import ConfigError
 from soundstream.train.crops import DataConfig
@@ -47,6 +50,10 @@ class TrainConfig:
     """Until here the trunks of SEANet stay as they start and do nothing, so that first the waveform is followed."""
     quantizer_dropout_power: float = 2.0
     """An example uses 1 + num_quantizers * u ** power codebooks, u uniform: 1 draws all counts alike, as published."""
+    quantizer_dropout_shares: dict[str, float] = field(default_factory=dict)
+    """Share of the examples that use just so many codebooks, such as { 4 = 0.3, 8 = 0.3 }; the others are drawn."""
+    quantizer_effort: int = 1
+    """Paths that the search for codes keeps in training, as `encode --effort` does; 1 takes the nearest entries."""
     adversarial_from_step: int = 10_000
     """From here the discriminators take part; a run that ends before has none."""
     discriminator_warmup_steps: int = 500
@@ -64,6 +71,7 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least {least}")
         if self.stage not in STAGES:
             raise ConfigError(f"stage is {self.stage!r}; expected one of: {', '.join(STAGES)}")
+        self._check_shares()
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}; expected 0 to less than 1")
         if self.is_adversarial:
@@ -73,6 +81,25 @@ class TrainConfig:
     def is_adversarial(self) -> bool:
         """Whether the run has discriminators."""
         return self.adversarial_from_step < self.total_steps
+
+    def draw_counts(self, u: Float[Tensor, " batch"], v: Float[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """Codebooks in use for each example, from two draws in [0, 1)."""
+        counts = 1 + (self.codec.num_quantizers * u**self.quantizer_dropout_power).long()
+        end = 0.0
+        for count, share in self.quantizer_dropout_shares.items():
+            counts[(v >= end) & (v < end + share)] = int(count)
+            end += share
+        return counts
+
+    def _check_shares(self) -> None:
+        shares, most = self.quantizer_dropout_shares, self.codec.num_quantizers
+        counts = [int(count) if count.isdecimal() else 0 for count in shares]
+        if not all(1 <= count <= most for count in counts):
+            raise ConfigError(f"quantizer_dropout_shares names {', '.join(shares)}; expected counts from 1 to {most}")
+        if min(shares.values(), default=0) < 0 or sum(shares.values()) > 1 + 1e-9:
+            raise ConfigError(
+                f"quantizer_dropout_shares is {shares}; expected shares from 0 to 1 that sum to 1 at most"
+            )
 
     def _check_judged_length(self) -> None:
         hop, crop = self.codec.hop_length, self.data.crop_frames
@@ -130,6 +157,7 @@ _LEAST = {
     "kmeans_batches": 1,
     "trunk_from_step": 0,
     "quantizer_dropout_power": 0.1,
+    "quantizer_effort": 1,
     "adversarial_from_step": 0,
     "discriminator_warmup_steps": 0,
     "discriminator_every": 1,

@@ -49,6 +49,10 @@ class DiscriminatorConfig:
     """Windows of `ms-stft` in samples at 24 kHz; at another rate they last as long, to the nearest power of two."""
     wave_channels: int = 16
     """Channels of the first layer of the waveform discriminators of `soundstream`; a multiple of 4."""
+    compression: float = 1.0
+    """Power to which magnitudes of spectra are raised: below 1 quiet cells are seen beside loud ones; 1 is plain."""
+    compression_floor_db: float = -60.0
+    """Level under which magnitudes are not raised further, where noise at full scale has 0 dB in every cell."""
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
@@ -58,6 +62,8 @@ class DiscriminatorConfig:
             if not step <= value <= LARGEST_CHANNELS or value % step:
                 expected = f"a multiple of {step}" if step > 1 else "a whole number"
                 raise ConfigError(f"{name} is {value!r}; expected {expected} from {step} to {LARGEST_CHANNELS}")
+        if not 0 < self.compression <= 1:
+            raise ConfigError(f"compression is {self.compression}; expected more than 0, at most 1")
         if not self.windows or not set(self.windows) <= set(_WINDOWS) or len(set(self.windows)) < len(self.windows):
             expected = f"different powers of two from {_WINDOWS[0]} to {_WINDOWS[-1]}"
             raise ConfigError(f"windows is {self.windows!r}; expected {expected}")
@@ -130,14 +136,14 @@ def build(config: DiscriminatorConfig, sample_rate: int) -> Discriminators:
 class Spectrum(nn.Module):
     """Complex spectrum: audio `[batch, 1, samples]` to `[batch, 2, frames, window / 2 + 1]`, real and imaginary parts.
 
-    Hann window, hop of a quarter of it, no padding; scaled so that noise of unit power has bins of unit power. It is
-    computed in float32 whatever autocast says, and laid out channels-last, which halves the time of small
-    convolutions on a CPU.
+    Hann window, hop of a quarter of it, no padding; scaled so that noise of unit power has bins of unit power. Then
+    magnitudes are compressed: z becomes z * (|z|^2 + floor)^((compression - 1) / 2). It is computed in float32 whatever
+    autocast says, and laid out channels-last, which halves the time of small convolutions on a CPU.
     """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, compression: float = 1.0, floor_db: float = -60.0) -> None:
         super().__init__()
-        self.window = window
+        self.window, self.compression, self.floor = window, compression, 10 ** (floor_db / 10)
         self.shape: Tensor
         shape = torch.hann_window(window)
         self.register_buffer("shape", shape / shape.norm(), persistent=False)
@@ -150,7 +156,10 @@ class Spectrum(nn.Module):
     def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> Float[Tensor, "batch 2 frames bins"]:
         x = audio.squeeze(1).float()
         spectrum = torch.stft(x, self.window, self.hop, window=self.shape, center=False, return_complex=True)
-        return torch.view_as_real(spectrum).permute(0, 3, 2, 1).contiguous(memory_format=torch.channels_last)
+        z = torch.view_as_real(spectrum)
+        if self.compression < 1:
+            z = z * (z.square().sum(-1, keepdim=True) + self.floor) ** ((self.compression - 1) / 2)
+        return z.permute(0, 3, 2, 1).contiguous(memory_format=torch.channels_last)
 
 
 class BlockSpectrum(Spectrum):
@@ -189,7 +198,7 @@ def _soundstream(config: DiscriminatorConfig, sample_rate: int) -> list[Judge]:
     window = _window_at(SOUNDSTREAM_WINDOW, sample_rate)
     return [
         *(_wave_judge(config.wave_channels, halvings) for halvings in range(3)),
-        _stft_judge(config.channels, window),
+        _stft_judge(config.channels, BlockSpectrum(window, *_compression(config))),
     ]
 
 
@@ -209,7 +218,11 @@ def _wave_judge(channels: int, halvings: int) -> Judge:
     return Judge(nn.Sequential(*pools), layers, _conv(nn.Conv1d(channels, 1, 3, padding=1)))
 
 
-def _stft_judge(channels: int, window: int) -> Judge:
+def _compression(config: DiscriminatorConfig) -> tuple[float, float]:
+    return config.compression, config.compression_floor_db
+
+
+def _stft_judge(channels: int, view: BlockSpectrum) -> Judge:
     """SoundStream's discriminator of one complex spectrum; its logits are `[batch, 1, samples / (8 * hop), 1]`.
 
     Source: SoundStream (Zeghidour et al., 2021), section III-D and Fig. 4. Differs: leaky ReLU and weight norm, as in
@@ -219,15 +232,16 @@ def _stft_judge(channels: int, window: int) -> Judge:
     for factor, stride in BLOCKS:
         layers.append(ResidualBlock(channels, factor * channels, stride))
         channels *= factor
-    bins = window // 2 // 2 ** len(BLOCKS)
-    return Judge(BlockSpectrum(window), layers, _conv(nn.Conv2d(channels, 1, (1, bins))))
+    bins = view.window // 2 // 2 ** len(BLOCKS)
+    return Judge(view, layers, _conv(nn.Conv2d(channels, 1, (1, bins))))
 
 
 def _ms_stft(config: DiscriminatorConfig, sample_rate: int) -> list[Judge]:
-    return [_band_judge(config.channels, _window_at(window, sample_rate)) for window in config.windows]
+    windows = [_window_at(window, sample_rate) for window in config.windows]
+    return [_band_judge(config.channels, Spectrum(window, *_compression(config))) for window in windows]
 
 
-def _band_judge(channels: int, window: int) -> Judge:
+def _band_judge(channels: int, view: Spectrum) -> Judge:
     """EnCodec's discriminator of one complex spectrum; its logits keep all frames and an eighth of the bins.
 
     Source: EnCodec (Défossez et al., 2022), section 3.4 and Fig. 2; kernels of 3x9 as in its code, where the paper has
@@ -238,7 +252,7 @@ def _band_judge(channels: int, window: int) -> Judge:
         conv = nn.Conv2d(channels, channels, (3, 9), (1, 2), padding=(dilation, 4), dilation=(dilation, 1))
         layers.append(_conv(conv))
     layers.append(_conv(nn.Conv2d(channels, channels, 3, padding=1)))
-    return Judge(Spectrum(window), layers, _conv(nn.Conv2d(channels, 1, 3, padding=1)))
+    return Judge(view, layers, _conv(nn.Conv2d(channels, 1, 3, padding=1)))
 
 
 def _conv(conv: nn.Conv1d | nn.Conv2d) -> nn.Module:

@@ -46,7 +46,9 @@ class Learner:
         self.progress = Progress(discriminator_fresh_from=config.adversarial_from_step)
 
     def _new_model(self) -> SoundStream:
-        return SoundStream(self.config.codec)
+        model = SoundStream(self.config.codec)
+        model.quantizer.effort = self.config.quantizer_effort
+        return model
 
     @property
     def best_model(self) -> SoundStream:
@@ -87,8 +89,7 @@ class Learner:
 
     def _quantizer_dropout(self, step: int) -> Tensor | None:
         """Codebooks for each example of this process; None while the quantizer is bypassed."""
-        share = torch.rand(self.config.data.batch_size) ** self.config.quantizer_dropout_power
-        drawn = 1 + (self.config.codec.num_quantizers * share).long()
+        drawn = self.config.draw_counts(*torch.rand(2, self.config.data.batch_size))
         if step < self.config.quantize_from_step:
             return None
         return drawn[processes.rank() :: processes.count()].to(self.device, non_blocking=True)
