@@ -55,6 +55,20 @@ def test_a_gradient_is_clipped_and_its_norm_told():
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_a_step_is_that_of_pytorchs_plain_loop(layout):
+    ours, plain = (network().to(memory_format=layout) for _ in range(2))
+    steps(ours, adamw(ours, 1e-2, (0.8, 0.99), 0.1), 3)
+    reference = torch.optim.AdamW(plain.parameters(), 1e-2, (0.8, 0.99), weight_decay=0.1, foreach=False, fused=False)
+    for seed in range(3):
+        reference.zero_grad()
+        plain(noise(2, 3, 1, 9, seed=seed)).square().sum().backward()
+        nn.utils.clip_grad_norm_(plain.parameters(), 10.0)
+        reference.step()
+    for p, q in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 def test_the_state_is_kept_by_name_and_comes_back(layout):
     whole, halves = (network().to(memory_format=layout) for _ in range(2))
     steps(whole, optimizer := adamw(whole, 1e-2, (0.9, 0.99), 0.0), 2)

@@ -166,7 +166,7 @@ class Trainer:
             values = processes.mean(torch.stack(list(figures.values()))).tolist()
             seconds = (time.monotonic() - since) / max(1, self.step - before)
             entry: Log = {"step": self.step} | {k: _rounded(v) for k, v in zip(figures, values, strict=True)}
-            entry |= {"learning_rate": _rounded(self.learner.optimizer.param_groups[0]["lr"])}
+            entry |= {"learning_rate": _rounded(float(self.learner.optimizer.param_groups[0]["lr"]))}
             entry |= {"seconds": round(seconds, 4), "steps_per_s": _rounded(1 / max(seconds, 1e-9))} | self._gpu()
             self._log(entry, report)
         self.looked = (self.step, time.monotonic())

@@ -54,10 +54,17 @@ class OptimizerConfig:
 
 
 def adamw(module: nn.Module, rate: float, betas: tuple[float, ...], weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over the parameters that are trained; one kernel for all of them on a GPU."""
+    """AdamW over the parameters that are trained, in one pass over them; its rate is a tensor beside them."""
     parameters = [p for p in module.parameters() if p.requires_grad]
-    fused = parameters[0].device.type == "cuda"
-    return torch.optim.AdamW(parameters, lr=rate, betas=(betas[0], betas[1]), weight_decay=weight_decay, fused=fused)
+    device = parameters[0].device
+    return torch.optim.AdamW(
+        parameters,
+        lr=torch.tensor(rate, device=device),
+        betas=(betas[0], betas[1]),
+        weight_decay=weight_decay,
+        fused=True,
+        capturable=device.type == "cuda",
+    )
 
 
 def follow(optimizer: torch.optim.Optimizer, rate: float, clip_norm: float) -> Tensor:
@@ -66,7 +73,7 @@ def follow(optimizer: torch.optim.Optimizer, rate: float, clip_norm: float) -> T
     _add_gradients(parameters)
     norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"].fill_(rate)
     optimizer.step()
     return norm
 
@@ -90,9 +97,7 @@ def optimizer_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict
 def restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
     """Inverse of `optimizer_state`; parameters without a state start afresh."""
     optimizer.state.clear()
-    fused = optimizer.defaults["fused"]
     for name, p in module.named_parameters():
         if f"step.{name}" in state:
             moments = {key: torch.empty_like(p).copy_(state[f"{key}.{name}"]) for key in MOMENTS}
-            step = state[f"step.{name}"].clone().to(p.device if fused else "cpu")
-            optimizer.state[p] = {"step": step, **moments}
+            optimizer.state[p] = {"step": state[f"step.{name}"].clone().to(p.device), **moments}
