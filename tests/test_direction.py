@@ -121,7 +121,8 @@ def test_every_error_is_public():
     errors = importlib.import_module("soundstream.errors")
     named = {name for name, value in vars(errors).items() if isinstance(value, type)}
     assert named <= set(soundstream.__all__)
-    assert all(issubclass(getattr(errors, name), errors.CodecError) for name in named)
+    roots = errors.CodecError, errors.AudioWarning
+    assert all(issubclass(getattr(errors, name), roots) for name in named)
 
 
 def test_every_public_name_is_documented():

@@ -17,6 +17,12 @@
         ├── CodesMismatch        entropy-coded bytes that do not give the codes they were made of
         └── ModelMismatch        the file was made by another model
 
+Warnings, for audio that is taken all the same:
+
+    AudioWarning           (a UserWarning)
+    ├── IncompleteAudio    sound is missing from a file: it was cut, damaged or joined badly
+    └── LoudAudio          floats go beyond full scale
+
 A message says what was got, what was expected and what to do; the command line prints it on one line and exits with 1.
 """
 
@@ -31,6 +37,18 @@ class ConfigError(CodecError, ValueError):
 
 class AudioError(CodecError, ValueError):
     """Audio that cannot be read, written or coded."""
+
+
+class AudioWarning(UserWarning):
+    """Audio that is taken, but is not as it should be."""
+
+
+class IncompleteAudio(AudioWarning):
+    """Sound is missing from a file: at its end, which was cut off, or inside; what is there is taken."""
+
+
+class LoudAudio(AudioWarning):
+    """Float audio goes beyond full scale; it is taken as it is, and comes back limited to full scale."""
 
 
 class ArtifactError(CodecError):

@@ -3,15 +3,19 @@
 pcm is float32 [channels, samples] in [-1, 1], 1 to 8 channels, 8,000 to 192,000 Hz.
 """
 
-from soundstream.audio.checks import check, check_finite, check_format, to_int16
-from soundstream.audio.read import READABLE, AudioReader, Source, open_reader, read
+from soundstream.audio.checks import check, check_finite, check_format, soft_limit, to_int16, whole_rate
+from soundstream.audio.media import READABLE
+from soundstream.audio.raw import Raw
+from soundstream.audio.read import SUFFIXES, AudioReader, Source, open_reader, read
 from soundstream.audio.resample import Resampler, resample, resampled_length
 from soundstream.audio.write import AudioWriter, open_writer
 
 __all__ = [
     "READABLE",
+    "SUFFIXES",
     "AudioReader",
     "AudioWriter",
+    "Raw",
     "Resampler",
     "Source",
     "check",
@@ -22,5 +26,7 @@ __all__ = [
     "read",
     "resample",
     "resampled_length",
+    "soft_limit",
     "to_int16",
+    "whole_rate",
 ]

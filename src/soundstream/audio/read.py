@@ -1,78 +1,115 @@
-"""Audio files to pcm, block by block."""
+"""Audio files to pcm, block by block, and a word on what is missing in them."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from os import PathLike
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
 
-from soundstream.audio.checks import check_finite, check_format
-from soundstream.audio.sndfile import SequentialFile, reason
-from soundstream.errors import AudioError
+from soundstream.audio.checks import Level, check_format
+from soundstream.audio.media import READABLE, open_media
+from soundstream.audio.raw import Raw, open_raw
+from soundstream.audio.sndfile import Sound, reason
+from soundstream.audio.split import find_parts
+from soundstream.audio.views import Gap
+from soundstream.errors import AudioError, IncompleteAudio
 from soundstream.files import open_input
 
-READABLE = "WAV, FLAC, Ogg Vorbis, Ogg Opus, MP3 or AIFF"
+_OWN = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aiff", ".aif", ".au", ".caf", ".w64", ".sph"}
+_MEDIA = {".m4a", ".m4b", ".aac", ".webm", ".mka", ".wma", ".mp4", ".mkv", ".mov", ".3gp", ".amr", ".wv", ".ape"}
+SUFFIXES = frozenset(_OWN | _MEDIA)
+"""What names of audio files end with in folders that are searched; the second half needs PyAV or ffmpeg."""
 
-_UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63 - 1 when a file does not say how long it is
+_MOST_WARNINGS = 3
+"""Gaps of a file that are told one by one."""
 
 Source = str | PathLike[str] | BinaryIO
+
+
+class _Sound(Protocol):
+    """Something decoded, block by block."""
+
+    @property
+    def num_samples(self) -> int | None: ...
+
+    sample_rate: int
+    channels: int
+    is_float: bool
+    gaps: list[Gap]
+
+    def blocks(self) -> Iterator[np.ndarray]: ...
 
 
 class AudioReader:
     """An open audio file; made by `open_reader`, iterated once."""
 
-    def __init__(self, sound: soundfile.SoundFile, name: str) -> None:
+    def __init__(self, sound: _Sound, name: str) -> None:
         self._sound = sound
         self._name = name
-        self.sample_rate: int = sound.samplerate
+        self.sample_rate = sound.sample_rate
         """Hz."""
-        self.channels: int = sound.channels
+        self.channels = sound.channels
         """1 to 8."""
-        self.num_samples: int | None = sound.frames if sound.frames < _UNKNOWN_FRAMES else None
-        """Samples per channel; None if the file does not say, as a FLAC stream from a pipe."""
+        self.num_samples = sound.num_samples
+        """Samples per channel; None if that is not certain before they were read, as of a stream from a pipe."""
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield pcm [channels, samples] of one second, the last block shorter.
+        """Yield pcm [channels, samples] of about a second, the last block shorter.
 
         Raises:
-            AudioError: the file is damaged, ends early, or holds NaN or infinity.
+            AudioError: the file is damaged, or holds NaN, infinity, or floats that are 4 times full scale or more.
+        Warns:
+            IncompleteAudio: sound is missing, at the end or inside.
+            LoudAudio: floats go beyond full scale.
         """
-        count = 0
-        while (block := self._read_block()).shape[1]:
-            check_finite(block, count)
+        count, level = 0, Level(self._name)
+        for block in self._sound.blocks():
+            level.take(block, count)
             count += block.shape[1]
             yield block
-        if self.num_samples not in (None, count):
-            raise AudioError(
-                f"{self._name} ends after {count} of {self.num_samples} samples; it is damaged or incomplete"
-            )
+        if self._sound.is_float:
+            level.warn()
+        self._warn_of_gaps()
 
-    def _read_block(self) -> np.ndarray:
-        try:
-            block = self._sound.read(self.sample_rate, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise AudioError(f"{self._name} is damaged ({reason(error)}); get a whole copy") from error
-        return np.ascontiguousarray(block.T)
+    def _warn_of_gaps(self) -> None:
+        gaps = self._sound.gaps
+        for gap in gaps[:_MOST_WARNINGS]:
+            warnings.warn(f"{self._name}: {gap}", IncompleteAudio, stacklevel=3)
+        if more := gaps[_MOST_WARNINGS:]:
+            known_s = sum(gap.missing_s or 0 for gap in more)
+            warnings.warn(
+                f"{self._name}: {len(more)} more gaps, {known_s:.2f} s or more", IncompleteAudio, stacklevel=3
+            )
 
 
 @contextmanager
-def open_reader(source: Source) -> Iterator[AudioReader]:
+def open_reader(source: Source, raw: Raw | None = None) -> Iterator[AudioReader]:
     """Open an audio file for reading block by block, in constant memory.
 
     Args:
-        source: a path, an open binary file, or "-" for stdin; a pipe is copied to a temporary file first.
+        source: a path, an open binary file, or "-" for stdin; a pipe is copied to a temporary file first, unless it
+            is raw.
+        raw: what headerless sound is made of; None is a file that says it itself.
     Raises:
         AudioError: the file is missing, empty or no audio, or the codec does not take its rate or channels.
     """
     name = _name_of(source)
-    with _open_seekable(source, name) as file, _open_sound(file, name) as sound:
-        check_format(sound.samplerate, sound.channels)
+    opened = open_input(source) if isinstance(source, str | PathLike) else nullcontext(source)
+    with ExitStack() as stack:
+        file = stack.enter_context(opened)
+        sound: _Sound
+        if raw:
+            sound = stack.enter_context(open_raw(file, raw))
+        else:
+            sound = _open_sound(stack.enter_context(_seekable(file)), name, stack)
+        check_format(sound.sample_rate, sound.channels)
         yield AudioReader(sound, name)
 
 
@@ -94,24 +131,20 @@ def _name_of(source: Source) -> str:
 
 
 @contextmanager
-def _open_seekable(source: Source, name: str) -> Iterator[BinaryIO]:
-    opened = open_input(source) if isinstance(source, str | PathLike) else nullcontext(source)
-    with opened as file:
-        if file.seekable():
-            yield file
-            return
-        with tempfile.TemporaryFile() as spool:
-            shutil.copyfileobj(file, spool)
-            spool.seek(0)
-            yield spool
+def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
+    if file.seekable():
+        yield file
+        return
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(file, spool)
+        yield spool
 
 
-def _open_sound(file: BinaryIO, name: str) -> soundfile.SoundFile:
-    start = file.tell()
-    if file.seek(0, 2) == start:
+def _open_sound(file: BinaryIO, name: str, stack: ExitStack) -> _Sound:
+    if not file.seek(0, 2):
         raise AudioError(f"{name} is empty; expected {READABLE}")
-    file.seek(start)
     try:
-        return SequentialFile(file)
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless audio, named .raw
-        raise AudioError(f"{name} is not audio that can be read ({reason(error)}); expected {READABLE}") from error
+        parts = find_parts(file)
+        return Sound(file, parts, name) if parts else stack.enter_context(open_media(file, name, "unknown codec"))
+    except soundfile.SoundFileError as error:
+        return stack.enter_context(open_media(file, name, reason(error)))

@@ -1,0 +1,77 @@
+"""Formats that libsndfile has no decoder for, through PyAV or the program `ffmpeg`, whichever is there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import BinaryIO
+
+from soundstream.audio import ffmpeg
+from soundstream.audio.frames import FrameSound
+from soundstream.errors import AudioError
+from soundstream.extras import extra
+
+READABLE = "WAV, FLAC, Ogg Vorbis, Ogg Opus, MP3 or AIFF"
+_MORE = "m4a, mp4, webm, mkv, wma and others"
+_HELP = f"PyAV (pip install {extra('media')}) or the program ffmpeg on the path"
+_KINDS = {
+    "....ftyp": "MPEG-4 (m4a, mp4, mov)",
+    "\x1aE\xdf\xa3": "Matroska or WebM",
+    "0&\xb2u\x8ef\xcf\x11": "Windows Media (wma, wmv)",
+    "\xff[\xf0\xf1\xf8\xf9]": "AAC",
+    "OggS": "Ogg with a codec other than Vorbis, Opus and FLAC",
+    "RIFF....AVI ": "AVI",
+    "RIFF....WAVE": "WAV with a codec of its own",
+    "FLV": "Flash video",
+    "#!AMR": "AMR",
+    "wvPk": "WavPack",
+    "MAC ": "Monkey's Audio",
+    "TTA1": "TTA",
+    "DSD ": "DSD",
+    "\0\0\x01\xba": "MPEG video",
+    "caff": "CAF with a codec of its own",
+}
+"""Names of formats by the first bytes, as patterns."""
+
+
+@contextmanager
+def open_media(file: BinaryIO, name: str, reason: str) -> Iterator[FrameSound]:
+    """Open the sound of a seekable file that libsndfile cannot read.
+
+    Args:
+        reason: why it could not.
+    Raises:
+        AudioError: FFmpeg cannot either, or is not there; the message says what would help.
+    """
+    kind = _kind(file)
+    what = f"{name} is {kind}" if kind else f"{name} is not audio that can be read"
+    opener = _opener(file)
+    if opener is None and kind:
+        raise AudioError(f"{what}, which needs {_HELP}")
+    if opener is None:
+        raise AudioError(f"{what} ({reason}); expected {READABLE}; {_MORE} need {_HELP}")
+    with ExitStack() as stack:
+        try:
+            sound = stack.enter_context(opener)
+        except AudioError as error:
+            hint = "get a whole copy" if kind else f"expected {READABLE}, {_MORE}"
+            raise AudioError(f"{what} ({error}); {hint}") from error
+        yield sound
+
+
+def _opener(file: BinaryIO) -> AbstractContextManager[FrameSound] | None:
+    try:
+        from soundstream.audio import pyav
+    except ModuleNotFoundError:
+        program = shutil.which("ffmpeg")
+        return ffmpeg.open_sound(program, file) if program else None
+    file.seek(0)
+    return pyav.open_sound(file)
+
+
+def _kind(file: BinaryIO) -> str | None:
+    file.seek(0)
+    head = file.read(16).decode("latin-1")
+    return next((name for pattern, name in _KINDS.items() if re.match(pattern, head, re.DOTALL)), None)

@@ -1,0 +1,92 @@
+"""FFmpeg's decoders through PyAV."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+
+from soundstream.audio.frames import CONTAINERS, FrameSound
+from soundstream.audio.views import Gap
+from soundstream.errors import AudioError
+
+_ESTIMATED = {"aac", "latm", "ac3", "eac3", "mp3", "dts", "amr", "mpeg", "mpegts"}
+"""Containers whose duration FFmpeg guesses from the number of bytes."""
+
+
+@contextmanager
+def open_sound(file: BinaryIO) -> Iterator[FrameSound]:
+    """Open the best audio stream of a seekable file.
+
+    Raises:
+        AudioError: there is none; the message is only the reason.
+    """
+    try:
+        container = av.open(file, options={"format_whitelist": CONTAINERS}, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        raise AudioError(error.strerror or str(error)) from error
+    with container:
+        stream = container.streams.best("audio")
+        if stream is None:
+            raise AudioError("it holds no sound")
+        decoder = _Decoder(container, stream)
+        frames = decoder.frames()
+        first = next(frames, None)
+        if first is None:
+            raise AudioError("nothing of its sound can be decoded")
+        duration_s = _duration_s(container, stream)
+        yield FrameSound(decoder.sample_rate, len(first), chain([first], frames), duration_s, decoder.gaps)
+
+
+class _Decoder:
+    """Frames of a stream as pcm of one rate and layout, those of the first frame."""
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self._container, self._stream = container, stream
+        self.sample_rate = 0
+        self.gaps: list[Gap] = []
+        self._samples = 0
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield float32 [channels, samples]."""
+        resampler, layout, form = av.AudioResampler(), "", None
+        for frame in self._decoded():
+            self.sample_rate, layout = self.sample_rate or frame.sample_rate, layout or frame.layout.name
+            if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                resampler = av.AudioResampler("fltp", layout, self.sample_rate)
+            for converted in resampler.resample(frame):
+                self._samples += converted.samples
+                yield converted.to_ndarray()
+
+    def _decoded(self) -> Iterator[Any]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                frames = packet.decode() if packet else []
+            except av.error.FFmpegError:
+                self._lose()  # demux is over after an error of its own
+                continue
+            if packet is None:
+                return
+            yield from frames
+
+    def _lose(self) -> None:
+        at_s = self._samples / (self.sample_rate or 1)
+        if not self.gaps or self.gaps[-1].at_s != at_s:
+            self.gaps.append(Gap("something there cannot be decoded", at_s))
+
+
+def _duration_s(container: Any, stream: Any) -> float | None:
+    """What the container says of this stream, not what FFmpeg guesses."""
+    if container.format.name in _ESTIMATED:
+        return None
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    said = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # Matroska
+    return 3600 * int(said[1]) + 60 * int(said[2]) + float(said[3]) if said else None
