@@ -13,7 +13,7 @@ MAX_CHANNELS = 8
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8_000, 192_000
 TOO_LOUD = 4.0
 """Times full scale at which floats are taken for a mistake, such as 16-bit values that were not divided."""
-KNEE = 0.9
+KNEE = 0.95
 """Level up to which decoded sound is left as it is."""
 
 _FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
@@ -136,9 +136,10 @@ def _to_float32(pcm: np.ndarray) -> np.ndarray:
 
 
 def soft_limit(pcm: np.ndarray) -> np.ndarray:
-    """Bring decoded sound into [-1, 1]: up to 0.9 of full scale as it is, above it bent so that it never reaches 1.
+    """Bring decoded sound into [-1, 1]: up to 0.95 of full scale as it is, above it bent, and never beyond 1.
 
-    Each sample is bent by itself, 0.9 + 0.1 tanh((level - 0.9) / 0.1), so that chunks give the same as the whole.
+    Each sample is bent by itself, to 0.95 + 0.05 tanh((level - 0.95) / 0.05), so that chunks give the same as the
+    whole.
     """
     level = np.abs(pcm)
     if not pcm.size or level.max() <= KNEE:

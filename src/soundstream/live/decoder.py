@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.audio import soft_limit
 from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.live.concealment import Concealer
 from soundstream.live.payload import Codes, Content, Payloads
@@ -16,7 +17,7 @@ Array = NDArray[np.float32]
 
 
 class LiveDecoder(Session):
-    """Packets in, pcm out; made by `Codec.open_decoder`.
+    """Packets in, pcm in [-1, 1] out, softly limited near full scale; made by `Codec.open_decoder`.
 
     Packets are pushed in the order of their sequence numbers, the lost ones as None. Each gives its time in sound,
     later than the encoder took it by `config.delay_samples`.
@@ -34,7 +35,7 @@ class LiveDecoder(Session):
         self._payloads = Payloads(model.config, channels)
         self._stream = DecoderStream(model, channels, denoise)
         self._concealer = Concealer(model.silence, channels)
-        self._resampler = LiveResampler(model.config.sample_rate, sample_rate, channels)
+        self._resampler = LiveResampler(model.config.sample_rate, self.sample_rate, channels)
         self._sequence: int | None = None
         self._frames = 1
 
@@ -69,7 +70,7 @@ class LiveDecoder(Session):
         if self._over:
             return np.zeros((self.channels, 0), np.float32)
         self._over = True
-        return self._resampler.flush()
+        return soft_limit(self._resampler.flush())
 
     def _lost(self, following: bytes | None) -> Array:
         content = self._next_but_one(following) if following is not None else None
@@ -93,4 +94,4 @@ class LiveDecoder(Session):
         return self._sound(latents)
 
     def _sound(self, latents: Array) -> Array:
-        return self._resampler.push(self._stream.push_latents(latents))
+        return soft_limit(self._resampler.push(self._stream.push_latents(latents)))

@@ -57,7 +57,7 @@ class LiveEncoder(Session):
         self._payloads = Payloads(model.config, channels)
         self._payloads.check_redundancy(redundancy, packet_frames)
         self._redundancy = redundancy
-        self._resampler = LiveResampler(sample_rate, model.config.sample_rate, channels)
+        self._resampler = LiveResampler(self.sample_rate, model.config.sample_rate, channels)
         self._latents = LatentStream(model, channels)
         self._held = np.zeros((channels, 0), np.float32)
         self._before: Codes = np.zeros((channels, 0, packet_frames), np.int64)

@@ -18,7 +18,7 @@ class Session:
 
     def __init__(self, sample_rate: int, channels: int) -> None:
         audio.check_format(sample_rate, channels)
-        self.sample_rate = sample_rate
+        self.sample_rate = audio.whole_rate(sample_rate)
         """Hz of the pcm outside."""
         self.channels = channels
         self._over = False
