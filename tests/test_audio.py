@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundstream.audio import Resampler, check, open_reader, open_writer, read, resample, resampled_length
+from soundstream.audio.wav import WavPipe
 from soundstream.errors import AudioError, OutputError
 
 RATES = [
@@ -149,7 +150,7 @@ def test_a_flac_from_a_pipe_need_not_know_its_length(tmp_path):
     data[21] &= 0xF0
     data[22:26] = bytes(4)  # STREAMINFO: total samples, 36 bits
     with open_reader(io.BytesIO(data)) as reader:
-        assert reader.num_samples is None
+        assert reader.num_samples == 60_000
         np.testing.assert_array_equal(np.concatenate(list(reader), axis=1), read(path)[0])
 
 
@@ -183,12 +184,12 @@ def test_what_is_no_file_is_refused(tmp_path, name, message):
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("suffix", ["flac", "mp3"])
-def test_a_cut_off_file_is_refused(tmp_path, suffix):
-    path = write_file(tmp_path / f"a.{suffix}", noise(1, 60_000))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(AudioError, match="damaged"):
-        read(path)
+def test_a_file_that_is_damaged_inside_is_refused(tmp_path):
+    data = bytearray(write_file(tmp_path / "a.flac", noise(1, 60_000)).read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    (tmp_path / "a.flac").write_bytes(data)
+    with pytest.raises(AudioError, match=r"a\.flac is damaged behind 1\.00 s .*get a whole copy"):
+        read(tmp_path / "a.flac")
 
 
 @pytest.mark.parametrize(("sample_rate", "channels"), [(7_999, 1), (192_001, 1), (24_000, 9)])
@@ -243,11 +244,14 @@ def test_an_existing_file_is_replaced_only_with_force(tmp_path):
     assert read(path)[0].shape == (1, 0)
 
 
-def test_stdout_gets_a_whole_wav(monkeypatch):
+def test_stdout_gets_a_wav_as_it_comes_with_its_length_ahead(monkeypatch):
     output = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output))
-    with open_writer("-", 16_000, 1) as writer:
-        writer.write(np.full((1, 50), 0.25, np.float32))
+    with open_writer("-", 16_000, 1, num_samples=50) as writer:
+        assert len(output.getvalue()) == 44
+        writer.write(np.full((1, 20), 0.25, np.float32))
+        assert len(output.getvalue()) == 44 + 40
+        writer.write(np.full((1, 30), 0.25, np.float32))
     sys.stdout.detach()
     assert output.getvalue()[:4] == b"RIFF"
     assert int.from_bytes(output.getvalue()[40:44], "little") == 100
@@ -273,6 +277,71 @@ def test_a_wav_past_its_limit_is_refused(tmp_path, monkeypatch):
     with pytest.raises(AudioError, match=r"\.flac"), open_writer(tmp_path / "a.wav", 24_000, 2) as writer:
         writer.write(noise(2, 100))
         writer.write(noise(2, 1))
+
+
+def test_a_wav_that_will_pass_its_limit_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("soundstream.audio.write.WAV_BYTES", 400)
+    for bits, room in (("16", 100), ("24", 66), ("float", 50)):
+        with open_writer(tmp_path / "a.wav", 24_000, 2, force=True, bits=bits, num_samples=room):
+            pass
+        with (
+            pytest.raises(AudioError, match=r"4 GiB.*\.flac"),
+            open_writer(tmp_path / "a.wav", 24_000, 2, force=True, bits=bits, num_samples=room + 1),
+        ):
+            pytest.fail("the file was opened")
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "subtype", "step"),
+    [
+        ("a.wav", "24", "PCM_24", 2**-23),
+        ("a.wav", "float", "FLOAT", 0),
+        ("a.flac", "24", "PCM_24", 2**-23),
+        ("a.flac", "16", "PCM_16", 2**-15),
+    ],
+)
+def test_samples_have_the_bits_that_were_asked_for(tmp_path, name, bits, subtype, step):
+    pcm = np.append(noise(2, 1000), [[1.0, -1.0], [0.999, -0.999]], axis=1).astype(np.float32)
+    with open_writer(tmp_path / name, 24_000, 2, bits=bits) as writer:
+        writer.write(pcm)
+    assert soundfile.info(tmp_path / name).subtype == subtype
+    back = soundfile.read(tmp_path / name, dtype="float64")[0].T
+    assert np.abs(back - pcm).max() <= step
+
+
+def test_bits_that_a_format_does_not_have_are_refused(tmp_path):
+    for name, bits, said in (("a.flac", "float", "16, 24"), ("a.ogg", "24", "none"), ("a.wav", "8", "16, 24, float")):
+        with pytest.raises(AudioError, match=said), open_writer(tmp_path / name, 24_000, 1, bits=bits):
+            pass
+
+
+@pytest.mark.parametrize("bits", ["16", "24", "float"])
+@pytest.mark.parametrize("num_samples", [101, None])
+def test_a_wav_for_a_pipe_is_the_same_sound(bits, num_samples):
+    pcm, stream = noise(1, 101), io.BytesIO()
+    pipe = WavPipe(stream, 24_000, 1, bits, num_samples)
+    pipe.write(pcm)
+    pipe.finish()
+    found, rate = soundfile.read(io.BytesIO(stream.getvalue()), dtype="float64", always_2d=True)
+    assert (found.shape, rate) == ((101, 1), 24_000)
+    assert num_samples is None or len(stream.getvalue()) % 2 == 0
+    assert np.abs(found.T - pcm).max() <= {"16": 2**-15, "24": 2**-23, "float": 0}[bits]
+
+
+@pytest.mark.parametrize(("name", "rate"), [("a.flac", 44_100), ("a.ogg", 44_100), ("a.opus", 48_000), ("a.wav", 8000)])
+def test_tags_go_into_every_format(tmp_path, name, rate):
+    tags = {"Title": "Été", "artist": "Anna", "date": "1999", "mood": "calm", "album": ""}
+    with open_writer(tmp_path / name, rate, 1, tags=tags) as writer:
+        writer.write(noise(1, 5000))
+    with soundfile.SoundFile(tmp_path / name) as sound:
+        assert sound.frames == 5000
+        assert sound.copy_metadata() == {"title": "Été", "artist": "Anna", "date": "1999"}
+
+
+def test_opus_says_which_rates_it_holds(tmp_path):
+    with pytest.raises(AudioError, match="--to"), open_writer(tmp_path / "a.opus", 44_100, 1):
+        pass
+    assert names(tmp_path) == []
 
 
 @pytest.fixture

@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundstream import audio
+from soundstream.audio.wav import WavPipe
 from soundstream.errors import AudioError, ConfigError
-from soundstream.live.pipes import PIECE_S, Source, WavPipe, mix, open_file, piece_samples
+from soundstream.live.pipes import PIECE_S, Source, mix, open_file, piece_samples
 
 RATE = 16_000
 PCM = np.random.default_rng(0).integers(-9000, 9000, (2, RATE)).astype(np.int16)
 
 READ_STDIN = """
 import sys
+from soundstream.audio import Raw
 from soundstream.live.pipes import open_stdin
-with open_stdin({raw_rate}, {channels}) as source:
+with open_stdin({raw}) as source:
     print(source.sample_rate, source.channels, flush=True)
     for piece in source.pieces:
         print(piece.shape, float(abs(piece).max()), flush=True)
@@ -30,8 +33,8 @@ def wav(pcm=PCM):
     return stream.getvalue()
 
 
-def reading(raw_rate=None, channels=1):
-    code = READ_STDIN.format(raw_rate=raw_rate, channels=channels)
+def reading(raw=None):
+    code = READ_STDIN.format(raw=raw)
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
 
@@ -45,10 +48,10 @@ def test_a_file_comes_in_pieces_that_add_up(tmp_path):
     assert np.array_equal(np.concatenate(pieces, axis=1) * 2**15, PCM)
 
 
-@pytest.mark.parametrize("raw_rate", [None, RATE])
-def test_a_pipe_is_heard_before_it_ends(raw_rate):
-    process = reading(raw_rate, 2)
-    data = PCM.T.tobytes() if raw_rate else wav()
+@pytest.mark.parametrize("raw", [None, audio.Raw(RATE, 2), audio.Raw(RATE, 2, "s16", big_endian=True)], ids=str)
+def test_a_pipe_is_heard_before_it_ends(raw):
+    process = reading(raw)
+    data = PCM.T.astype(">i2" if raw and raw.big_endian else "<i2").tobytes() if raw else wav()
     with process:
         process.stdin.write(data[: len(data) // 2])
         process.stdin.flush()

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.status import Status
 
 from soundstream import audio
-from soundstream.cli.options import Force
+from soundstream.audio.wav import WavPipe
+from soundstream.cli.options import Force, RawSound
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
 from soundstream.errors import CodecError, ConfigError, OutputError
 from soundstream.live import LIVE_EFFORT, devices, pipes, udp
@@ -43,9 +44,7 @@ def send(
     to: Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="Where soundstream receive listens.")],
     source: Annotated[str | None, typer.Argument(metavar="INPUT", help="A file, or - for WAV on stdin.")] = None,
     microphone: Annotated[bool, typer.Option("--microphone", help="Send what the microphone hears.")] = False,
-    raw_rate: Annotated[
-        int | None, typer.Option("--raw", metavar="HZ", help="Stdin is headerless 16-bit sound at this rate.")
-    ] = None,
+    raw: RawSound = None,
     bitrate: Annotated[int, typer.Option("--bitrate", help="Bit/s of each channel.")] = DEFAULT_BITRATE,
     packet_frames: Annotated[
         int, typer.Option("--packet-frames", min=1, max=4, help="Frames of 13.3 ms in a packet: more save bandwidth.")
@@ -81,7 +80,7 @@ def send(
     network = Network(_loss(loss, burst), RandomDelay(jitter_ms / 1000), np.random.default_rng(seed))
     codec = load(model)
     with (
-        _source(source, microphone, raw_rate, channels) as sound,
+        _source(source, microphone, raw, channels) as sound,
         udp.connect(host, port) as sock,
         _stopping() as stopped,
         _shown("sending") as status,
@@ -177,15 +176,16 @@ def _loss(rate: float, burst: float | None) -> Loss:
 
 
 def _source(
-    source: str | None, microphone: bool, raw_rate: int | None, channels: int
+    source: str | None, microphone: bool, raw: str | None, channels: int
 ) -> AbstractContextManager[pipes.Source]:
     if microphone == (source is not None):
         raise ConfigError("send what? give a file, - for stdin, or --microphone")
-    if raw_rate is not None and source != "-":
-        raise ConfigError("--raw is for headerless sound on stdin: give - as INPUT")
+    if raw is not None and source is None:
+        raise ConfigError("--raw is for headerless sound of a file or of stdin: give it, or - as INPUT")
+    form = None if raw is None else audio.Raw.parse(raw, channels)
     if source is None:
         return devices.open_microphone()
-    return pipes.open_stdin(raw_rate, channels) if source == "-" else pipes.open_file(source)
+    return pipes.open_stdin(form) if source == "-" else pipes.open_file(source, form)
 
 
 def _check_output(output: str | None, speaker: bool, as_json: bool) -> None:
@@ -211,7 +211,7 @@ def _sink(output: str | None, sample_rate: int, channels: int, force: bool) -> I
         with devices.open_speaker(channels) as playback:
             yield _Sink(playback.write, playback.sample_rate)
     elif output == "-":
-        yield _Sink(pipes.WavPipe(sys.stdout.buffer, sample_rate, channels).write, sample_rate)
+        yield _Sink(WavPipe(sys.stdout.buffer, sample_rate, channels).write, sample_rate)
     else:
         with audio.open_writer(output, sample_rate, channels, force) as writer:
             yield _Sink(writer.write, sample_rate)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -19,7 +18,6 @@ Array = NDArray[np.float32]
 
 PIECE_S = 0.01
 """Seconds of sound that are read at once."""
-_UNKNOWN = 2**32 - 1
 
 
 class Source(NamedTuple):
@@ -33,31 +31,32 @@ class Source(NamedTuple):
 
 
 @contextmanager
-def open_file(path: str) -> Iterator[Source]:
+def open_file(path: str, raw: audio.Raw | None = None) -> Iterator[Source]:
     """Sound of a file.
 
+    Args:
+        raw: what headerless sound is made of; None is a file that says it itself.
     Raises:
         AudioError: it cannot be read; also while it is read.
     """
-    with audio.open_reader(path) as reader:
+    with audio.open_reader(path, raw) as reader:
         yield Source(reader.sample_rate, reader.channels, _cut(reader, piece_samples(reader.sample_rate)))
 
 
 @contextmanager
-def open_stdin(raw_rate: int | None, channels: int) -> Iterator[Source]:
-    """Sound of a pipe as it comes: WAV, or headerless 16-bit samples, low byte first, channels interleaved.
+def open_stdin(raw: audio.Raw | None = None) -> Iterator[Source]:
+    """Sound of a pipe as it comes: WAV, or headerless samples.
 
     Args:
-        raw_rate: Hz of headerless sound; None is WAV, which says itself.
-        channels: of headerless sound.
+        raw: what headerless sound is made of; None is WAV, which says it itself.
     Raises:
         AudioError: it is neither; WAV that ends early simply ends.
     """
-    raw = {"samplerate": raw_rate, "channels": channels, "format": "RAW", "subtype": "PCM_16", "endian": "LITTLE"}
+    descriptor = sys.stdin.fileno()
     try:
-        sound = soundfile.SoundFile(sys.stdin.fileno(), closefd=False, **(raw if raw_rate else {}))
+        sound = raw.open(descriptor) if raw else soundfile.SoundFile(descriptor, closefd=False)
     except soundfile.SoundFileError as error:
-        raise AudioError("stdin is no WAV; give the sample rate of headerless 16-bit sound with --raw") from error
+        raise AudioError("stdin is no WAV; say what headerless sound is made of with --raw") from error
     with sound:
         audio.check_format(sound.samplerate, sound.channels)
         yield Source(sound.samplerate, sound.channels, _read(sound))
@@ -90,21 +89,3 @@ def _cut(blocks: Iterable[Array], samples: int) -> Iterator[Array]:
 def _read(sound: soundfile.SoundFile) -> Iterator[Array]:
     while len(piece := sound.read(piece_samples(sound.samplerate), dtype="float32", always_2d=True)):
         yield np.ascontiguousarray(piece.T)
-
-
-class WavPipe:
-    """Writes WAV of 16 bits to a pipe at once; its header gives no length, which readers of streams understand."""
-
-    def __init__(self, stream: BinaryIO, sample_rate: int, channels: int) -> None:
-        self._stream = stream
-        form = struct.pack("<HHIIHH", 1, channels, sample_rate, 2 * channels * sample_rate, 2 * channels, 16)
-        head = struct.pack("<4sI4s4sI", b"RIFF", _UNKNOWN, b"WAVE", b"fmt ", len(form))
-        self._put(head + form + struct.pack("<4sI", b"data", _UNKNOWN))
-
-    def write(self, pcm: Array) -> None:
-        """Append pcm `[channels, samples]`; what lies outside [-1, 1] is clipped."""
-        self._put(audio.to_int16(pcm.T).astype("<i2").tobytes())
-
-    def _put(self, data: bytes) -> None:
-        self._stream.write(data)
-        self._stream.flush()
