@@ -6,7 +6,19 @@ data = soundstream.encode(pcm, sample_rate=48_000, bitrate=6000)
 pcm, sample_rate = soundstream.decode(data)
 """
 
-from soundstream.codec import Codec, decode, encode, from_codes, load, open_decoder, open_encoder, to_codes
+from soundstream.codec import (
+    Codec,
+    Transfer,
+    decode,
+    decode_file,
+    encode,
+    encode_file,
+    from_codes,
+    load,
+    open_decoder,
+    open_encoder,
+    to_codes,
+)
 from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
 from soundstream.errors import (
     ArtifactError,
@@ -57,10 +69,13 @@ __all__ = [
     "SeanetConfig",
     "SpectralConfig",
     "TrainingError",
+    "Transfer",
     "Truncated",
     "UnsupportedVersion",
     "decode",
+    "decode_file",
     "encode",
+    "encode_file",
     "from_codes",
     "load",
     "open_decoder",

@@ -85,6 +85,19 @@ def regroup(parts: Iterable[NDArray[T]], frames: int) -> Iterator[NDArray[T]]:
         yield np.concatenate(held, axis=2)
 
 
+def taken(parts: Iterable[NDArray[T]], skip: int, frames: int | None = None) -> Iterator[NDArray[T]]:
+    """`frames` frames, or all that there are, of codes `[..., frames]` in parts, after the first `skip`."""
+    for part in parts:
+        part, skip = part[:, :, skip:], max(0, skip - part.shape[2])
+        if frames is not None:
+            part = part[:, :, :frames]
+            frames -= part.shape[2]
+        if part.shape[2]:
+            yield part
+        if frames == 0:
+            return
+
+
 def seconds(pcm: Array, sample_rate: int) -> Iterator[Array]:
     """Pcm `[channels, samples]` second by second."""
     for start in range(0, pcm.shape[1], sample_rate):

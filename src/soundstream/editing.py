@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.bitstream import Header, Reader, Writer
+from soundstream.blocks import taken
 from soundstream.codec import Codec
 from soundstream.errors import ConfigError
+from soundstream.files import named
 
 Codes = NDArray[np.int64]
 JOINED = ("model_id", "sample_rate", "channels", "codec_sample_rate", "hop_length", "codebook_bits")
@@ -30,8 +32,9 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
         ConfigError: the part is empty or begins after the end.
         BitstreamError: the file is damaged or of another model.
     """
-    codec.check_model(reader.header)
     header = reader.header
+    with named(reader.name):
+        codec.check_model(header)
     first = int(start_s * header.frame_rate)
     reader.skip_to(first)
     start, last = _samples(header, first), None if end_s is None else round(end_s * header.sample_rate)
@@ -39,7 +42,7 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
         raise ConfigError(f"the part from {start_s} s to {end_s} s is empty")
     frames = None if last is None else _frames(codec, last - start, header)
     writer = Writer(stream, dataclasses.replace(header, num_samples=None))
-    parts = _taken(codec.coding.unpack(reader, header), first - reader.frames, frames)
+    parts = taken(codec.coding.unpack(reader, header), first - reader.frames, frames)
     written = 0
     for packet in codec.coding.pack(parts, header.entropy_mode):
         writer.write(packet)
@@ -58,14 +61,12 @@ def cat(codec: Codec, readers: Sequence[Reader], stream: BinaryIO) -> None:
         ConfigError: there is no file, or two disagree.
         BitstreamError: a file is damaged or of another model.
     """
-    headers = [reader.header for reader in readers]
-    for header in headers:
-        codec.check_model(header)
-        for name in JOINED:
-            if getattr(header, name) != getattr(headers[0], name):
-                raise ConfigError(f"{name} of the files differs: {getattr(headers[0], name)}, {getattr(header, name)}")
-    if not headers:
+    if not readers:
         raise ConfigError("there are no files to join")
+    headers = [reader.header for reader in readers]
+    for reader in readers:
+        with named(reader.name):
+            _check_joins(codec, reader.header, headers[0])
     most = max(header.num_quantizers for header in headers)
     writer = Writer(stream, dataclasses.replace(headers[0], num_quantizers=most, num_samples=None))
     for packet in codec.coding.pack(_chained(codec, readers), headers[0].entropy_mode):
@@ -73,9 +74,17 @@ def cat(codec: Codec, readers: Sequence[Reader], stream: BinaryIO) -> None:
     writer.finish(_joined_samples(readers))
 
 
+def _check_joins(codec: Codec, header: Header, first: Header) -> None:
+    codec.check_model(header)
+    for name in JOINED:
+        if getattr(header, name) != getattr(first, name):
+            raise ConfigError(f"{name} is {getattr(header, name)}; that of the first file is {getattr(first, name)}")
+
+
 def _chained(codec: Codec, readers: Sequence[Reader]) -> Iterator[Codes]:
     for reader in readers:
-        yield from codec.coding.unpack(reader, reader.header)
+        with named(reader.name):
+            yield from codec.coding.unpack(reader, reader.header)
 
 
 def _joined_samples(readers: Sequence[Reader]) -> int:
@@ -83,19 +92,6 @@ def _joined_samples(readers: Sequence[Reader]) -> int:
     header = readers[0].header
     assert readers[-1].num_samples is not None
     return _samples(header, sum(reader.frames for reader in readers[:-1])) + readers[-1].num_samples
-
-
-def _taken(parts: Iterator[Codes], skip: int, frames: int | None) -> Iterator[Codes]:
-    """`frames` frames of the parts after the first `skip`."""
-    for part in parts:
-        part = part[:, :, skip:] if frames is None else part[:, :, skip : skip + frames]
-        skip = 0
-        if frames is not None:
-            frames -= part.shape[2]
-        if part.shape[2]:
-            yield part
-        if frames == 0:
-            return
 
 
 def _samples(header: Header, frames: int) -> int:

@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from soundstream.errors import AudioError, OutputError
+from soundstream.errors import AudioError, CodecError, OutputError
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -28,6 +28,64 @@ def open_input(path: str | PathLike[str]) -> AbstractContextManager[BinaryIO]:
         return Path(path).open("rb")
     except OSError as error:
         raise AudioError(f"cannot read {path}: {error.strerror}") from error
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Put the name of the file that is read before messages of errors that do not hold it.
+
+    Args:
+        name: nothing is put before them if it is empty.
+    """
+    try:
+        yield
+    except CodecError as error:
+        if not name or name in str(error) or isinstance(error, OutputError):
+            raise
+        raise type(error)(f"{name}: {error}") from error
+
+
+def name_of(source: object) -> str:
+    """What messages call a path or a stream; empty for bytes in memory."""
+    if isinstance(source, str | PathLike):
+        return "stdin" if source == "-" else str(source)
+    name = getattr(source, "name", "")
+    return "stdin" if name == "<stdin>" else name if isinstance(name, str) else ""
+
+
+def check_not_input(output: str | PathLike[str], *sources: str | PathLike[str]) -> None:
+    """Refuse an output that is one of the inputs, by whatever name, even where an output may be replaced.
+
+    Raises:
+        OutputError: it is.
+    """
+    for source in sources:
+        if output != "-" and source != "-" and _same(Path(output), Path(source)):
+            raise OutputError(f"{output} is the input {source} itself, which is never replaced; choose another name")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+@contextmanager
+def open_output(path: str | PathLike[str], force: bool = False) -> Iterator[BinaryIO]:
+    """`atomic_output`, or stdout for "-".
+
+    Raises:
+        OutputError: as `atomic_output`, or stdout is a terminal.
+    """
+    if path != "-":
+        with atomic_output(path, force) as file:
+            yield file
+        return
+    if sys.stdout.isatty():
+        raise OutputError("refusing to write bytes to the terminal; give -o FILE or a pipe")
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
 
 
 @contextmanager

@@ -422,3 +422,52 @@ def test_the_longest_header_comes_back():
     header = dataclasses.replace(HEADER, tags={"a": "x" * (65_535 - 44 - 4)})
     assert len(header.to_bytes()) == 65_535
     assert Header.read(io.BytesIO(header.to_bytes())) == header
+
+
+# streams that cannot seek
+
+
+LONG_PACKETS = [Packet(i, 8, 150, bytes(100 + i)) for i in range(4)]
+
+
+class Pipe(io.BytesIO):
+    """Bytes that can only be read on."""
+
+    def seekable(self):
+        return False
+
+    def seek(self, *place):
+        raise OSError("Illegal seek")
+
+    def tell(self):
+        raise OSError("Illegal seek")
+
+
+@pytest.mark.parametrize("frame", [0, 1, 149, 150, 460, 10_000])
+def test_skipping_in_a_pipe_is_skipping_in_a_file(frame):
+    data = write(packets=LONG_PACKETS, num_samples=4 * 150 * 640)
+    readers = [Reader(stream(data)) for stream in (io.BytesIO, Pipe)]
+    for reader in readers:
+        reader.skip_to(frame)
+    assert readers[0].frames == readers[1].frames == min(4, frame // 150) * 150
+    assert list(readers[0]) == list(readers[1])
+    assert readers[0].bytes == readers[1].bytes == len(data)
+
+
+def test_samples_that_only_the_end_tells_are_known_at_once_where_the_stream_can_seek():
+    data = write()
+    assert Header.read(io.BytesIO(data)).num_samples is None
+    assert Reader(io.BytesIO(data)).num_samples == NUM_SAMPLES
+    for unknown in (Pipe(data), io.BytesIO(data[:-1]), io.BytesIO(data[:-22]), io.BytesIO(data[:60])):
+        assert Reader(unknown).num_samples is None
+
+
+def test_errors_name_the_file_that_is_read(tmp_path):
+    data = write()
+    for name, bad, where in (("empty", b"", 0), ("cut", data[:-1], 0), ("skipped", data[:66], 9999)):
+        path = tmp_path / name
+        path.write_bytes(bad)
+        with path.open("rb") as stream, pytest.raises(BitstreamError, match=f"{path}: "):
+            reader = Reader(stream)
+            reader.skip_to(where)
+            list(reader)

@@ -12,7 +12,8 @@ from typing import BinaryIO
 from soundstream.bitstream.fields import check_range, read_from_file
 from soundstream.bitstream.header import MAX_SAMPLES, Header, read_fully
 from soundstream.bitstream.packet import CRC, HEAD, MARKER, SEQUENCES, Packet, with_crc, without_crc
-from soundstream.errors import ConfigError, InvalidField, Truncated
+from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
+from soundstream.files import name_of, named
 
 END_MARKER = b"\xa5E"
 END = struct.Struct("<2sQQ")
@@ -23,10 +24,12 @@ class Writer:
 
     def __init__(self, stream: BinaryIO, header: Header) -> None:
         self.header = header
+        self.bytes = 0
+        """Bytes written so far."""
         self._stream = stream
         self._packets = 0
         self._frames = 0
-        stream.write(header.to_bytes())
+        self._put(header.to_bytes())
 
     def write(self, packet: Packet) -> None:
         """Append a packet.
@@ -35,7 +38,7 @@ class Writer:
             ConfigError: its sequence number is not the next, or it exceeds what the header allows.
         """
         check_packet(self.header, self._packets, packet)
-        self._stream.write(packet.to_bytes())
+        self._put(packet.to_bytes())
         self._packets += 1
         self._frames += packet.frames
 
@@ -48,7 +51,11 @@ class Writer:
             ConfigError: the header promised another number, or the frames written do not cover it.
         """
         check_end(self.header, self._frames, num_samples)
-        self._stream.write(with_crc(END.pack(END_MARKER, num_samples, self._frames)))
+        self._put(with_crc(END.pack(END_MARKER, num_samples, self._frames)))
+
+    def _put(self, data: bytes) -> None:
+        self._stream.write(data)
+        self.bytes += len(data)
 
 
 class Progress:
@@ -56,7 +63,10 @@ class Progress:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self.header = Header.read(stream)
+        self.name = name_of(stream)
+        """What messages call the file; empty for bytes in memory."""
+        with named(self.name):
+            self.header = Header.read(stream)
         self.num_samples = self.header.num_samples
         """Samples of the original per channel; None until known, certain once `complete`."""
         self.packets = 0
@@ -72,9 +82,17 @@ class Progress:
 class Reader(Progress):
     """Reads a file from a binary stream, the header at once and then packet after packet, in constant memory.
 
+    Where the stream can seek, the number of samples is looked up in the end record if the header does not give it.
+
     Raises:
         BadMagic, UnsupportedVersion, Truncated, ChecksumMismatch, InvalidField: the header cannot be read.
     """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream)
+        self._ahead = b""
+        if self.num_samples is None and stream.seekable():
+            self.num_samples = _samples_at_end(stream)
 
     @property
     def duration_s(self) -> float:
@@ -89,6 +107,10 @@ class Reader(Progress):
             ChecksumMismatch: a byte was changed.
             InvalidField: a field has a forbidden value, a packet is missing, or bytes follow the end.
         """
+        with named(self.name):
+            yield from self._packets()
+
+    def _packets(self) -> Iterator[Packet]:
         while not self.complete:
             marker = self._read(len(MARKER))
             if marker == MARKER:
@@ -101,26 +123,32 @@ class Reader(Progress):
                 )
 
     def skip_to(self, frame: int) -> None:
-        """Move a seekable stream on to the packet that holds this frame, or to the end, by the heads of packets alone.
+        """Move on to the packet that holds this frame, or to the end, by the heads of packets alone.
+
+        A stream that cannot seek is read, and what is passed over is dropped.
 
         Raises:
             Truncated, InvalidField: the file ends, or the head of a packet has a value that the format forbids.
         """
-        while True:
-            place = self._stream.tell()
-            head = self._read(HEAD.size)
-            marker, _, frames, num_quantizers, length = HEAD.unpack(head)
-            if marker != MARKER or self.frames + frames > frame:
-                self._stream.seek(place)
-                self.bytes -= HEAD.size
-                return
-            with read_from_file():
-                check_range("payload length", length, 0, self.header.payload_limit(frames, num_quantizers))
-                check_range("frames", frames, 1, 255)
-            self._stream.seek(length + CRC.size, 1)
-            self.bytes += length + CRC.size
-            self.packets += 1
-            self.frames += frames
+        with named(self.name):
+            while self._skip_before(frame):
+                pass
+
+    def _skip_before(self, frame: int) -> bool:
+        """Pass over the next packet; False, and it stays, if it holds the frame or there is none."""
+        head = self._read(HEAD.size)
+        marker, _, frames, num_quantizers, length = HEAD.unpack(head)
+        if marker != MARKER or self.frames + frames > frame:
+            self._ahead = head
+            self.bytes -= HEAD.size
+            return False
+        with read_from_file():
+            check_range("payload length", length, 0, self.header.payload_limit(frames, num_quantizers))
+            check_range("frames", frames, 1, 255)
+        self._pass_over(length + CRC.size)
+        self.packets += 1
+        self.frames += frames
+        return True
 
     def _read_packet(self) -> Packet:
         head = MARKER + self._read(HEAD.size - len(MARKER))
@@ -146,8 +174,16 @@ class Reader(Progress):
             raise InvalidField("bytes follow the end record; a .nac file ends there")
         self.num_samples, self.complete = num_samples, True
 
+    def _pass_over(self, length: int) -> None:
+        if self._stream.seekable():
+            self._stream.seek(length, 1)
+        else:
+            read_fully(self._stream, length)
+        self.bytes += length
+
     def _read(self, length: int) -> bytes:
-        data = read_fully(self._stream, length)
+        ahead, self._ahead = self._ahead[:length], self._ahead[length:]
+        data = ahead + read_fully(self._stream, length - len(ahead))
         self.bytes += len(data)
         if len(data) < length:
             raise Truncated(f"the file ends after {self._so_far()}, before its end record; get a whole copy")
@@ -155,6 +191,19 @@ class Reader(Progress):
 
     def _so_far(self) -> str:
         return f"{self.packets} packet{'' if self.packets == 1 else 's'} ({self.duration_s:.1f} s)"
+
+
+def _samples_at_end(stream: BinaryIO) -> int | None:
+    """Samples that the end record counts; None if there is none that can be believed. The stream stays in its place."""
+    place = stream.tell()
+    size = stream.seek(0, 2)
+    stream.seek(max(place, size - END.size - CRC.size))
+    data = read_fully(stream, END.size + CRC.size)
+    stream.seek(place)
+    try:
+        return read_end(data)[0] if data.startswith(END_MARKER) and len(data) == END.size + CRC.size else None
+    except BitstreamError:
+        return None
 
 
 def read_end(data: bytes) -> tuple[int, int]:

@@ -11,13 +11,14 @@ from rich.text import Text
 
 from soundstream import __version__
 from soundstream.cli import bench, edit, entropy, evaluate, files, grow, info, live, serve, train
-from soundstream.cli.display import messages
+from soundstream.cli.display import messages, tell_warnings
+from soundstream.cli.signals import ending_cleanly
 from soundstream.errors import CodecError
 
 app = typer.Typer(
     help="A neural audio codec: speech, music and any sound at 1.5 to 18 kbit/s.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -60,7 +61,9 @@ def options(
 
 
 def main() -> None:
-    """Run the command line: errors are one line on stderr and exit code 1."""
+    """Run the command line: errors and warnings are one line each on stderr; an error exits with 1."""
+    ending_cleanly()
+    tell_warnings()
     try:
         app()
     except CodecError as error:

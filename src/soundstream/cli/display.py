@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,19 +18,52 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-Array = NDArray[np.float32]
+from soundstream.errors import AudioWarning
 
 messages = Console(stderr=True)
 
 
-def shown(blocks: Iterable[Array], what: str, num_samples: int | None, quiet: bool) -> Iterator[Array]:
-    """Pass blocks of pcm `[channels, samples]` on under a bar that goes away at the end."""
+def tell_warnings() -> None:
+    """From now on, show warnings of audio as one line each; others stay as they are."""
+    other = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, AudioWarning):
+            messages.print(Text(f"warning: {message}", style="yellow"), soft_wrap=True)
+        else:
+            other(message, category, filename, lineno, file, line)
+
+    warnings.simplefilter("always", AudioWarning)
+    warnings.showwarning = show
+
+
+@contextmanager
+def shown(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar that is told how much of how much is done, and goes away at the end."""
     with _bar(what, TaskProgressColumn(), quiet, transient=True) as progress:
-        task = progress.add_task(what, total=num_samples)
-        for block in blocks:
-            yield block
-            progress.advance(task, block.shape[1])
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def shown_files(what: str, files: int, total_bytes: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar for many files, which is told the bytes of each that is over."""
+    with _bar(what, TextColumn("{task.fields[over]}/{task.fields[files]} files"), quiet, transient=True) as progress:
+        task = progress.add_task(what, total=total_bytes, over=0, files=files)
+
+        def over(size: int) -> None:
+            progress.update(task, advance=size, over=progress.tasks[0].fields["over"] + 1)
+
+        yield over
 
 
 @contextmanager

@@ -9,23 +9,30 @@ import typer
 
 from soundstream import editing
 from soundstream.bitstream import Reader
-from soundstream.cli.files import codec_for, nac_output
-from soundstream.cli.options import FileModel, FileOutput, Force, Input
-from soundstream.files import open_input
+from soundstream.cli.options import FileModel, FileOutput, Force, Input, seconds
+from soundstream.codec import codec_for
+from soundstream.files import check_not_input, named, open_input, open_output
 
 
 def cut(
     source: Input,
     output: FileOutput,
-    start_s: Annotated[float, typer.Option("--from", min=0, metavar="SECONDS", help="Start, to the frame.")] = 0.0,
-    end_s: Annotated[float | None, typer.Option("--to", metavar="SECONDS", help="End; else that of the file.")] = None,
+    start_s: Annotated[
+        float, typer.Option("--from", parser=seconds, metavar="TIME", help="Start: 90, or 1:30; else that of the file.")
+    ] = 0.0,
+    end_s: Annotated[
+        float | None, typer.Option("--to", parser=seconds, metavar="TIME", help="End; else that of the file.")
+    ] = None,
     model: FileModel = None,
     force: Force = False,
 ) -> None:
     """Write a part of a .nac file without decoding it."""
-    with open_input(source) as stream, nac_output(output, force) as target:
+    check_not_input(output, source)
+    with open_input(source) as stream:
         reader = Reader(stream)
-        editing.cut(codec_for(reader.header, model), reader, target, start_s, end_s)
+        codec = codec_for(reader, model)
+        with named(reader.name), open_output(output, force) as target:
+            editing.cut(codec, reader, target, start_s, end_s)
 
 
 def cat(
@@ -35,7 +42,8 @@ def cat(
     force: Force = False,
 ) -> None:
     """Join .nac files without decoding them."""
+    check_not_input(output, *sources)
     with ExitStack() as stack:
         readers = [Reader(stack.enter_context(open_input(source))) for source in sources]
-        codec = codec_for(readers[0].header, model)
-        editing.cat(codec, readers, stack.enter_context(nac_output(output, force)))
+        codec = codec_for(readers[0], model)
+        editing.cat(codec, readers, stack.enter_context(open_output(output, force)))

@@ -16,7 +16,6 @@ from soundstream.cli.display import counted, messages
 from soundstream.cli.options import ModelOption, Quiet
 from soundstream.codec import Codec, load
 from soundstream.errors import ConfigError, OutputError
-from soundstream.evaluate import probe_table
 from soundstream.evaluate.metrics import DEFAULT
 from soundstream.extras import extra, needs
 
@@ -160,6 +159,8 @@ def _claim(folder: Path, name: str, force: bool) -> None:
 
 
 def _show_probes(report: dict[str, Any]) -> None:
+    from soundstream.evaluate import probe_table
+
     head = probe_table.head(report)
     table = Table(head[0], *(Column(name, justify="right") for name in head[1:]), box=SIMPLE_HEAD)
     for line in probe_table.lines(report):

@@ -2,30 +2,65 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any
 
 import typer
 
 from soundstream import audio
-from soundstream.bitstream import Header, Reader, RepairingReader
-from soundstream.cli.display import messages, shown
-from soundstream.cli.options import FileModel, Force, Input, ModelOption, Output, Quiet, Threads
-from soundstream.codec import DEFAULT_BITRATE, Codec, Damage, load, load_for
-from soundstream.errors import ConfigError, OutputError
-from soundstream.files import atomic_output, open_input
+from soundstream.cli import batch
+from soundstream.cli.display import messages, shown, shown_files
+from soundstream.cli.options import (
+    FileModel,
+    Force,
+    Inputs,
+    Jobs,
+    ModelOption,
+    Place,
+    Quiet,
+    RawSound,
+    Threads,
+    seconds,
+)
+from soundstream.codec import DEFAULT_BITRATE, Transfer, decode_file, encode_file, load
+from soundstream.errors import ConfigError
 from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
 
 
+class Container(StrEnum):
+    """What encode writes."""
+
+    NAC = "nac"
+
+
+class AudioFormat(StrEnum):
+    """What decode writes where no name says it."""
+
+    WAV = "wav"
+    FLAC = "flac"
+    OGG = "ogg"
+    OPUS = "opus"
+
+
+class Bits(StrEnum):
+    """Bits of a sample that decode writes."""
+
+    B16 = "16"
+    B24 = "24"
+    FLOAT = "float"
+
+
 def encode(
-    source: Input,
-    output: Output = None,
-    bitrate: Annotated[int, typer.Option("--bitrate", help="Bit/s of each channel: 750 to 18000 in steps of 750.")] = (
-        DEFAULT_BITRATE
-    ),
+    sources: Inputs,
+    output: Place = None,
+    bitrate: Annotated[
+        int, typer.Option("--bitrate", "-b", help="Bit/s of each channel: 750 to 18000 in steps of 750.")
+    ] = DEFAULT_BITRATE,
     vbr: Annotated[
         bool,
         typer.Option(
@@ -57,37 +92,64 @@ def encode(
     effort: Annotated[
         int, typer.Option("--effort", metavar="1..64", help="Search longer for codes that sound better; same size.")
     ] = DEFAULT_EFFORT,
+    container: Annotated[
+        Container | None, typer.Option("--format", help="Write this also under a name that says something else.")
+    ] = None,
+    raw: RawSound = None,
+    jobs: Jobs = None,
     model: ModelOption = "default",
     force: Force = False,
     quiet: Quiet = False,
     threads: Threads = 1,
 ) -> None:
-    """Compress an audio file (WAV, FLAC, Ogg, Opus, MP3, AIFF) to .nac.
+    """Compress audio files (WAV, FLAC, Ogg, Opus, MP3, AIFF; m4a, webm and others with PyAV or ffmpeg) to .nac.
 
     [dim]soundstream encode talk.wav[/dim] writes talk.nac; [dim]-o[/dim] names another place, [dim]-[/dim] is a pipe.
+
+    [dim]soundstream encode FOLDER more/*.wav -o OUT[/dim] codes many, and goes on where it stopped when started again.
     """
     codec = load(model, threads)
+    codec.rates(bitrate, vbr, max_bitrate)
     codec.config.check_denoise(denoise)
     check_effort(effort)
-    tags = _tags(tag or [])
-    with (
-        audio.open_reader(source) as reader,
-        nac_output(_output_name(source, output, ".nac"), force) as stream,
-    ):
-        most = (max_bitrate or codec.config.bitrate(codec.config.num_quantizers)) if vbr else bitrate
-        entropy = entropy or codec.coding.default_mode(codec.config.quantizers_for(bitrate))
-        header = codec.header(reader.sample_rate, reader.channels, most, reader.num_samples, tags, entropy)
-        blocks = shown(reader, "encoding", reader.num_samples, quiet)
-        if vbr:
-            codec.write_vbr(stream, header, blocks, min(bitrate, most), denoise, effort)
-        else:
-            codec.write(stream, header, blocks, denoise, effort)
+    how: dict[str, Any] = {
+        "bitrate": bitrate,
+        "vbr": vbr,
+        "max_bitrate": max_bitrate,
+        "tags": _tags(tag or []),
+        "entropy": entropy,
+        "denoise": denoise,
+        "effort": effort,
+        "raw": raw,
+    }
+    work: Callable[..., Transfer] = partial(
+        encode_file, **how, model=model, threads=threads, any_name=container is not None, force=force
+    )
+    if not _are_many(sources, output):
+        with shown("encoding", quiet) as watch:
+            transfer = work(sources[0], _in_folder(sources[0], output, ".nac"), watch=watch)
+        if not quiet:
+            _say(_sizes(transfer))
+        return
+    settings = json.dumps(how | {"model": codec.model_id.hex()}, sort_keys=True)
+    _all("encode", sources, output, (frozenset(audio.SUFFIXES), ".nac"), work, settings, jobs, force, quiet)
 
 
 def decode(
-    source: Input,
-    output: Output = None,
-    start_s: Annotated[float, typer.Option("--from", min=0, metavar="SECONDS", help="Leave out what is before.")] = 0.0,
+    sources: Inputs,
+    output: Place = None,
+    start_s: Annotated[
+        float, typer.Option("--from", parser=seconds, metavar="TIME", help="Leave out what is before: 90, or 1:30.")
+    ] = 0.0,
+    sample_rate: Annotated[
+        int | None, typer.Option("--to", "--sample-rate", metavar="HZ", help="Sample rate; else that of the original.")
+    ] = None,
+    bits: Annotated[
+        Bits | None, typer.Option("--bits", help="Of a sample in WAV and FLAC; 16 by default, float in WAV.")
+    ] = None,
+    audio_format: Annotated[
+        AudioFormat | None, typer.Option("--format", help="Of outputs that are not named; wav by default.")
+    ] = None,
     conceal: Annotated[
         bool, typer.Option("--conceal", help="Decode a damaged file, with silence for what is lost, and say what.")
     ] = False,
@@ -95,35 +157,133 @@ def decode(
         float,
         typer.Option("--denoise", metavar="0..1", help="Remove noise, with a model that does so here; see encode."),
     ] = 0.0,
+    jobs: Jobs = None,
     model: FileModel = None,
     force: Force = False,
     quiet: Quiet = False,
     threads: Threads = 1,
 ) -> None:
-    """Restore the audio of a .nac file, with the rate, channels and exact length of the original.
+    """Restore the audio of .nac files, with the rate, channels, exact length and tags of the originals.
 
-    [dim]soundstream decode talk.nac[/dim] writes talk.wav; the suffix of [dim]-o[/dim] chooses .wav, .flac or .ogg.
+    [dim]soundstream decode talk.nac[/dim] writes talk.wav; the suffix of [dim]-o[/dim] chooses .wav, .flac, .ogg or
+    .opus, [dim]-o -[/dim] is WAV as it comes.
+
+    [dim]soundstream decode FOLDER more/*.nac -o OUT --format flac[/dim] decodes many, and goes on where it stopped.
     """
-    damage, name = list[Damage](), _output_name(source, output, ".wav")
-    if conceal and start_s:
-        raise ConfigError("--conceal decodes a whole file; leave out --from")
-    with open_input(source) as stream:
-        reader = RepairingReader(stream) if conceal else Reader(stream)
-        codec = codec_for(reader.header, model, threads)
-        codec.config.check_denoise(denoise, "decoder")
-        if isinstance(reader, RepairingReader):
-            blocks = codec.repair(reader, damage, denoise)
-        else:
-            blocks = codec.read(reader, start_s, denoise)
-        with audio.open_writer(name, reader.header.sample_rate, reader.header.channels, force) as writer:
-            for block in shown(blocks, "decoding", reader.header.num_samples, quiet):
-                writer.write(block)
-    for loss in damage:
-        messages.print(f"lost: {loss.duration_s:.2f} s at {loss.start_s:.2f} s ({loss.reason})", soft_wrap=True)
+    how: dict[str, Any] = {
+        "start_s": start_s,
+        "sample_rate": sample_rate,
+        "bits": bits and bits.value,
+        "conceal": conceal,
+        "denoise": denoise,
+    }
+    work: Callable[..., Transfer] = partial(decode_file, **how, model=model, threads=threads, force=force)
+    suffix = f".{audio_format or AudioFormat.WAV}"
+    if not _are_many(sources, output):
+        with shown("decoding", quiet) as watch:
+            transfer = work(sources[0], _in_folder(sources[0], output, suffix), watch=watch)
+        for line in _lost(transfer):
+            _say(line)
+        return
+    settings = json.dumps(how | {"model": model}, sort_keys=True)
+    _all("decode", sources, output, (frozenset({".nac"}), suffix), work, settings, jobs, force, quiet)
 
 
-def codec_for(header: Header, model: str | None, threads: int = 1) -> Codec:
-    return load(model, threads) if model else load_for(header.model_id, threads)
+def _are_many(sources: list[str], output: str | None) -> bool:
+    """Whether outputs go into a folder with a journal."""
+    many = len(sources) > 1 or Path(sources[0]).is_dir()
+    if many and output in (None, "-"):
+        raise ConfigError("several inputs need a folder for their outputs: -o FOLDER")
+    return many
+
+
+def _in_folder(source: str, output: str | None, suffix: str) -> str | None:
+    """The output of a single source, which gets the source's name where only a folder is given."""
+    if output is None:
+        return None if source == "-" else str(Path(source).with_suffix(suffix))
+    if output.endswith("/") or (output != "-" and Path(output).is_dir()):
+        if source == "-":
+            raise ConfigError(f"stdin has no name for its output in {output}; give -o FILE")
+        batch.make_folder(Path(output))
+        return str(Path(output, Path(source).with_suffix(suffix).name))
+    return output
+
+
+def _all(
+    verb: str,
+    sources: list[str],
+    output: str | None,
+    suffixes: tuple[frozenset[str], str],
+    work: batch.Work,
+    settings: str,
+    jobs: int | None,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Code many files, say what became of them, and exit 1 if one failed."""
+    folder = Path(os.path.abspath(output or "."))  # noqa: PTH100 - keeps links
+    plan = batch.plan(sources, suffixes[0], folder, suffixes[1])
+    batch.make_folder(folder)
+    sizes = {job: job.source.stat().st_size if job.source.is_file() else 0 for job in plan.jobs}
+    with shown_files(verb, len(plan.jobs), sum(sizes.values()), quiet) as over:
+        summary = batch.run(
+            plan.jobs,
+            work,
+            batch.Journal(folder, settings),
+            jobs or len(os.sched_getaffinity(0)),
+            force,
+            lambda job: over(sizes[job]),
+        )
+    for outcome in summary.outcomes:
+        for line in (*outcome.told, *(_lost(outcome.transfer) if outcome.transfer else ())):
+            _say(f"warning: {line if outcome.job.source.name in line else f'{outcome.job.source}: {line}'}")
+    if not quiet or summary.failed:
+        _say(_summed(verb, summary, plan.passed_over))
+    for outcome in summary.failed:
+        _say(f"failed: {outcome.error}")
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _summed(verb: str, summary: batch.Summary, passed_over: int) -> str:
+    done = summary.transfers
+    parts = [f"{verb}d {len(done)} files: {_ratio(done)}"]
+    if summary.done_before:
+        parts.append(f"{summary.done_before} were done already")
+    if passed_over:
+        parts.append(f"{passed_over} of other kinds were passed over")
+    if summary.failed:
+        parts.append(f"{len(summary.failed)} failed")
+    return "; ".join(parts)
+
+
+def _sizes(transfer: Transfer) -> str:
+    """One line on what a file became."""
+    names = (
+        "stdin" if transfer.source == "-" else transfer.source,
+        "stdout" if transfer.output == "-" else transfer.output,
+    )
+    rate = round(8 * (transfer.output_bytes or 0) / transfer.duration_s) if transfer.num_samples else 0
+    return f"{' -> '.join(names)}: {_ratio([transfer])}, {rate:,} bit/s"
+
+
+def _ratio(transfers: list[Transfer]) -> str:
+    """Seconds, and bytes before and after, of those files whose sizes are known."""
+    known = [(t.source_bytes, t.output_bytes) for t in transfers if t.source_bytes is not None and t.output_bytes]
+    before, after = (sum(sizes) for sizes in zip(*known, strict=True)) if known else (0, 0)
+    duration = f"{sum(transfer.duration_s for transfer in transfers):,.1f} s"
+    if not known:
+        return ", ".join([duration, *(f"{t.output_bytes:,} bytes" for t in transfers if t.output_bytes)])
+    smaller = f" ({before / after:.1f} : 1)" if after < before else ""
+    return f"{duration}, {before:,} -> {after:,} bytes{smaller}"
+
+
+def _lost(transfer: Transfer) -> list[str]:
+    return [f"lost: {loss.duration_s:.2f} s at {loss.start_s:.2f} s ({loss.reason})" for loss in transfer.damage]
+
+
+def _say(line: str) -> None:
+    messages.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def _tags(pairs: list[str]) -> dict[str, str]:
@@ -131,21 +291,3 @@ def _tags(pairs: list[str]) -> dict[str, str]:
         if "=" not in pair:
             raise ConfigError(f"--tag {pair!r} has no '='; expected NAME=VALUE")
     return dict(pair.split("=", 1) for pair in pairs)
-
-
-def _output_name(source: str, output: str | None, suffix: str) -> str:
-    if output:
-        return output
-    return "-" if source == "-" else str(Path(source).with_suffix(suffix))
-
-
-@contextmanager
-def nac_output(name: str, force: bool) -> Iterator[BinaryIO]:
-    if name != "-":
-        with atomic_output(name, force) as file:
-            yield file
-        return
-    if sys.stdout.isatty():
-        raise OutputError("refusing to write a .nac file to the terminal; give -o FILE or a pipe")
-    yield sys.stdout.buffer
-    sys.stdout.buffer.flush()

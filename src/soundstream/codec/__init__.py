@@ -12,6 +12,7 @@ from soundstream.codec.library import (
     open_encoder,
     to_codes,
 )
+from soundstream.codec.paths import Transfer, codec_for, decode_file, encode_file
 from soundstream.codec.reading import Damage
 from soundstream.codec.writing import packet_frames
 
@@ -21,8 +22,12 @@ __all__ = [
     "Codec",
     "Codes",
     "Damage",
+    "Transfer",
+    "codec_for",
     "decode",
+    "decode_file",
     "encode",
+    "encode_file",
     "from_codes",
     "load",
     "load_for",

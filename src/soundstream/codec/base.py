@@ -33,6 +33,8 @@ class LoadedModel:
     def __init__(self, artifact: Artifact, threads: int = 1) -> None:
         self.config: CodecConfig = artifact.config
         self.model_id = artifact.model_id
+        self.folder = artifact.folder
+        self.threads = threads
         self.model = Model(artifact, threads)
         self.coding = Coding(self.config.codebook_bits, artifact.codebooks, artifact.tables)
 
@@ -54,6 +56,7 @@ class LoadedModel:
             AudioError, ConfigError: the rate, the channels, the bit rate or the entropy mode are not supported.
         """
         audio.check_format(sample_rate, channels)
+        sample_rate = audio.whole_rate(sample_rate)
         num_quantizers = self.config.quantizers_for(bitrate)
         return Header(
             model_id=self.model_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
+from os import PathLike
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from soundstream.blocks import seconds
 from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
 from soundstream.codec.reading import Damage, Reading
 from soundstream.codec.writing import Writing
-from soundstream.errors import ConfigError
+from soundstream.errors import AudioError, ConfigError
 from soundstream.live import LIVE_EFFORT, LiveDecoder, LiveEncoder
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.runtime.stream import DecoderStream
@@ -52,7 +53,7 @@ class Codec(Writing, Reading):
             AudioError: the audio has another form, or holds NaN or infinity.
             ConfigError: the bit rate, the entropy mode, the denoising or the effort is not supported.
         """
-        pcm = audio.check(pcm, sample_rate)
+        pcm, sample_rate = checked(pcm, sample_rate), audio.whole_rate(sample_rate)
         stream = io.BytesIO()
         header = self.header(sample_rate, len(pcm), bitrate, pcm.shape[1], tags, entropy)
         self.write(stream, header, seconds(pcm, sample_rate), denoise, effort)
@@ -61,6 +62,8 @@ class Codec(Writing, Reading):
     def decode(self, data: bytes, damage: list[Damage] | None = None, denoise: float = 0.0) -> tuple[Array, int]:
         """Audio `[channels, samples]` and its sample rate in Hz, with exactly the samples of the original.
 
+        It lies in [-1, 1]: what comes near full scale is limited softly (`soundstream.audio.soft_limit`).
+
         Args:
             damage: a list that takes what could not be decoded, which is then silence instead of an error.
             denoise: how much noise to remove, with a model whose decoder was trained for it: 0 none, 1 all that can be.
@@ -68,6 +71,7 @@ class Codec(Writing, Reading):
             BitstreamError: the bytes are damaged, incomplete, foreign, or of another model.
             ConfigError: the denoising is not supported.
         """
+        check_bytes(data)
         if damage is None:
             return self._whole(reader := Reader(io.BytesIO(data)), self.read(reader, denoise=denoise))
         return self._whole(repairing := RepairingReader(io.BytesIO(data)), self.repair(repairing, damage, denoise))
@@ -89,7 +93,7 @@ class Codec(Writing, Reading):
         Raises:
             AudioError, ConfigError: as `encode`.
         """
-        pcm = audio.check(pcm, sample_rate)
+        pcm, sample_rate = checked(pcm, sample_rate), audio.whole_rate(sample_rate)
         num_quantizers = self.config.quantizers_for(bitrate)
         parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers, denoise, effort)]
         codes = np.concatenate([np.zeros((len(pcm), num_quantizers, 0), np.int64), *parts], axis=2)
@@ -106,7 +110,7 @@ class Codec(Writing, Reading):
         codes = np.asarray(codes)
         codes = codes[None] if codes.ndim == 2 else codes
         self._check_codes(codes)
-        return DecoderStream(self.model, len(codes)).push(codes)[:, self.config.delay_samples :]
+        return audio.soft_limit(DecoderStream(self.model, len(codes)).push(codes)[:, self.config.delay_samples :])
 
     def open_encoder(
         self,
@@ -149,3 +153,29 @@ class Codec(Writing, Reading):
             raise ConfigError(
                 f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {self.config.codebook_size - 1}"
             )
+
+
+def checked(pcm: np.ndarray, sample_rate: int) -> Array:
+    """`audio.check`, which also says what a caller may have meant.
+
+    Raises:
+        AudioError: as `audio.check`, or it is a path or a batch.
+    """
+    if isinstance(pcm, str | bytes | PathLike):
+        raise AudioError(f"{pcm!r} is no audio but a path or bytes; encode_file takes a path")
+    if np.ndim(pcm) == 3:
+        raise AudioError(
+            f"audio has shape {list(np.shape(pcm))}; expected [channels, samples] or [samples]: "
+            "encode_many and to_codes_many take a batch [batch, channels, samples]"
+        )
+    return audio.check(pcm, sample_rate)
+
+
+def check_bytes(data: object) -> None:
+    """Refuse what is not the bytes of a file.
+
+    Raises:
+        ConfigError: it is a path, or something else.
+    """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise ConfigError(f"decode takes the bytes of a .nac file, not {type(data).__name__}; decode_file takes a path")

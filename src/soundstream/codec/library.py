@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import copyreg
+import inspect
 import io
-from functools import lru_cache
+import threading
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from os import PathLike
 from pathlib import Path
-
-import numpy as np
+from typing import Concatenate, ParamSpec, TypeVar
 
 from soundstream.bitstream import Reader
-from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
-from soundstream.codec.codec import Codec
-from soundstream.errors import ModelMismatch
-from soundstream.live import LIVE_EFFORT, LiveDecoder, LiveEncoder
-from soundstream.runtime.artifact import load_artifact, shipped
+from soundstream.codec.base import Array
+from soundstream.codec.codec import Codec, check_bytes
+from soundstream.codec.reading import Damage
+from soundstream.errors import ArtifactError, ModelMismatch
+from soundstream.runtime.artifact import find, id_of, load_artifact, shipped
 from soundstream.runtime.models import VARIABLE, describe, find_by_id, model_folders
-from soundstream.runtime.quantizer import DEFAULT_EFFORT
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LOCK = threading.Lock()
 
 
-@lru_cache(maxsize=4)
-def load(name_or_path: str | Path = "default", threads: int = 1) -> Codec:
-    """Load a codec: one that ships with the package by name, or any artifact folder by path. Loaded once per process.
+def load(name_or_path: str | PathLike[str] = "default", threads: int = 1) -> Codec:
+    """Load a codec: one that ships with the package by name, or any artifact folder by path.
 
+    A model is loaded once per process and number of threads, in whatever way it is asked for; the last four stay.
+
+    Args:
+        threads: CPU threads of the networks.
     Raises:
         ArtifactError: the model is missing or damaged.
     """
-    return Codec(load_artifact(name_or_path), threads)
+    folder = find(name_or_path).resolve()
+    with _LOCK:
+        return _load(folder, id_of(folder), threads)
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path, model_id: bytes, threads: int) -> Codec:
+    return Codec(load_artifact(folder), threads)
 
 
 def load_for(model_id: bytes, threads: int = 1) -> Codec:
@@ -44,54 +62,42 @@ def load_for(model_id: bytes, threads: int = 1) -> Codec:
     return load(folder, threads)
 
 
-def encode(
-    pcm: np.ndarray,
-    sample_rate: int,
-    bitrate: int = DEFAULT_BITRATE,
-    denoise: float = 0.0,
-    effort: int = DEFAULT_EFFORT,
-) -> bytes:
-    """`Codec.encode` with the default model."""
-    return load().encode(pcm, sample_rate, bitrate, denoise=denoise, effort=effort)
+def _reload(folder: Path, model_id: bytes, threads: int) -> Codec:
+    """The codec of this id, from its folder if it is still there, or from where files find their model."""
+    try:
+        if id_of(folder) == model_id:
+            return load(folder, threads)
+    except ArtifactError:
+        pass
+    return load_for(model_id, threads)
 
 
-def decode(data: bytes, denoise: float = 0.0) -> tuple[Array, int]:
+copyreg.pickle(Codec, lambda codec: (_reload, (codec.folder, codec.model_id, codec.threads)))
+"""A codec is pickled and copied by the id of its model: another process loads it from the same place."""
+
+
+def decode(data: bytes, damage: list[Damage] | None = None, denoise: float = 0.0) -> tuple[Array, int]:
     """`Codec.decode` with the model that the file names."""
-    return load_for(Reader(io.BytesIO(data)).header.model_id).decode(data, denoise=denoise)
+    check_bytes(data)
+    return load_for(Reader(io.BytesIO(data)).header.model_id).decode(data, damage, denoise)
 
 
-def to_codes(pcm: np.ndarray, sample_rate: int, bitrate: int = DEFAULT_BITRATE, effort: int = DEFAULT_EFFORT) -> Codes:
-    """`Codec.to_codes` with the default model."""
-    return load().to_codes(pcm, sample_rate, bitrate, effort=effort)
+def _of_default(method: Callable[Concatenate[Codec, P], R]) -> Callable[P, R]:
+    """A method of `Codec` as a function that asks the default model."""
+
+    @wraps(method, assigned=("__name__", "__annotations__"))
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return method(load(), *args, **kwargs)
+
+    signature = inspect.signature(method)
+    call.__signature__ = signature.replace(parameters=[*signature.parameters.values()][1:])  # type: ignore[attr-defined]
+    call.__qualname__ = call.__name__
+    call.__doc__ = f"`Codec.{call.__name__}` with the default model.\n\n{inspect.getdoc(method)}"
+    return call
 
 
-def from_codes(codes: np.ndarray) -> Array:
-    """`Codec.from_codes` with the default model."""
-    return load().from_codes(codes)
-
-
-def open_encoder(
-    sample_rate: int,
-    channels: int = 1,
-    bitrate: int = DEFAULT_BITRATE,
-    *,
-    denoise: float = 0.0,
-    packet_frames: int = 1,
-    redundancy: int = 0,
-    effort: int = LIVE_EFFORT,
-) -> LiveEncoder:
-    """`Codec.open_encoder` with the default model."""
-    return load().open_encoder(
-        sample_rate,
-        channels,
-        bitrate,
-        denoise=denoise,
-        packet_frames=packet_frames,
-        redundancy=redundancy,
-        effort=effort,
-    )
-
-
-def open_decoder(sample_rate: int, channels: int = 1) -> LiveDecoder:
-    """`Codec.open_decoder` with the default model."""
-    return load().open_decoder(sample_rate, channels)
+encode = _of_default(Codec.encode)
+to_codes = _of_default(Codec.to_codes)
+from_codes = _of_default(Codec.from_codes)
+open_encoder = _of_default(Codec.open_encoder)
+open_decoder = _of_default(Codec.open_decoder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from soundstream import audio
 from soundstream.bitstream import Loss, Reader, RepairingReader
-from soundstream.blocks import Tail
+from soundstream.blocks import Tail, taken
 from soundstream.codec.base import Array, Codes, LoadedModel
-from soundstream.runtime.stream import DecoderStream
+from soundstream.files import named
+from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream
 
 WARM_UP_FRAMES = 128
 """Frames decoded before the place that a reader seeks: more than what our decoders remember."""
@@ -29,36 +31,60 @@ class Damage(NamedTuple):
 class Reading(LoadedModel):
     """What reads files, in constant memory."""
 
-    def read(self, reader: Reader, start_s: float = 0.0, denoise: float = 0.0) -> Iterator[Array]:
-        """Decode packet after packet to blocks of pcm `[channels, samples]`, in constant memory.
+    def read(
+        self, reader: Reader, start_s: float = 0.0, denoise: float = 0.0, sample_rate: int | None = None
+    ) -> Iterator[Array]:
+        """Decode packet after packet to blocks of pcm `[channels, samples]` in [-1, 1], in constant memory.
+
+        What comes near full scale is limited softly (`soundstream.audio.soft_limit`).
 
         Args:
-            start_s: seconds to leave out, without decoding them, if the reader's stream can seek.
+            start_s: seconds to leave out; only a moment before is decoded too.
             denoise: as `decode`.
+            sample_rate: Hz of the pcm; None is that of the original.
         Raises:
+            AudioError: the sample rate is not supported.
             BitstreamError: as `decode`; what came before the damage was yielded.
         """
         header = reader.header
-        self.check_model(header)
-        first_sample = round(start_s * header.sample_rate)
-        if first_sample:
-            frame = first_sample * self.config.sample_rate // (header.sample_rate * self.config.hop_length)
-            reader.skip_to(max(0, frame - WARM_UP_FRAMES))
-        pcm = self._pcm(self.coding.unpack(reader, header), header.channels, denoise)
-        yield from self._restored(pcm, reader, first_sample)
+        rate = header.sample_rate if sample_rate is None else audio.whole_rate(sample_rate)
+        with named(reader.name):
+            self.check_model(header)
+            first_sample = round(start_s * rate)
+            first_frame = self._frame_before(first_sample, rate)
+            reader.skip_to(first_frame)
+            codes = taken(self.coding.unpack(reader, header), first_frame - reader.frames)
+            yield from self._restored(
+                self._pcm(codes, header.channels, denoise), reader, rate, first_frame, first_sample
+            )
 
-    def repair(self, reader: RepairingReader, damage: list[Damage], denoise: float = 0.0) -> Iterator[Array]:
+    def _frame_before(self, sample: int, sample_rate: int) -> int:
+        """A frame from which to decode: early enough for the decoder to be warm, and at the place of a whole sample."""
+        hop, rate = self.config.hop_length * sample_rate, self.config.sample_rate
+        frame = max(0, sample * rate // hop - WARM_UP_FRAMES)
+        return frame - frame % (rate // math.gcd(hop, rate))
+
+    def repair(
+        self,
+        reader: RepairingReader,
+        damage: list[Damage],
+        denoise: float = 0.0,
+        sample_rate: int | None = None,
+    ) -> Iterator[Array]:
         """Decode what is whole of a damaged file, with silence in the places of what is not.
 
         Args:
             damage: takes what was lost, in order.
-            denoise: as `decode`.
+            denoise, sample_rate: as `read`.
         Raises:
+            AudioError: the sample rate is not supported.
             BitstreamError: the header is of another model.
         """
-        self.check_model(reader.header)
+        rate = reader.header.sample_rate if sample_rate is None else audio.whole_rate(sample_rate)
+        with named(reader.name):
+            self.check_model(reader.header)
         items = self._noted(self.coding.repair(reader, reader.header), damage)
-        yield from self._restored(self._pcm(items, reader.header.channels, denoise), reader, 0)
+        yield from self._restored(self._pcm(items, reader.header.channels, denoise), reader, rate)
 
     def _noted(self, items: Iterable[Codes | Loss], damage: list[Damage]) -> Iterator[Codes | Loss]:
         frames = 0
@@ -75,7 +101,7 @@ class Reading(LoadedModel):
         hop = self.config.hop_length
         ramp = np.linspace(0, 1, hop, dtype=np.float32)
         stream, last, rising = DecoderStream(self.model, channels, denoise), None, False
-        for item in items:
+        for item in _in_pieces(items):
             if isinstance(item, Loss) and not item.frames:
                 continue
             if isinstance(item, Loss):
@@ -92,15 +118,35 @@ class Reading(LoadedModel):
             yield pcm
 
     def _restored(
-        self, blocks: Iterable[Array], reader: Reader | RepairingReader, first_sample: int
+        self,
+        blocks: Iterable[Array],
+        reader: Reader | RepairingReader,
+        sample_rate: int,
+        first_frame: int = 0,
+        first_sample: int = 0,
     ) -> Iterator[Array]:
-        """Blocks of the codec's rate at the rate of the file, from `first_sample` to its exact end."""
-        header = reader.header
-        rates = self.config.sample_rate, header.sample_rate
-        resampler, late = audio.Resampler(*rates, header.channels), self.config.delay_samples
-        given = reader.frames * self.config.hop_length * header.sample_rate // self.config.sample_rate
-        tail = Tail(header.channels, 2 * audio.resampled_length(self.config.hop_length, *rates), given, first_sample)
+        """Blocks that begin at a frame, at the codec's rate, brought to another rate.
+
+        Args:
+            first_sample: at that rate; what is before it is left out.
+        """
+        channels, rates = reader.header.channels, (self.config.sample_rate, sample_rate)
+        resampler, late = audio.Resampler(*rates, channels), self.config.delay_samples
+        given = first_frame * self.config.hop_length * sample_rate // self.config.sample_rate
+        tail = Tail(channels, 2 * audio.resampled_length(self.config.hop_length, *rates), given, first_sample)
         for pcm in blocks:
-            yield tail.push(resampler.push(pcm[:, late:]))
+            yield audio.soft_limit(tail.push(resampler.push(pcm[:, late:])))
             late = max(0, late - pcm.shape[1])
-        yield tail.finish(resampler.flush(), reader.num_samples, exact=isinstance(reader, Reader))
+        samples = reader.num_samples
+        if samples is not None:
+            samples = audio.resampled_length(samples, reader.header.sample_rate, sample_rate)
+        yield audio.soft_limit(tail.finish(resampler.flush(), samples, exact=isinstance(reader, Reader)))
+
+
+def _in_pieces(items: Iterable[Codes | Loss]) -> Iterator[Codes | Loss]:
+    """Codes in pieces of one call of the decoder, so that sound comes as soon as it can."""
+    for item in items:
+        if isinstance(item, Loss):
+            yield item
+        else:
+            yield from (item[:, :, i : i + BLOCK_FRAMES] for i in range(0, item.shape[2], BLOCK_FRAMES))

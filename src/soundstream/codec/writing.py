@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,14 @@ _FEW_BITS = 40
 """Plain bits of such a frame at most: 3 kbit/s."""
 
 
+class Written(NamedTuple):
+    """How large a file became."""
+
+    num_samples: int
+    """Samples per channel."""
+    bytes: int
+
+
 class Writing(LoadedModel):
     """What writes files, in constant memory and without seeking."""
 
@@ -35,7 +43,7 @@ class Writing(LoadedModel):
         blocks: Iterable[Array],
         denoise: float = 0.0,
         effort: int = DEFAULT_EFFORT,
-    ) -> None:
+    ) -> Written:
         """Compress blocks of pcm `[channels, samples]` to a binary stream, in constant memory and without seeking.
 
         Args:
@@ -48,6 +56,7 @@ class Writing(LoadedModel):
         for packet in self.coding.pack(regroup(codes, packet_frames(header)), header.entropy_mode):
             writer.write(packet)
         writer.finish(counter.samples)
+        return Written(counter.samples, writer.bytes)
 
     def write_vbr(
         self,
@@ -57,7 +66,7 @@ class Writing(LoadedModel):
         bitrate: int,
         denoise: float = 0.0,
         effort: int = DEFAULT_EFFORT,
-    ) -> None:
+    ) -> Written:
         """Compress at a rate that varies from packet to packet, to the size of a constant rate's file.
 
         The whole signal's latents wait in a temporary file, 138 MB an hour and channel, before the first packet is
@@ -81,6 +90,20 @@ class Writing(LoadedModel):
             for packet in self.coding.pack(chosen, header.entropy_mode):
                 writer.write(packet)
         writer.finish(counter.samples)
+        return Written(counter.samples, writer.bytes)
+
+    def rates(self, bitrate: int, vbr: bool, max_bitrate: int | None = None) -> tuple[int, int]:
+        """Nominal bit/s of a file, and the highest of a packet, from what a person asks for.
+
+        Raises:
+            ConfigError: the model does not have one of them.
+        """
+        self.config.quantizers_for(bitrate)
+        if not vbr:
+            return bitrate, bitrate
+        most = max_bitrate or self.config.bitrate(self.config.num_quantizers)
+        self.config.quantizers_for(most)
+        return min(bitrate, most), most
 
     def _costs(self, latents: Array, header: Header) -> Costs:
         codes = self.model.quantizer.encode(latents, header.num_quantizers)

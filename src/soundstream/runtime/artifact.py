@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ class Artifact:
     """Whether there is a graph that tells the encoder how to remove noise."""
 
 
-def load_artifact(name_or_path: str | Path = "default") -> Artifact:
+def load_artifact(name_or_path: str | PathLike[str] = "default") -> Artifact:
     """Read and verify an artifact, by the name of one that ships with the package or by its folder.
 
     Raises:
@@ -73,8 +74,12 @@ def load_artifact(name_or_path: str | Path = "default") -> Artifact:
     return Artifact(folder, config, model_id, codebooks, tables, has_denoiser=DENOISER_FILE in digests)
 
 
-def find(name_or_path: str | Path) -> Path:
-    """The folder of an artifact: a shipped one by name, any other by path."""
+def find(name_or_path: str | PathLike[str]) -> Path:
+    """The folder of an artifact: a shipped one by name, any other by path.
+
+    Raises:
+        ArtifactError: there is none.
+    """
     name = DEFAULT if str(name_or_path) == "default" else str(name_or_path)
     for folder in (MODELS / name, Path(name_or_path)):
         if (folder / "manifest.json").is_file():
@@ -83,6 +88,18 @@ def find(name_or_path: str | Path) -> Path:
         f"no model at {str(name_or_path)!r}; "
         f"give a folder that `soundstream export` wrote, or one of: {', '.join(shipped()) or 'none'}"
     )
+
+
+def id_of(folder: Path) -> bytes:
+    """The model id that the manifest of an artifact gives; nothing else is read or verified.
+
+    Raises:
+        ArtifactError: there is no manifest, or it is damaged.
+    """
+    try:
+        return bytes.fromhex(_read_manifest(folder)["model_id"])
+    except (OSError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{folder / 'manifest.json'} is damaged: {error}") from error
 
 
 def shipped() -> list[str]:

@@ -21,7 +21,7 @@ TURN_FRAMES = 8
 
 
 class Model:
-    """The networks and codebooks of an artifact, loaded once and shared by all streams.
+    """The codebooks and networks of an artifact, shared by all streams; a network is loaded when it is first asked for.
 
     Args:
         threads: CPU threads of ONNX Runtime; one is enough for many times real time.
@@ -30,15 +30,25 @@ class Model:
     def __init__(self, artifact: Artifact, threads: int = 1) -> None:
         self.config = artifact.config
         self._artifact, self._threads = artifact, threads
-        self.encoder = Network(artifact.folder / "encoder.onnx", self.config.hop_length, threads)
-        self.decoder = Network(artifact.folder / "decoder.onnx", self.config.hop_length, threads)
         self.quantizer = Quantizer(artifact.codebooks)
 
     @cached_property
+    def encoder(self) -> Network:
+        """pcm to latents."""
+        return self._network("encoder.onnx")
+
+    @cached_property
+    def decoder(self) -> Network:
+        """Latents to pcm."""
+        return self._network("decoder.onnx")
+
+    @cached_property
     def denoiser(self) -> Network | None:
-        """What tells the encoder how to remove noise, loaded when first asked for; None if FiLM does all of it."""
-        path = self._artifact.folder / DENOISER_FILE
-        return Network(path, self.config.hop_length, self._threads) if self._artifact.has_denoiser else None
+        """What tells the encoder how to remove noise; None if FiLM does all of it."""
+        return self._network(DENOISER_FILE) if self._artifact.has_denoiser else None
+
+    def _network(self, name: str) -> Network:
+        return Network(self._artifact.folder / name, self.config.hop_length, self._threads)
 
     @cached_property
     def silence(self) -> Array:

@@ -1,0 +1,234 @@
+"""Files to files: audio to `.nac` and back, by path or through pipes, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from soundstream import audio
+from soundstream.bitstream import Reader, RepairingReader
+from soundstream.codec.base import DEFAULT_BITRATE, Array
+from soundstream.codec.codec import Codec
+from soundstream.codec.library import load, load_for
+from soundstream.codec.reading import Damage
+from soundstream.errors import ConfigError, OutputError
+from soundstream.files import check_not_input, name_of, named, open_input, open_output
+from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
+
+FilePath = str | PathLike[str]
+Watch = Callable[[int, int | None], None]
+"""Told how many samples per channel are done, and of how many, where that is known."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What one file became."""
+
+    source: str
+    output: str
+    sample_rate: int
+    """Hz of the audio."""
+    channels: int
+    num_samples: int
+    """Samples per channel."""
+    source_bytes: int | None
+    """None of a pipe."""
+    output_bytes: int | None
+    damage: tuple[Damage, ...] = ()
+    """What could not be decoded."""
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio."""
+        return self.num_samples / self.sample_rate
+
+
+def encode_file(
+    source: FilePath,
+    output: FilePath | None = None,
+    bitrate: int = DEFAULT_BITRATE,
+    *,
+    vbr: bool = False,
+    max_bitrate: int | None = None,
+    tags: Mapping[str, str] | None = None,
+    entropy: str | None = None,
+    denoise: float = 0.0,
+    effort: int = DEFAULT_EFFORT,
+    raw: str | None = None,
+    model: FilePath = "default",
+    threads: int = 1,
+    any_name: bool = False,
+    force: bool = False,
+    watch: Watch | None = None,
+) -> Transfer:
+    """Compress an audio file to a `.nac` file.
+
+    Args:
+        source: a path, or "-" for stdin.
+        output: a path, or "-" for stdout; None is the source's name with `.nac`.
+        bitrate: nominal bit/s of each channel; with `vbr` the size of the file is that of this rate.
+        vbr: let the rate vary with the sound.
+        max_bitrate: highest bit/s of a packet with `vbr`; None is the model's.
+        tags, entropy, denoise, effort: as `Codec.encode`.
+        raw: what a headerless source is made of, such as "16000:1:s16"; see `soundstream.audio.Raw.parse`.
+        model: a shipped model's name, or an artifact's folder.
+        threads: CPU threads of the networks.
+        any_name: also write to a name that says that it is audio, such as `x.wav`.
+        force: replace an output that exists already; the source is never replaced.
+        watch: told of progress.
+    Raises:
+        AudioError: the source cannot be read, or the codec does not take its rate or channels.
+        ConfigError, ArtifactError: a setting or the model is not to be had.
+        OutputError: the output exists already, is the source, or cannot be written.
+    """
+    codec = load(model, threads)
+    nominal, most = codec.rates(bitrate, vbr, max_bitrate)
+    codec.config.check_denoise(denoise)
+    check_effort(effort)
+    name = output_name(source, output, ".nac")
+    check_not_input(name, source)
+    if not any_name:
+        _check_nac_name(name)
+    form = None if raw is None else audio.Raw.parse(raw)
+    with named(name_of(source)), audio.open_reader(source, form) as reader:
+        mode = entropy or codec.coding.default_mode(codec.config.quantizers_for(bitrate))
+        header = codec.header(reader.sample_rate, reader.channels, most, reader.num_samples, tags, mode)
+        blocks = _named(_watched(reader, reader.num_samples, watch), name_of(source))
+        with open_output(name, force) as stream:
+            if vbr:
+                written = codec.write_vbr(stream, header, blocks, nominal, denoise, effort)
+            else:
+                written = codec.write(stream, header, blocks, denoise, effort)
+        return _transfer(source, name, reader.sample_rate, reader.channels, written.num_samples, written.bytes)
+
+
+def decode_file(
+    source: FilePath,
+    output: FilePath | None = None,
+    *,
+    start_s: float = 0.0,
+    sample_rate: int | None = None,
+    bits: str | None = None,
+    conceal: bool = False,
+    denoise: float = 0.0,
+    model: FilePath | None = None,
+    threads: int = 1,
+    force: bool = False,
+    watch: Watch | None = None,
+) -> Transfer:
+    """Restore the audio of a `.nac` file, with the rate, channels and exact length of the original, and its tags.
+
+    Args:
+        source: a path, or "-" for stdin.
+        output: a path that ends in .wav, .flac, .ogg or .opus, or "-" for WAV on stdout, which comes as it is decoded;
+            None is the source's name with `.wav`.
+        start_s: seconds to leave out at the start.
+        sample_rate: Hz of the output; None is that of the original.
+        bits: of a sample: "16", "24", or "float" in WAV; None is 16.
+        conceal: decode a damaged file, with silence for what is lost; what that is stands in the result.
+        denoise: as `Codec.decode`.
+        model: a shipped model's name, or an artifact's folder; None is the one that the file names.
+        threads, force, watch: as `encode_file`.
+    Raises:
+        AudioError: the source cannot be read, or the output's format does not hold the audio.
+        BitstreamError: the source is damaged, incomplete, foreign, or of another model.
+        ConfigError: a setting is not to be had, or the file ends before `start_s`.
+        OutputError: as `encode_file`.
+    """
+    if conceal and start_s:
+        raise ConfigError("--conceal decodes a whole file; leave out --from")
+    name = output_name(source, output, ".wav")
+    check_not_input(name, source)
+    damage: list[Damage] = []
+    with open_input(source) as stream:
+        reader = RepairingReader(stream) if conceal else Reader(stream)
+        codec = codec_for(reader, model, threads)
+        codec.config.check_denoise(denoise, "decoder")
+        rate = audio.whole_rate(sample_rate or reader.header.sample_rate)
+        left = None if conceal else _samples_from(reader, start_s, rate)
+        if isinstance(reader, RepairingReader):
+            blocks = codec.repair(reader, damage, denoise, rate)
+        else:
+            blocks = codec.read(reader, start_s, denoise, rate)
+        header, count = reader.header, 0
+        with audio.open_writer(
+            name, rate, header.channels, force, bits=bits, num_samples=left, tags=header.tags
+        ) as writer:
+            for block in _watched(blocks, left, watch):
+                writer.write(block)
+                count += block.shape[1]
+            if start_s and not count:
+                raise _ends_before(reader, start_s)
+    output_bytes = None if name == "-" else Path(name).stat().st_size
+    return _transfer(source, name, rate, header.channels, count, output_bytes, tuple(damage))
+
+
+def codec_for(reader: Reader | RepairingReader, model: FilePath | None = None, threads: int = 1) -> Codec:
+    """The codec of a file: the model that it names, unless another one is given.
+
+    Raises:
+        ModelMismatch: no known folder holds the model.
+        ArtifactError: the model is missing or damaged.
+    """
+    with named(reader.name):
+        return load_for(reader.header.model_id, threads) if model is None else load(model, threads)
+
+
+def output_name(source: FilePath, output: FilePath | None, suffix: str) -> str:
+    """Where the output goes: beside the source under another suffix, or from stdin to stdout, unless it is said."""
+    if output is not None:
+        return str(output)
+    return "-" if source == "-" else str(Path(source).with_suffix(suffix))
+
+
+def _check_nac_name(name: str) -> None:
+    suffix = Path(name).suffix.lower()
+    if suffix in audio.SUFFIXES:
+        raise OutputError(
+            f"{name} would hold .nac bytes under an audio file's name; end it in .nac, or say --format nac"
+        )
+
+
+def _samples_from(reader: Reader | RepairingReader, start_s: float, rate: int) -> int | None:
+    """Samples from `start_s` to the end at a rate; None if the end is not known yet."""
+    if reader.num_samples is None:
+        return None
+    left = audio.resampled_length(reader.num_samples, reader.header.sample_rate, rate) - round(start_s * rate)
+    if start_s and left <= 0:
+        raise _ends_before(reader, start_s)
+    return left
+
+
+def _ends_before(reader: Reader | RepairingReader, start_s: float) -> ConfigError:
+    end_s = (reader.num_samples or 0) / reader.header.sample_rate
+    return ConfigError(f"{reader.name or 'the file'} ends at {end_s:.2f} s, before the start at {start_s:g} s")
+
+
+def _watched(blocks: Iterable[Array], total: int | None, watch: Watch | None) -> Iterator[Array]:
+    done = 0
+    for block in blocks:
+        yield block
+        done += block.shape[1]
+        if watch:
+            watch(done, total)
+
+
+def _named(blocks: Iterable[Array], name: str) -> Iterator[Array]:
+    """The same blocks, with the file's name in the errors of its reader."""
+    with named(name):
+        yield from blocks
+
+
+def _transfer(
+    source: FilePath,
+    output: str,
+    sample_rate: int,
+    channels: int,
+    num_samples: int,
+    output_bytes: int | None,
+    damage: tuple[Damage, ...] = (),
+) -> Transfer:
+    source_bytes = None if source == "-" else Path(source).stat().st_size
+    return Transfer(str(source), output, sample_rate, channels, num_samples, source_bytes, output_bytes, damage)
