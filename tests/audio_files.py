@@ -29,6 +29,8 @@ class Made:
     """What is said of what is missing, as a pattern."""
     slack_s: float = 0.001
     """Seconds that may be read more or less than these."""
+    shifted: bool = False
+    """Whether the second decoder adds or leaves out something where files were joined or are counted wrongly."""
     unread: bool = False
     """Whether the second decoder cannot be asked: it fails, or takes what is no sound for sound."""
 
@@ -95,17 +97,18 @@ def media(container, codec, seconds=2.3, rate=RATE, channels=1, pipe=False, bit_
 
 
 def second_decoder(data):
-    """Seconds that PyAV decodes of a file; what it cannot decode is left out, as ffmpeg does."""
-    samples, rate = 0, RATE
+    """Pcm [channels, samples] that PyAV finds and its rate; what it cannot decode is left out, as ffmpeg does."""
+    pcm, rate, resampler = [np.zeros((0, 0), np.float32)], RATE, av.AudioResampler("fltp")
     with av.open(io.BytesIO(data)) as file:
         packets = file.demux(file.streams.audio[0])
         while True:
             try:
                 packet = next(packets, None)
                 if packet is None:
-                    return samples / rate
+                    return np.concatenate(pcm[1:], axis=1), rate
                 for frame in packet.decode():
-                    samples, rate = samples + frame.samples, frame.sample_rate
+                    rate = frame.sample_rate
+                    pcm += [part.to_ndarray() for part in resampler.resample(frame)]
             except av.error.FFmpegError:
                 continue
 

@@ -206,7 +206,7 @@ def _part(run: _Run) -> Part:
     skip = info.delay + DECODER_DELAY
     samples = frames * run.first.samples - skip - (max(0, info.padding - DECODER_DELAY) if whole else 0)
     return Part(
-        pieces=tuple(run.spans),
+        pieces=tuple(run.spans if frames > 1 else 2 * run.spans),  # libsndfile takes one frame for none
         overstated=_LONGEST * frames + 1024,
         skip=skip,
         samples=max(0, samples),

@@ -82,8 +82,9 @@ class RawSound:
         self.sample_rate, self.channels = raw.sample_rate, raw.channels
         self.is_float = raw.encoding in ("f32", "f64")
         self.num_samples, self.gaps = None if size is None else size // raw.frame_bytes, list[Gap]()
-        if size is not None and size % raw.frame_bytes:
-            self.gaps.append(Gap(f"it ends with {size % raw.frame_bytes} bytes of a sample; is its format right?"))
+        if self.num_samples is not None and size and (rest := size % raw.frame_bytes):
+            at_s = self.num_samples / raw.sample_rate
+            self.gaps.append(Gap(f"it ends with {rest} bytes of a sample; is its format right?", at_s))
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield pcm [channels, samples] of a second."""

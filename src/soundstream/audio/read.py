@@ -84,9 +84,8 @@ class AudioReader:
             warnings.warn(f"{self._name}: {gap}", IncompleteAudio, stacklevel=3)
         if more := gaps[_MOST_WARNINGS:]:
             known_s = sum(gap.missing_s or 0 for gap in more)
-            warnings.warn(
-                f"{self._name}: {len(more)} more gaps, {known_s:.2f} s or more", IncompleteAudio, stacklevel=3
-            )
+            seconds = f", {known_s:.2f} s that are known of" if known_s else ""
+            warnings.warn(f"{self._name}: {len(more)} more gaps{seconds}", IncompleteAudio, stacklevel=3)
 
 
 @contextmanager

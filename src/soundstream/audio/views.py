@@ -13,7 +13,7 @@ Piece = bytes | tuple[int, int]
 """Bytes that are not in the file, or start and end of a stretch of it."""
 
 _BLOCK = 1 << 20
-_LEAST_S = 0.001
+_LEAST_S = 1 / 8000
 """Seconds that are worth a word: half a sample at the end of a file is not."""
 
 
