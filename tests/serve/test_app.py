@@ -10,7 +10,7 @@ import soundfile
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from soundstream import decode
+from soundstream import IncompleteAudio, decode
 from soundstream.serve.app import make_app
 from soundstream.serve.limits import Limits
 from soundstream.serve.models import Models
@@ -157,6 +157,14 @@ def test_a_long_file_is_cut_at_the_limit_and_the_answer_says_so(open_client):
     facts = open_client(duration_s=0.5).post("/clips", content=wav()[0]).json()
     assert facts["samples"] == RATE // 2
     assert facts["whole_s"] == pytest.approx(SAMPLES / RATE)
+
+
+def test_what_is_missing_of_a_file_is_in_the_answer(client):
+    data = wav()[0]
+    with pytest.warns(IncompleteAudio):
+        facts = client.post("/clips", content=data[: len(data) // 2]).json()
+    assert len(facts["incomplete"]) == 1 and "s are missing behind" in facts["incomplete"][0]
+    assert client.post("/clips", content=data).json()["incomplete"] == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 import tiny
-from soundstream.errors import AudioError
+from soundstream.errors import AudioError, IncompleteAudio
 from soundstream.train import corpus as module
 from soundstream.train.corpus import Corpus, fixed_clips, load_corpus
 
@@ -80,6 +80,16 @@ def test_files_that_cannot_be_used_are_refused_with_their_reason(folder):
     assert set(refused) == {"music/broken.wav", "music/empty.wav"}
     assert "no samples" in refused["music/empty.wav"]
     assert "broken.wav" in refused["music/broken.wav"]
+
+
+def test_a_file_that_was_cut_is_used_as_far_as_it_goes_and_it_is_said(tmp_path):
+    write(tmp_path / "a.wav")
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data[: 44 + RATE])
+    with pytest.warns(IncompleteAudio, match=r"a\.wav: 0\.50 s are missing behind 0\.50 s"):
+        corpus = load_corpus(tmp_path, RATE)
+    assert len(corpus.pcm) == RATE // 2
+    np.testing.assert_allclose(corpus.pcm, tiny.clip(1.0)[: RATE // 2], rtol=0, atol=1)
 
 
 def test_files_that_are_no_audio_are_counted(folder):

@@ -59,6 +59,8 @@ class AudioReader:
         """1 to 8."""
         self.num_samples = sound.num_samples
         """Samples per channel; None if that is not certain before they were read, as of a stream from a pipe."""
+        self.incomplete: list[str] = []
+        """What was warned of: sound that is missing. Known at the end."""
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield pcm [channels, samples] of about a second, the last block shorter.
@@ -80,12 +82,13 @@ class AudioReader:
 
     def _warn_of_gaps(self) -> None:
         gaps = self._sound.gaps
-        for gap in gaps[:_MOST_WARNINGS]:
-            warnings.warn(f"{self._name}: {gap}", IncompleteAudio, stacklevel=3)
+        self.incomplete = [f"{self._name}: {gap}" for gap in gaps[:_MOST_WARNINGS]]
         if more := gaps[_MOST_WARNINGS:]:
             known_s = sum(gap.missing_s or 0 for gap in more)
             seconds = f", {known_s:.2f} s that are known of" if known_s else ""
-            warnings.warn(f"{self._name}: {len(more)} more gaps{seconds}", IncompleteAudio, stacklevel=3)
+            self.incomplete.append(f"{self._name}: {len(more)} more gaps{seconds}")
+        for text in self.incomplete:
+            warnings.warn(text, IncompleteAudio, stacklevel=3)
 
 
 @contextmanager

@@ -15,8 +15,6 @@ from soundstream.errors import AudioError, ConfigError
 
 Array = NDArray[np.float32]
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"})
-
 
 @dataclass(frozen=True)
 class Clip:
@@ -41,9 +39,9 @@ def find(folder: Path, limit: int | None = None) -> list[Clip]:
     Raises:
         ConfigError: the folder holds no audio file.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.SUFFIXES and path.is_file())
     if not paths:
-        raise ConfigError(f"{folder} holds no audio file; expected {', '.join(sorted(SUFFIXES))}")
+        raise ConfigError(f"{folder} holds no audio file; expected {', '.join(sorted(audio.SUFFIXES))}")
     clips = [_clip(path, folder) for path in paths]
     classes = dict.fromkeys(clip.content_class for clip in clips)
     return [clip for name in classes for clip in _spread([c for c in clips if c.content_class == name], limit)]

@@ -29,7 +29,6 @@ from soundstream.evaluate.provenance import provenance, write_report
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
 BITRATES = (1500, 3000, 6000, 12_000, 18_000)
-SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def measure(codec: Codec, folder: Path, bitrates: Sequence[int] = BITRATES) -> l
 
 def _sounds(folder: Path) -> list[tuple[Array, int]]:
     """The first channel of every file, and its sample rate in Hz."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.SUFFIXES)
     return [(pcm[:1], sample_rate) for pcm, sample_rate in map(audio.read, paths)]
 
 

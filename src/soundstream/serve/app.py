@@ -126,6 +126,7 @@ class Server:
                 "channels": channels,
                 "samples": samples,
                 "whole_s": clip.whole_s,
+                "incomplete": list(clip.incomplete),
             }
         )
 

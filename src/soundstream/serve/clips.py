@@ -26,6 +26,8 @@ class Clip:
     """Hz."""
     whole_s: float | None
     """Duration of the file that it is the start of; None if that is not known, or all of it was taken."""
+    incomplete: tuple[str, ...] = ()
+    """What is missing of the file, in words."""
 
     @property
     def duration_s(self) -> float:
@@ -52,7 +54,7 @@ def read_clip(file: BinaryIO, limits: Limits) -> Clip:
                 return Clip(np.concatenate(blocks, axis=1), reader.sample_rate, whole_s)
     if not count:
         raise AudioError("the audio holds no samples; choose a longer file")
-    return Clip(np.concatenate(blocks, axis=1), reader.sample_rate, None)
+    return Clip(np.concatenate(blocks, axis=1), reader.sample_rate, None, tuple(reader.incomplete))
 
 
 class ClipGone(ConfigError):

@@ -3,8 +3,8 @@
 HTTP
     GET  /about             JSON: version, models, limits, names of examples
     GET  /examples/NAME     an example clip as a file
-    POST /clips             body: an audio file of any kind that soundfile reads
-                            answer: {"clip", "sample_rate", "channels", "samples", "whole_s"}
+    POST /clips             body: an audio file of any kind that `soundstream.audio` reads
+                            answer: {"clip", "sample_rate", "channels", "samples", "whole_s", "incomplete"}
     GET  /clips/CLIP        the clip's samples as pcm (see below)
 
 WebSocket /session: codes clips. The client sends JSON texts:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import uvicorn
 
+from soundstream import audio
 from soundstream.errors import OutputError
 from soundstream.serve.app import make_app
 from soundstream.serve.limits import Limits
 from soundstream.serve.models import Models
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff")
 _MOST_EXAMPLES = 12
 _END_S = 3
 
@@ -50,7 +50,7 @@ def run(host: str, port: int, model: str, clips: Path, started: Callable[[str], 
 
 def examples_in(folder: Path) -> dict[str, Path]:
     """The first audio files of a folder by name; none if there is no such folder."""
-    found = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in audio.SUFFIXES and path.is_file()]
     return {path.name: path for path in found[:_MOST_EXAMPLES]}
 
 

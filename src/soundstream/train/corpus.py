@@ -24,7 +24,6 @@ from soundstream.errors import AudioError
 from soundstream.files import atomic_output
 from soundstream.train.layouts import Label, label, same_sound
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".oga", ".mp3", ".aiff", ".aif"}
 Progress = Callable[[int, int], None]
 
 
@@ -227,7 +226,7 @@ def _no_audio(relative: Path) -> str | None:
     if any(part.startswith(".") for part in relative.parts):
         return "hidden"
     suffix = relative.suffix.lower()
-    return None if suffix in SUFFIXES else suffix or "without suffix"
+    return None if suffix in audio.SUFFIXES else suffix or "without suffix"
 
 
 def _nothing_found(roots: list[_Root], refused: dict[str, str]) -> str:

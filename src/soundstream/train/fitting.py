@@ -29,7 +29,6 @@ from soundstream.errors import AudioError, ConfigError
 from soundstream.runtime.artifact import load_artifact, write_manifest
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.runtime.stream import LatentStream, Model
-from soundstream.train.corpus import SUFFIXES
 
 Codes = NDArray[np.integer]
 INPUT_UNITS = 32
@@ -257,7 +256,7 @@ def spread(data: Sequence[Path]) -> list[Path]:
     by_folder: dict[Path, list[Path]] = defaultdict(list)
     for place in data:
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in audio.SUFFIXES:
                 by_folder[path.parent].append(path)
     rng = np.random.default_rng(0)
     shuffled = [[paths[i] for i in rng.permutation(len(paths))] for _, paths in sorted(by_folder.items())]

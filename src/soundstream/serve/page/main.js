@@ -13,7 +13,7 @@ const SEEK_S = 1;
 const $ = (id) => document.getElementById(id);
 const player = new Player(), coder = new Coder(), live = new Live();
 let facts = null; // what the server says of itself
-let clip = null; // {name, blob, clip, sample_rate, channels, samples, whole_s, pcm, top}
+let clip = null; // {name, blob, clip, sample_rate, channels, samples, whole_s, incomplete, pcm, top}
 let result = null; // the coding that is heard
 let kept = new Map(); // codings of this clip by their settings
 let settings = { model: "", bitrate: 6000, denoise: 0, loss: 0 };
@@ -98,7 +98,7 @@ function describeClip() {
   const duration_s = clip.samples / clip.sample_rate;
   const length = clip.whole_s ? `the first ${number(duration_s)} s of ${clockText(clip.whole_s, 0)}` : `${number(duration_s, 1)} s`;
   $("source-title").textContent = clip.name;
-  $("source-facts").textContent = `${length}, ${number(clip.sample_rate / 1000, clip.sample_rate % 1000 ? 2 : 0)} kHz, ${channelText(clip.channels)}`;
+  $("source-facts").textContent = `${length}, ${number(clip.sample_rate / 1000, clip.sample_rate % 1000 ? 2 : 0)} kHz, ${channelText(clip.channels)}${clip.incomplete.map((text) => `; ${text}`).join("")}`;
   $("facts-a").textContent = `16-bit PCM, ${number((clip.sample_rate * clip.channels * 16) / 1000)} kbit/s`;
 }
 
