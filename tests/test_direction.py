@@ -105,6 +105,33 @@ def test_importing_the_package_loads_neither_torch_nor_drawing():
     assert result.stdout.strip() == "[]"
 
 
+def test_drawing_leaves_the_backend_and_the_figures_of_its_host_alone(tmp_path):
+    code = f"""
+import pathlib, sys, numpy, matplotlib
+matplotlib.use("svg")
+from soundstream import drawing
+drawing.spectrograms(pathlib.Path("{tmp_path}/a.png"), {{"clip": [("original", numpy.zeros(9000), 8000)]}})
+assert matplotlib.get_backend() == "svg" and "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (tmp_path / "a.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_importing_the_torch_half_sets_no_switch_of_torch():
+    code = """
+import torch
+def switches():
+    return (torch.get_num_threads(), torch.get_num_interop_threads(), torch.is_grad_enabled(),
+        torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(),
+        torch.backends.mkldnn.enabled, torch.random.initial_seed())
+torch.manual_seed(7)
+before = switches()
+import soundstream.nn.export, soundstream.release.release, soundstream.train.fitting, soundstream.train.loop
+assert switches() == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_importing_the_command_line_loads_no_torch():
     code = "import sys, soundstream.cli; print([name for name in ('torch', 'onnx') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

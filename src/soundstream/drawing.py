@@ -1,6 +1,6 @@
 """Drawing that evaluation and training share: spectrograms side by side, and figures that are written whole.
 
-Needs matplotlib, from the extra `plot`.
+Needs matplotlib, from the extra `plot`; without pyplot, so that a program's own backend and figures stay as they are.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
@@ -32,7 +30,8 @@ def panels(count: int, columns: int, width: float, height: float, **options: Any
     columns = min(columns, count)
     rows = math.ceil(count / columns)
     size = width * columns, height * rows
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
     for axis in axes.flat[count:]:
         axis.set_visible(False)
     return figure, list(axes.flat[:count])
@@ -40,7 +39,7 @@ def panels(count: int, columns: int, width: float, height: float, **options: Any
 
 def scale_colour(share: float) -> Any:
     """A colour between dark and light; 0 is the first of a series, 1 its last."""
-    return plt.get_cmap("viridis")(0.9 * share)
+    return matplotlib.colormaps["viridis"](0.9 * share)
 
 
 def plain_numbers() -> Any:
@@ -61,7 +60,6 @@ def spectrograms(path: Path, rows: Mapping[str, Sequence[tuple[str, Array, int]]
 def write(figure: Any, file: BinaryIO) -> None:
     """Write a figure as PNG into an open file."""
     figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
 
 
 def save(figure: Any, path: Path) -> None:

@@ -157,7 +157,7 @@ def test_the_picture_shows_something_and_more_with_two_runs(tmp_path):
 def test_a_log_of_an_earlier_release_shares_a_picture_with_a_new_one(tmp_path, monkeypatch):
     titles = []
     monkeypatch.setattr(curves, "_finish", lambda axis, title, logs: titles.append(title))
-    monkeypatch.setattr(curves.drawing, "write", lambda figure, file: curves.drawing.plt.close(figure))
+    monkeypatch.setattr(curves.drawing, "write", lambda figure, file: None)
     old = RunLog("old", [training(25)], [{"step": 25, "rank": 3.0, "snr_db_1": 1.0}])
     assert drawn(tmp_path / "both.png", old, many("new")) > drawn(tmp_path / "old.png", old)
     assert any(title.startswith("dead of each codebook") for title in titles)
