@@ -182,7 +182,8 @@ def test_sides_with_other_channels_are_told(start, receiving, talk, tmp_path):
     [
         (["--to", "127.0.0.1:9"], "--microphone"),
         (["talk.wav", "--microphone", "--to", "127.0.0.1:9"], "send what"),
-        (["talk.wav", "--raw", "16000", "--to", "127.0.0.1:9"], "--raw"),
+        (["--microphone", "--raw", "16000", "--to", "127.0.0.1:9"], "--raw"),
+        (["talk.wav", "--raw", "16000:1:s17", "--to", "127.0.0.1:9"], "16000:1:s16"),
         (["talk.wav", "--to", "127.0.0.1"], "HOST:PORT"),
         (["talk.wav", "--to", "127.0.0.1:70000"], "HOST:PORT"),
         (["talk.wav", "--to", "no.such.host.invalid:9"], "cannot send to"),

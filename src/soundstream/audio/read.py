@@ -20,7 +20,7 @@ from soundstream.audio.sndfile import Sound, reason
 from soundstream.audio.split import find_parts
 from soundstream.audio.views import Gap
 from soundstream.errors import AudioError, IncompleteAudio
-from soundstream.files import open_input
+from soundstream.files import name_of, open_input
 
 _OWN = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aiff", ".aif", ".au", ".caf", ".w64", ".sph"}
 _MEDIA = {".m4a", ".m4b", ".aac", ".webm", ".mka", ".wma", ".mp4", ".mkv", ".mov", ".3gp", ".amr", ".wv", ".ape"}
@@ -102,7 +102,7 @@ def open_reader(source: Source, raw: Raw | None = None) -> Iterator[AudioReader]
     Raises:
         AudioError: the file is missing, empty or no audio, or the codec does not take its rate or channels.
     """
-    name = _name_of(source)
+    name = name_of(source) or "the audio"
     opened = open_input(source) if isinstance(source, str | PathLike) else nullcontext(source)
     with ExitStack() as stack:
         file = stack.enter_context(opened)
@@ -124,12 +124,6 @@ def read(source: Source) -> tuple[np.ndarray, int]:
     with open_reader(source) as reader:
         empty = np.zeros((reader.channels, 0), np.float32)
         return np.concatenate([empty, *reader], axis=1), reader.sample_rate
-
-
-def _name_of(source: Source) -> str:
-    if isinstance(source, str | PathLike):
-        return "stdin" if source == "-" else str(source)
-    return str(getattr(source, "name", "the audio"))
 
 
 @contextmanager
