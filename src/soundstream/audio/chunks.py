@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
+from soundstream.audio import mpeg
 from soundstream.audio.tags import after_tags, before_tags
 from soundstream.audio.views import Bytes, Gap, Part
 
@@ -50,6 +51,8 @@ _AU = {b".snd": ">II", b"dns.": "<II"}
 _NIST = b"NIST_1A"
 MAGICS = {*_LAYOUTS, *_AU, _NIST[:4]}
 
+_MPEG = (0x50, 0x55)
+"""Encodings of WAV that are MPEG audio, of layers I and II, and III."""
 _PLACEHOLDERS = (range(0x7F00_0000, 0x7F00_0100), range(0x7FFF_0000, 0x8000_0001), range(0xFFFF_0000, 1 << 32))
 """Sizes that programs write into a pipe."""
 _ENDLESS = 1 << 62
@@ -86,6 +89,8 @@ class _Sound:
     """Bytes that the header counts."""
     block: int = 0
     """Bytes that belong together; 0 if not known."""
+    codec: int = 0
+    """What WAV calls the encoding; 0 if not known."""
 
 
 class _Rest(NamedTuple):
@@ -119,6 +124,8 @@ def find(file: BinaryIO, start: int, end: int) -> tuple[list[Part], int] | None:
     if endless := _is_endless(sound, there, rest):
         rest = _Rest((), data.end)
     size = there if endless else min(sound.size, there)
+    if sound.codec in _MPEG and (mpeg_parts := mpeg.find(file, sound.start, sound.start + size)):
+        return mpeg_parts, rest.end
     spans = [(sound.start, sound.start + size), *rest.spans]
     left_out = rest.unknown and not data.is_blank(rest.end - rest.unknown, rest.end)
     gaps = [Gap(f"{rest.unknown:,} bytes behind what its header counts are left out")] if left_out else []
@@ -160,19 +167,19 @@ def _part(sound: _Sound, start: int, spans: list[tuple[int, int]]) -> Part:
 def _chunked(data: Bytes, layout: _Layout, start: int) -> _Sound | None:
     if layout.size[1:] == "I" and data.at(start + 8, 4) not in _FORMS:
         return None
-    position, wide, block = start + layout.first, None, 0
+    position, wide, block, codec = start + layout.first, None, 0, 0
     while chunk := _chunk(data, layout, position):
         if chunk.name == b"ds64":
             wide = chunk.start + 8
         if chunk.name == b"fmt ":
-            block = int.from_bytes(data.at(chunk.start + 12, 2), "little")
+            codec, block = (int.from_bytes(data.at(chunk.start + place, 2), "little") for place in (0, 12))
         if chunk.name == layout.sound:
             more = layout.counted + layout.prefix
             if wide and chunk.size == _WRAP - 1:
                 size = int.from_bytes(data.at(wide, 8), "little")
-                return _Sound(wide, "<Q", 0, chunk.start, size, block)
+                return _Sound(wide, "<Q", 0, chunk.start, size, block, codec)
             sound = chunk.start + layout.prefix
-            return _Sound(chunk.field, layout.size, more, sound, chunk.size - layout.prefix, block)
+            return _Sound(chunk.field, layout.size, more, sound, chunk.size - layout.prefix, block, codec)
         position = chunk.behind
     return None
 

@@ -35,6 +35,8 @@ class FrameSound:
     ) -> None:
         self.sample_rate, self.channels, self.gaps = sample_rate, channels, gaps
         self._frames, self._duration_s = frames, duration_s
+        self.is_cut = False
+        """Whether the container ends inside one of its parts."""
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield pcm [channels, samples] of about a second."""
@@ -50,3 +52,5 @@ class FrameSound:
         length_s = (given + count) / self.sample_rate
         if self._duration_s is not None and self._duration_s - length_s > _SLACK_S:
             self.gaps.append(Gap("it says that it is longer", length_s, self._duration_s - length_s))
+        elif self.is_cut and not self.gaps:
+            self.gaps.append(Gap("it is cut short", length_s))

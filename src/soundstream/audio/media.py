@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import BinaryIO
 
-from soundstream.audio import ffmpeg
+from soundstream.audio import ebml, ffmpeg
 from soundstream.audio.frames import FrameSound
 from soundstream.errors import AudioError
 from soundstream.extras import extra
@@ -16,12 +16,13 @@ from soundstream.extras import extra
 READABLE = "WAV, FLAC, Ogg Vorbis, Ogg Opus, MP3 or AIFF"
 _MORE = "m4a, mp4, webm, mkv, wma and others"
 _HELP = f"PyAV (pip install {extra('media')}) or the program ffmpeg on the path"
+_MATROSKA = "Matroska or WebM"
 _KINDS = {
     "....ftyp": "MPEG-4 (m4a, mp4, mov)",
-    "\x1aE\xdf\xa3": "Matroska or WebM",
+    "\x1aE\xdf\xa3": _MATROSKA,
     "0&\xb2u\x8ef\xcf\x11": "Windows Media (wma, wmv)",
     "\xff[\xf0\xf1\xf8\xf9]": "AAC",
-    "OggS": "Ogg with a codec other than Vorbis, Opus and FLAC",
+    "OggS": "Ogg in which no stream of Vorbis, Opus or FLAC begins",
     "RIFF....AVI ": "AVI",
     "RIFF....WAVE": "WAV with a codec of its own",
     "FLV": "Flash video",
@@ -47,6 +48,7 @@ def open_media(file: BinaryIO, name: str, reason: str) -> Iterator[FrameSound]:
     """
     kind = _kind(file)
     what = f"{name} is {kind}" if kind else f"{name} is not audio that can be read"
+    cut = kind == _MATROSKA and ebml.is_cut(file)
     opener = _opener(file)
     if opener is None and kind:
         raise AudioError(f"{what}, which needs {_HELP}")
@@ -58,6 +60,7 @@ def open_media(file: BinaryIO, name: str, reason: str) -> Iterator[FrameSound]:
         except AudioError as error:
             hint = "get a whole copy" if kind else f"expected {READABLE}, {_MORE}"
             raise AudioError(f"{what} ({error}); {hint}") from error
+        sound.is_cut = cut
         yield sound
 
 
