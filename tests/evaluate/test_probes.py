@@ -11,6 +11,7 @@ import soundfile
 from soundstream.cli import main
 from soundstream.config import SeanetConfig
 from soundstream.evaluate import probe_table, probes
+from soundstream.evaluate.hard_sounds import hard_sounds
 from soundstream.evaluate.tables import fill
 
 RATE, HOP = 24_000, 320
@@ -109,6 +110,23 @@ def test_half_of_the_octaves_is_half_of_the_sweep():
 def test_overshoot_of_a_square_wave_is_its_peak():
     assert sounds(lambda pcm: 2 * pcm).square_peak == 2
     assert sounds(without(3000, 12_001)).square_peak > 1.05
+
+
+def test_a_burst_is_found_and_named():
+    def bursts_on_beeps(pcm):
+        silent = np.flatnonzero(pcm == 0)
+        return pcm * (1000 if len(silent) > 12_000 and np.abs(pcm).max() > 0.99 else 1)
+
+    found = sounds(bursts_on_beeps)
+    assert found.worst_peak > 900 and found.worst_sound.startswith(("beeps", "pulses", "white noise, gated", "clicks"))
+    assert sounds(identity).worst_peak == 1
+
+
+def test_hard_sounds_are_told_apart_and_keep_full_scale():
+    made = dict(hard_sounds(RATE))
+    assert len(made) == len(list(hard_sounds(RATE))) > 70
+    assert all(0 < np.abs(sound).max() <= 1 and sound.shape == (RATE,) for sound in made.values())
+    assert {name for name, _ in hard_sounds(8000)} < set(made)
 
 
 def test_speech_is_measured_band_by_band():
@@ -213,7 +231,7 @@ def test_without_a_model_clips_and_report_are_needed(monkeypatch, capsys):
 def test_two_runs_are_the_same_and_progress_ends_at_the_total(codec, folder, few_tones):
     told = []
     first = probes.run(codec, probes.find_speech(folder), lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1] == len(told) == 3 * (3 + 5 + 1)
+    assert told[-1][0] == told[-1][1] == len(told) == 3 * (3 + 5 + len(list(hard_sounds(codec.config.sample_rate))) + 1)
     second = probes.run(codec, probes.find_speech(folder), lambda done, total: None)
     assert json.loads(json.dumps(first)) == second
 
@@ -242,6 +260,8 @@ REPORT = {
             "click_spread_ms": None,
             "square_peak": 2.5,
             "sweep_kept": 0.5,
+            "worst_peak": 1234.5,
+            "worst_sound": "constant",
         }
         for rate in (3000, 6000)
     ],
@@ -266,4 +286,4 @@ def test_words_choose_kinds_of_probes():
         "silence, dBFS",
         "sweep kept",
     ]
-    assert len(probe_table.lines(REPORT)) == 3 + 7
+    assert len(probe_table.lines(REPORT)) == 3 + 8

@@ -13,7 +13,8 @@ Line = list[str]
 LEGEND = """Levels are out over in. A tone has two: at its own frequency, and of all that comes out; where they differ,
 noise is in its place. Harmonic correlation of speech is 1 where every harmonic of the voice is kept, 0 where noise of
 that level stands for them. Noise is correlated, above 3 kHz, with itself one frame later: 1 is a buzz. A click's time
-is the shortest that holds 90 % of its energy. A sweep is kept where its line comes out within 3 dB of its level."""
+is the shortest that holds 90 % of its energy. A sweep is kept where its line comes out within 3 dB of its level. Hard
+sounds are beeps, constants, pulses and gated noise at full scale."""
 
 _SOUNDS = (  # what is measured, what a perfect codec gives, key, format
     ("noise above 3 kHz, dB", "0.0", "noise_level_db", "+z.1f"),
@@ -23,6 +24,7 @@ _SOUNDS = (  # what is measured, what a perfect codec gives, key, format
     ("click of 0.9, ms", "0.0", "click_spread_ms", ".1f"),
     ("square wave of 1", "1.00", "square_peak", ".2f"),
     ("sweep kept", "100%", "sweep_kept", ".0%"),
+    ("worst peak of hard sounds", "1.00", "worst_peak", ",.2f"),
 )
 
 

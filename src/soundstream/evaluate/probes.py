@@ -22,6 +22,7 @@ from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
 from soundstream.evaluate import clips
 from soundstream.evaluate.align import align
+from soundstream.evaluate.hard_sounds import hard_sounds, worst_peak
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.statistics import mean_of
 from soundstream.harmonics import BANDS_HZ, harmonic_correlation
@@ -53,7 +54,7 @@ MIN_POWER = 1e-20
 
 _DATA = "tones, noise, silence, a click, a square wave and a sweep, made by soundstream.evaluate.probes; speech: "
 _OTHER_SOUNDS = 5
-"""Made sounds that are no tones."""
+"""Made sounds that are neither tones nor hard."""
 _TONE_PEAK, _TONE_S = 0.3, 1.0
 _ONSET_S = 0.25
 """Seconds at either end of a tone that are not measured."""
@@ -92,6 +93,10 @@ class Sounds:
     """Largest absolute sample of a square wave at full scale."""
     sweep_kept: float
     """Share of a sweep's duration in which its line comes out within 3 dB of its level, 0 to 1."""
+    worst_peak: float
+    """Largest absolute sample of all hard sounds (`soundstream.evaluate.hard_sounds`), which peak at 1 or below."""
+    worst_sound: str
+    """The hard sound that gives it."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,8 @@ def run(codec: Codec, speech: Sequence[clips.Clip], progress: Callable[[int, int
     """
     rate, chosen, ticks = codec.config.sample_rate, bitrates(codec.config), count(1)
     heard = [_at_rate(clip, rate) for clip in speech]
-    total = len(chosen) * (len(tones_hz(rate)) + _OTHER_SOUNDS + len(heard))
+    made = len(tones_hz(rate)) + _OTHER_SOUNDS + len(list(hard_sounds(rate)))
+    total = len(chosen) * (made + len(heard))
     rows: dict[str, list[Any]] = {"tones": [], "sounds": [], "speech": [], "harmonics": []}
     for bitrate in chosen:
         code = _counted(coder(codec, bitrate), lambda: progress(next(ticks), total))
@@ -216,10 +222,11 @@ def measure_tone(code: Code, sample_rate: int, hertz: int, bitrate: int) -> Tone
 
 
 def measure_sounds(code: Code, sample_rate: int, hop_length: int, bitrate: int) -> Sounds:
-    """Code noise, silence, a click, a square wave and a sweep; `hop_length` is the codec's samples per frame."""
+    """Code noise, silence, a click, a square wave, a sweep and all hard sounds; `hop_length` is in samples."""
     noise = white_noise(sample_rate)
     given, got = (_above(signal, NOISE_FROM_HZ, sample_rate) for signal in (noise, code(noise)))
     clicked = code(click(sample_rate))
+    peak, worst = worst_peak(code, sample_rate)
     return Sounds(
         bitrate,
         noise_level_db=_ratio_db(_power(got), _power(given)),
@@ -229,6 +236,8 @@ def measure_sounds(code: Code, sample_rate: int, hop_length: int, bitrate: int) 
         click_spread_ms=spread_ms(clicked, sample_rate),
         square_peak=_peak(code(square_wave(sample_rate))),
         sweep_kept=sweep_kept(code(sweep(sample_rate)), sample_rate),
+        worst_peak=peak,
+        worst_sound=worst,
     )
 
 

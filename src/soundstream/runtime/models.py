@@ -14,6 +14,7 @@ VARIABLE = "SOUNDSTREAM_MODELS"
 
 
 RELEASED = {
+    "649414333f10b24f": "`base` before release 0.2.0, of commit cd457d4",
     "3628be412583d0c4": "`seanet` of release 0.1.0",
     "c3f89d3687721975": "`light` of release 0.1.0",
     "6d960e3893802763": "`light` before release 0.1.0, of commit b3a7241",

@@ -1,0 +1,41 @@
+"""What the shipped weights must never do, whatever they were trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from soundstream.codec import load
+from soundstream.evaluate.hard_sounds import hard_sounds
+from soundstream.runtime.artifact import shipped
+
+CLIPS = Path(__file__).parents[1] / "examples" / "clips"
+RATE = 24_000
+MOST_PEAK = 10
+"""Noise at full scale comes back with peaks of 4 to 7; a burst has peaks of thousands."""
+HARD = ("beeps of 440", "beeps of 1,000", "beeps of 60", "constant", "white noise", "pulses at 100", "tone of 60 Hz")
+
+
+@pytest.fixture(scope="module", params=shipped())
+def model(request):
+    return load(request.param)
+
+
+@pytest.mark.parametrize("bitrate", [1500, 6000, 18_000])
+def test_no_hard_sound_bursts(model, bitrate):
+    for name, sound in hard_sounds(RATE):
+        if name.startswith(HARD):
+            codes = model.to_codes(sound, RATE, bitrate=bitrate, effort=1)
+            assert np.abs(model.from_codes(codes)).max() < MOST_PEAK, name
+
+
+def test_codes_spliced_anywhere_do_not_burst(model):
+    """As after lost packets, in joined files, and in what token models make."""
+    rng = np.random.default_rng(0)
+    clips = [soundfile.read(CLIPS / f"{name}.flac", dtype="float32") for name in ("speech", "music")]
+    first, second = (model.to_codes(pcm[: 2 * rate].T, rate, bitrate=6000, effort=1) for pcm, rate in clips)
+    frames = min(first.shape[-1], second.shape[-1])
+    for share in (0.1, 0.5):
+        spliced = np.where(rng.random(frames) < share, first[..., :frames], second[..., :frames])
+        assert np.abs(model.from_codes(spliced)).max() < MOST_PEAK
