@@ -42,6 +42,16 @@ class Tail:
         self._held = np.zeros((channels, 0), np.float32)
         self._keep = keep
 
+    @property
+    def given(self) -> int:
+        """Samples that were given."""
+        return self._given
+
+    @property
+    def held(self) -> int:
+        """Samples that are held back."""
+        return self._held.shape[1]
+
     def push(self, pcm: Array) -> Array:
         """Take pcm `[channels, samples]` and give what lies before the last `keep` samples."""
         held = np.concatenate([self._held, pcm], axis=1)

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from soundstream import __version__
-from soundstream.cli import bench, edit, entropy, evaluate, files, grow, info, live, serve, train
+from soundstream.cli import bench, codes, edit, entropy, evaluate, files, grow, info, live, serve, train
 from soundstream.cli.display import messages, tell_warnings
 from soundstream.cli.signals import ending_cleanly
 from soundstream.errors import CodecError
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "cut": edit.cut,
     "cat": edit.cat,
     "info": info.info,
+    "codes": codes.codes,
     "send": live.send,
     "receive": live.receive,
     "bench": bench.bench,

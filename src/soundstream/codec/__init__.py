@@ -1,16 +1,22 @@
 """The codec: pcm to `.nac` bytes and back, joining audio, runtime, entropy coding and bitstream."""
 
 from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
+from soundstream.codec.code_files import CodedAudio, load_codes, save_codes
+from soundstream.codec.code_streams import CodeDecoder, CodeEncoder
 from soundstream.codec.codec import Codec
 from soundstream.codec.library import (
     decode,
     encode,
+    encode_many,
     from_codes,
     load,
     load_for,
+    open_code_decoder,
+    open_code_encoder,
     open_decoder,
     open_encoder,
     to_codes,
+    to_codes_many,
 )
 from soundstream.codec.paths import Transfer, codec_for, decode_file, encode_file
 from soundstream.codec.reading import Damage
@@ -19,7 +25,10 @@ from soundstream.codec.writing import packet_frames
 __all__ = [
     "DEFAULT_BITRATE",
     "Array",
+    "CodeDecoder",
+    "CodeEncoder",
     "Codec",
+    "CodedAudio",
     "Codes",
     "Damage",
     "Transfer",
@@ -28,11 +37,17 @@ __all__ = [
     "decode_file",
     "encode",
     "encode_file",
+    "encode_many",
     "from_codes",
     "load",
+    "load_codes",
     "load_for",
+    "open_code_decoder",
+    "open_code_encoder",
     "open_decoder",
     "open_encoder",
     "packet_frames",
+    "save_codes",
     "to_codes",
+    "to_codes_many",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from soundstream import audio
 from soundstream.bitstream import Reader, RepairingReader
 from soundstream.blocks import seconds
 from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
+from soundstream.codec.code_streams import CodeDecoder, CodeEncoder, check_codes
 from soundstream.codec.reading import Damage, Reading
 from soundstream.codec.writing import Writing
 from soundstream.errors import AudioError, ConfigError
+from soundstream.files import named
 from soundstream.live import LIVE_EFFORT, LiveDecoder, LiveEncoder
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
-from soundstream.runtime.stream import DecoderStream
+
+R = TypeVar("R")
 
 
 class Codec(Writing, Reading):
@@ -99,18 +103,91 @@ class Codec(Writing, Reading):
         codes = np.concatenate([np.zeros((len(pcm), num_quantizers, 0), np.int64), *parts], axis=2)
         return codes[0] if len(codes) == 1 else codes
 
-    def from_codes(self, codes: np.ndarray) -> Array:
-        """Audio `[channels, frames * hop_length - delay_samples]` at the codec's own sample rate.
+    def from_codes(self, codes: np.ndarray, sample_rate: int | None = None, num_samples: int | None = None) -> Array:
+        """Audio `[channels, samples]` of codes.
 
         Args:
             codes: `[num_quantizers, frames]` or `[channels, num_quantizers, frames]`.
+            sample_rate: Hz of the audio; None is the codec's own.
+            num_samples: samples per channel at that rate, which the codes do not tell; None is all that their frames
+                hold, at the codec's own rate `frames * hop_length - delay_samples`.
+        Raises:
+            AudioError: the sample rate is not supported.
+            ConfigError: the shape or a value is out of range, or the frames hold fewer samples.
+        """
+        codes = self.check_codes(codes)
+        decoder = self.open_code_decoder(sample_rate, len(codes))
+        return np.concatenate([decoder.push(codes), decoder.flush(num_samples)], axis=1)
+
+    def check_codes(self, codes: np.ndarray) -> Codes:
+        """Codes `[channels, num_quantizers, frames]`, also from `[num_quantizers, frames]` of one channel.
+
         Raises:
             ConfigError: the shape or a value is out of range.
         """
-        codes = np.asarray(codes)
-        codes = codes[None] if codes.ndim == 2 else codes
-        self._check_codes(codes)
-        return audio.soft_limit(DecoderStream(self.model, len(codes)).push(codes)[:, self.config.delay_samples :])
+        return check_codes(codes, self.config.num_quantizers, self.config.codebook_size)
+
+    def encode_many(
+        self,
+        clips: Iterable[np.ndarray],
+        sample_rate: int,
+        bitrate: int = DEFAULT_BITRATE,
+        entropy: str | None = None,
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
+    ) -> list[bytes]:
+        """The bytes of a `.nac` file for each clip, as `encode` gives them.
+
+        Args:
+            clips: arrays of any lengths, each `[channels, samples]` or `[samples]`; or one array
+                `[batch, channels, samples]`, or `[batch, samples]` of clips of one channel.
+        Raises:
+            AudioError, ConfigError: as `encode`, with the number of the clip.
+        """
+        return self._each(clips, lambda pcm: self.encode(pcm, sample_rate, bitrate, None, entropy, denoise, effort))
+
+    def to_codes_many(
+        self,
+        clips: Iterable[np.ndarray],
+        sample_rate: int,
+        bitrate: int = DEFAULT_BITRATE,
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
+    ) -> list[Codes]:
+        """The codes of each clip, as `to_codes` gives them; `clips` as for `encode_many`.
+
+        Raises:
+            AudioError, ConfigError: as `encode`, with the number of the clip.
+        """
+        return self._each(clips, lambda pcm: self.to_codes(pcm, sample_rate, bitrate, denoise, effort))
+
+    def _each(self, clips: Iterable[np.ndarray], work: Callable[[np.ndarray], R]) -> list[R]:
+        if isinstance(clips, str | bytes | PathLike):
+            raise AudioError(f"{clips!r} is no audio; encode_file takes a path")
+        found = []
+        for number, pcm in enumerate(clips):
+            with named(f"clip {number}"):
+                found.append(work(pcm))
+        return found
+
+    def open_code_encoder(
+        self,
+        sample_rate: int,
+        channels: int = 1,
+        bitrate: int = DEFAULT_BITRATE,
+        *,
+        denoise: float = 0.0,
+        effort: int = DEFAULT_EFFORT,
+    ) -> CodeEncoder:
+        """A session that takes sound in chunks of any length and gives codes; arguments as `CodeEncoder`."""
+        return CodeEncoder(self.model, sample_rate, channels, bitrate, denoise, effort)
+
+    def open_code_decoder(
+        self, sample_rate: int | None = None, channels: int = 1, *, denoise: float = 0.0
+    ) -> CodeDecoder:
+        """A session that takes codes in chunks and gives sound, by default at the codec's rate; see `CodeDecoder`."""
+        rate = self.config.sample_rate if sample_rate is None else sample_rate
+        return CodeDecoder(self.model, rate, channels, denoise)
 
     def open_encoder(
         self,
@@ -138,21 +215,6 @@ class Codec(Writing, Reading):
     def open_decoder(self, sample_rate: int, channels: int = 1, *, denoise: float = 0.0) -> LiveDecoder:
         """A live session that takes packets, some of them lost, and gives sound; arguments as `LiveDecoder`."""
         return LiveDecoder(self.model, sample_rate, channels, denoise)
-
-    def _check_codes(self, codes: np.ndarray) -> None:
-        if (
-            codes.ndim != 3
-            or not np.issubdtype(codes.dtype, np.integer)
-            or not 1 <= codes.shape[1] <= self.config.num_quantizers
-        ):
-            raise ConfigError(
-                f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers [num_quantizers, frames] "
-                f"with 1 to {self.config.num_quantizers} quantizers, or the same for each of several channels"
-            )
-        if codes.size and not 0 <= codes.min() <= codes.max() < self.config.codebook_size:
-            raise ConfigError(
-                f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {self.config.codebook_size - 1}"
-            )
 
 
 def checked(pcm: np.ndarray, sample_rate: int) -> Array:

@@ -48,12 +48,19 @@ class Quantizer:
         size = max(1, MAX_SCORES // (effort * self.codebooks.shape[1]))
         with single_blas_thread():  # products are so small that a second thread costs more than it saves
             blocks = [rows[i : i + size] for i in range(0, len(rows), size)]
-            if effort == 1:
-                found = [self._nearest(block, num_quantizers) for block in blocks]
-            else:
-                found = [self._search(block, num_quantizers, effort) for block in blocks]
+            found = [self._found(block, num_quantizers, effort) for block in blocks]
         codes = np.concatenate([np.zeros((0, num_quantizers), np.int64), *found])
         return np.moveaxis(codes.reshape(*vectors.shape[:-1], num_quantizers), -1, -2)
+
+    def _found(self, rows: Array, num_quantizers: int, effort: int) -> Codes:
+        """Codes `[rows, num_quantizers]`, the same whatever other rows are searched with a row.
+
+        A row alone goes twice: its products would be summed in another order, which may find another of two near codes.
+        """
+        several = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows
+        if effort == 1:
+            return self._nearest(several, num_quantizers)[: len(rows)]
+        return self._search(several, num_quantizers, effort)[: len(rows)]
 
     def _nearest(self, rows: Array, num_quantizers: int) -> Codes:
         """Codes `[rows, num_quantizers]` of a single path: what `_search` finds with one, in half the time."""

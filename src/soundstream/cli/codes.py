@@ -1,0 +1,56 @@
+"""The command that takes the codes out of sound, and makes sound of codes: codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soundstream.cli.display import messages
+from soundstream.cli.options import FileModel, Force, Quiet
+from soundstream.codec.code_files import codes_from_file, codes_to_file, kind_of
+from soundstream.errors import ConfigError
+from soundstream.runtime.quantizer import DEFAULT_EFFORT
+
+
+def codes(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="An audio or .nac file, or codes in a .npy file.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="OUTPUT", help="x.npy for codes; x.wav or x.nac of codes.")
+    ],
+    bitrate: Annotated[
+        int | None,
+        typer.Option("--bitrate", "-b", help="Bit/s of each channel, which says how many codebooks; 6000 of audio."),
+    ] = None,
+    denoise: Annotated[
+        float, typer.Option("--denoise", metavar="0..1", help="Remove noise from speech; see encode.")
+    ] = 0.0,
+    effort: Annotated[
+        int, typer.Option("--effort", metavar="1..64", help="Search longer for codes that sound better.")
+    ] = DEFAULT_EFFORT,
+    model: FileModel = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the codes of a sound as an array, or make sound of such an array.
+
+    [dim]soundstream codes talk.wav -o talk.npy[/dim] writes whole numbers [channels, codebooks, frames], which
+    numpy.load reads; rate, length and model stand behind them.
+
+    [dim]soundstream codes talk.nac -o talk.npy[/dim] takes out those of a file as they are.
+
+    [dim]soundstream codes talk.npy -o talk.wav[/dim] makes sound, with the length of the original; a plain array of
+    codes will do too.
+    """
+    to_codes = Path(output).suffix.lower() == ".npy"
+    if to_codes == (kind_of(source) == "npy"):
+        raise ConfigError("codes goes from sound to a .npy file, or back: one of the two names has to be such a file")
+    if not to_codes:
+        codes_from_file(source, output, model=model, force=force)
+        return
+    coded = codes_to_file(source, output, bitrate, denoise=denoise, effort=effort, model=model, force=force)
+    if not quiet:
+        channels, count, frames = coded.codes.shape
+        line = f"{source} -> {output}: {channels} channels x {count} codebooks x {frames:,} frames"
+        messages.print(line, soft_wrap=True, markup=False, highlight=False)

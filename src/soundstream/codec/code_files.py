@@ -1,0 +1,216 @@
+"""Codes in files: `.npy` arrays that also say what gives the sound back, from audio or `.nac` and to either."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundstream import audio
+from soundstream.bitstream import Reader, Writer
+from soundstream.bitstream.header import MAGIC
+from soundstream.blocks import regroup
+from soundstream.codec.base import DEFAULT_BITRATE, Codes
+from soundstream.codec.codec import Codec
+from soundstream.codec.library import load, load_for
+from soundstream.codec.paths import FilePath, codec_for
+from soundstream.codec.writing import packet_frames
+from soundstream.errors import AudioError, ConfigError, ModelMismatch
+from soundstream.files import atomic_output, check_not_input, named, open_input
+from soundstream.runtime.models import describe
+from soundstream.runtime.quantizer import DEFAULT_EFFORT
+
+NPY_MAGIC = b"\x93NUMPY"
+_BLOCK_FRAMES = 750
+_MOST_FACTS = 4096
+
+
+@dataclass(frozen=True)
+class CodedAudio:
+    """Codes, and what they do not say themselves; it is None where nobody said it."""
+
+    codes: Codes
+    """`[channels, num_quantizers, frames]`."""
+    sample_rate: int | None = None
+    """Hz of the original."""
+    num_samples: int | None = None
+    """Samples of the original per channel, at that rate."""
+    model_id: bytes | None = None
+
+
+def save_codes(path: FilePath, coded: CodedAudio, force: bool = False) -> None:
+    """Write codes to a `.npy` file, which `numpy.load` reads; a line of JSON behind the array holds the rest.
+
+    Raises:
+        OutputError: the file exists already or cannot be written.
+    """
+    facts = {
+        "sample_rate": coded.sample_rate,
+        "num_samples": coded.num_samples,
+        "model_id": coded.model_id.hex() if coded.model_id else None,
+    }
+    with atomic_output(path, force) as file:
+        np.save(file, coded.codes.astype(np.uint16))
+        file.write(json.dumps(facts).encode() + b"\n")
+
+
+def load_codes(path: FilePath) -> CodedAudio:
+    """Read codes from a `.npy` file, of `save_codes` or with a plain array `[(channels,) num_quantizers, frames]`.
+
+    Raises:
+        AudioError: it cannot be read, or is no array of whole numbers.
+    """
+    with open_input(path):  # says why a file cannot be opened
+        pass
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        end = array.offset + array.nbytes
+    except (ValueError, EOFError, AttributeError) as error:
+        raise AudioError(f"{path} holds no array of codes: {error}") from error
+    if array.ndim not in (2, 3) or not np.issubdtype(array.dtype, np.integer):
+        raise AudioError(f"{path} holds {array.dtype} {list(array.shape)}; expected codes [num_quantizers, frames]")
+    codes = np.array(array, np.int64)
+    return CodedAudio(codes[None] if codes.ndim == 2 else codes, **_facts_behind(path, end))
+
+
+def _facts_behind(path: FilePath, end: int) -> dict[str, Any]:
+    with open_input(path) as file:
+        file.seek(end)
+        text = file.read(_MOST_FACTS)
+    try:
+        facts = json.loads(text) if text else {}
+        return {
+            "sample_rate": facts.get("sample_rate"),
+            "num_samples": facts.get("num_samples"),
+            "model_id": bytes.fromhex(facts["model_id"]) if facts.get("model_id") else None,
+        }
+    except (ValueError, TypeError, AttributeError):
+        return {}  # bytes of somebody else
+
+
+def codes_to_file(
+    source: FilePath,
+    output: FilePath,
+    bitrate: int | None = None,
+    *,
+    denoise: float = 0.0,
+    effort: int = DEFAULT_EFFORT,
+    model: FilePath | None = None,
+    force: bool = False,
+) -> CodedAudio:
+    """Write the codes of an audio file, or those in a `.nac` file as they are, to a `.npy` file.
+
+    Args:
+        bitrate: of audio 6,000 by default; of a `.nac` file how much of it to take, all by default.
+        denoise, effort: as `Codec.encode`, of audio only.
+        model: of audio; None is the default one. Of a `.nac` file it is the one that the file names.
+    Raises:
+        AudioError, BitstreamError, ConfigError, ArtifactError: as `encode_file` and `decode_file`, or packets of a
+            variable rate have unlike numbers of codebooks.
+        OutputError: the output exists already, is the source, or cannot be written.
+    """
+    check_not_input(output, source)
+    if kind_of(source) == "nac":
+        coded = _codes_of_nac(source, bitrate, model)
+    else:
+        coded = _codes_of_audio(source, bitrate or DEFAULT_BITRATE, denoise, effort, model or "default")
+    save_codes(output, coded, force)
+    return coded
+
+
+def codes_from_file(source: FilePath, output: FilePath, *, model: FilePath | None = None, force: bool = False) -> None:
+    """Make audio, or a `.nac` file, of the codes in a `.npy` file.
+
+    Args:
+        output: ends in .nac, .wav, .flac, .ogg or .opus.
+        model: None is the one that the file names, or else the default one.
+    Raises:
+        AudioError: the file holds no codes, or the output's format does not hold the audio.
+        ConfigError: the model does not have these codes, or the file counts more samples than they hold.
+        ModelMismatch: the file names another model, or one that is not there.
+        OutputError: as `codes_to_file`.
+    """
+    check_not_input(output, source)
+    coded = load_codes(source)
+    with named(str(source)):
+        codec = _codec_of(coded, model)
+        codes = codec.check_codes(coded.codes)
+        rate = audio.whole_rate(coded.sample_rate or codec.config.sample_rate)
+        most = (
+            (codes.shape[2] * codec.config.hop_length - codec.config.delay_samples) * rate // codec.config.sample_rate
+        )
+        samples = max(0, most) if coded.num_samples is None else coded.num_samples
+        write = _write_nac if Path(output).suffix.lower() == ".nac" else _write_audio
+        write(codec, codes, rate, samples, output, force)
+
+
+def _write_nac(codec: Codec, codes: Codes, rate: int, samples: int, output: FilePath, force: bool) -> None:
+    header = codec.header(rate, len(codes), codec.config.bitrate(codes.shape[1]), samples)
+    with atomic_output(output, force) as stream:
+        writer = Writer(stream, header)
+        for packet in codec.coding.pack(regroup([codes], packet_frames(header)), header.entropy_mode):
+            writer.write(packet)
+        writer.finish(samples)
+
+
+def _write_audio(codec: Codec, codes: Codes, rate: int, samples: int, output: FilePath, force: bool) -> None:
+    with audio.open_writer(output, rate, len(codes), force, num_samples=samples) as target:
+        decoder = codec.open_code_decoder(rate, len(codes))
+        for start in range(0, codes.shape[2], _BLOCK_FRAMES):
+            target.write(decoder.push(codes[:, :, start : start + _BLOCK_FRAMES]))
+        target.write(decoder.flush(samples))
+
+
+def _codec_of(coded: CodedAudio, model: FilePath | None) -> Codec:
+    if model is None:
+        return load_for(coded.model_id) if coded.model_id else load()
+    codec = load(model)
+    if coded.model_id not in (None, codec.model_id):
+        raise ModelMismatch(f"the codes are of {describe(coded.model_id or b'')}, loaded is {codec.model_id.hex()}")
+    return codec
+
+
+def _codes_of_audio(source: FilePath, bitrate: int, denoise: float, effort: int, model: FilePath) -> CodedAudio:
+    codec = load(model)
+    with named(str(source)), audio.open_reader(source) as reader:
+        encoder = codec.open_code_encoder(reader.sample_rate, reader.channels, bitrate, denoise=denoise, effort=effort)
+        parts = [*(encoder.push(block) for block in reader), encoder.flush()]
+    codes = codec.check_codes(np.concatenate(parts, axis=-1))
+    return CodedAudio(codes, encoder.sample_rate, encoder.num_samples, codec.model_id)
+
+
+def _codes_of_nac(source: FilePath, bitrate: int | None, model: FilePath | None) -> CodedAudio:
+    with open_input(source) as stream:
+        reader = Reader(stream)
+        codec, header = codec_for(reader, model), reader.header
+        with named(reader.name):
+            codec.check_model(header)
+            parts = list(codec.coding.unpack(reader, header))
+            counts = {part.shape[1] for part in parts} or {header.num_quantizers}
+            count = codec.config.quantizers_for(bitrate) if bitrate else max(counts)
+            if count > min(counts):
+                rates = " to ".join(f"{codec.config.bitrate(c):,}" for c in (min(counts), max(counts)))
+                raise ConfigError(
+                    f"packets have {rates} bit/s; choose what all of them have: -b {codec.config.bitrate(min(counts))}"
+                )
+        empty = np.zeros((header.channels, count, 0), np.int64)
+        codes = np.concatenate([empty, *(part[:, :count] for part in parts)], axis=2)
+        return CodedAudio(codes, header.sample_rate, reader.num_samples, header.model_id)
+
+
+def kind_of(source: FilePath) -> str:
+    """`npy`, `nac` or, of anything else, `audio`.
+
+    Raises:
+        AudioError: the file cannot be read.
+    """
+    if source == "-":
+        raise ConfigError("codes are made of files, not of pipes; give a name")
+    with open_input(source) as stream:
+        start = stream.read(len(NPY_MAGIC))
+    if start.startswith(MAGIC):
+        return "nac"
+    return "npy" if start == NPY_MAGIC else "audio"

@@ -1,0 +1,143 @@
+"""Codes as a stream: pcm to codes and codes to pcm in chunks of any length, equal to those of the whole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from soundstream import audio
+from soundstream.blocks import Tail
+from soundstream.codec.base import Array, Codes
+from soundstream.errors import AudioError, ConfigError
+from soundstream.live.session import Session
+from soundstream.runtime.quantizer import check_effort
+from soundstream.runtime.stream import DecoderStream, LatentStream, Model
+
+
+class CodeEncoder(Session):
+    """pcm in, codes out; made by `Codec.open_code_encoder`.
+
+    What `push` and `flush` give, joined along the last axis, is what `Codec.to_codes` gives of the whole.
+
+    Args:
+        sample_rate: Hz of the pcm, 8,000 to 192,000; other rates than the codec's come up to a tenth of a second late.
+        bitrate: nominal bit/s of each channel.
+        denoise, effort: as `Codec.encode`.
+    Raises:
+        AudioError, ConfigError: a value is not supported.
+    """
+
+    def __init__(
+        self, model: Model, sample_rate: int, channels: int, bitrate: int, denoise: float, effort: int
+    ) -> None:
+        super().__init__(sample_rate, channels)
+        model.config.check_denoise(denoise)
+        check_effort(effort)
+        self.num_samples = 0
+        """Samples per channel that were pushed, which `CodeDecoder.flush` takes."""
+        self._model, self._denoise, self._effort = model, denoise, effort
+        self._num_quantizers = model.config.quantizers_for(bitrate)
+        self._resampler = audio.Resampler(self.sample_rate, model.config.sample_rate, channels)
+        self._latents = LatentStream(model, channels)
+
+    def push(self, pcm: np.ndarray) -> Codes:
+        """Take pcm `[channels, samples]` or `[samples]` of any length; give the codes of the frames that it completes.
+
+        Returns:
+            `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several.
+        Raises:
+            AudioError: the audio has another form, or holds NaN or infinity; nothing was taken.
+            ConfigError: the session is over.
+        """
+        self._check_open()
+        pcm = audio.check(pcm, self.sample_rate)
+        if len(pcm) != self.channels:
+            raise AudioError(f"audio has {len(pcm)} channels; this session has {self.channels}")
+        self.num_samples += pcm.shape[1]
+        return self._coded(self._latents.push(self._resampler.push(pcm), self._denoise))
+
+    def flush(self) -> Codes:
+        """Codes of what is still missing, filled up with zeros; the session is over."""
+        self._check_open()
+        self._over = True
+        ends = self._latents.push(self._resampler.flush(), self._denoise), self._latents.flush()
+        return self._coded(np.concatenate(ends, axis=2))
+
+    def _coded(self, latents: Array) -> Codes:
+        codes = self._model.quantizer.encode(latents, self._num_quantizers, self._effort)
+        return codes[0] if self.channels == 1 else codes
+
+
+class CodeDecoder(Session):
+    """Codes in, pcm out; made by `Codec.open_code_decoder`.
+
+    What `push` and `flush` give, joined along the last axis, is what `Codec.from_codes` gives of the whole. Two frames
+    of sound are held back, so that `flush` can end at an exact sample.
+
+    Args:
+        sample_rate: Hz of the pcm.
+        denoise: as `Codec.decode`.
+    Raises:
+        AudioError, ConfigError: a value is not supported.
+    """
+
+    def __init__(self, model: Model, sample_rate: int, channels: int, denoise: float) -> None:
+        super().__init__(sample_rate, channels)
+        self._config = model.config
+        self._stream = DecoderStream(model, channels, denoise)
+        rates = model.config.sample_rate, self.sample_rate
+        self._resampler = audio.Resampler(*rates, channels)
+        self._tail = Tail(channels, 2 * audio.resampled_length(model.config.hop_length, *rates))
+        self._late = model.config.delay_samples
+
+    def push(self, codes: np.ndarray) -> Array:
+        """Take codes of any number of frames, as `CodeEncoder` gives them; give the pcm `[channels, samples]`.
+
+        The number of codebooks may change from push to push.
+
+        Raises:
+            ConfigError: the shape or a value is out of range, or the session is over.
+        """
+        self._check_open()
+        codes = check_codes(codes, self._config.num_quantizers, self._config.codebook_size)
+        if len(codes) != self.channels:
+            raise ConfigError(f"codes have {len(codes)} channels; this session has {self.channels}")
+        pcm = self._stream.push(codes)
+        late = min(self._late, pcm.shape[1])
+        self._late -= late
+        return audio.soft_limit(self._tail.push(self._resampler.push(pcm[:, late:])))
+
+    def flush(self, num_samples: int | None = None) -> Array:
+        """The rest of the pcm; the session is over.
+
+        Args:
+            num_samples: samples per channel of all pcm together; None is all that the frames hold.
+        Raises:
+            ConfigError: the frames hold fewer, or so many more that some were given already.
+        """
+        self._check_open()
+        self._over = True
+        rest = self._resampler.flush()
+        given, held = self._tail.given, self._tail.held + rest.shape[1]
+        if num_samples is not None and not given <= num_samples <= given + held:
+            raise ConfigError(f"{num_samples} samples; the codes hold {given} to {given + held}")
+        return audio.soft_limit(self._tail.finish(rest, num_samples))
+
+
+def check_codes(codes: np.ndarray, num_quantizers: int, codebook_size: int) -> Codes:
+    """Codes `[channels, num_quantizers, frames]`, also from those of one channel, `[num_quantizers, frames]`.
+
+    Args:
+        num_quantizers: most codebooks.
+    Raises:
+        ConfigError: the shape or a value is out of range.
+    """
+    codes = np.asarray(codes)
+    codes = codes[None] if codes.ndim == 2 else codes
+    if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or not 1 <= codes.shape[1] <= num_quantizers:
+        raise ConfigError(
+            f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers [num_quantizers, frames] "
+            f"with 1 to {num_quantizers} quantizers, or the same for each of several channels"
+        )
+    if codes.size and not 0 <= codes.min() <= codes.max() < codebook_size:
+        raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {codebook_size - 1}")
+    return codes
