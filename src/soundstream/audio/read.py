@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 import soundfile
 
-from soundstream.audio.checks import Level, check_format
+from soundstream.audio.checks import Level, check_finite, check_format
 from soundstream.audio.media import READABLE, open_media
 from soundstream.audio.raw import Raw, open_raw
 from soundstream.audio.sndfile import Sound, reason
@@ -66,18 +66,20 @@ class AudioReader:
         """Yield pcm [channels, samples] of about a second, the last block shorter.
 
         Raises:
-            AudioError: the file is damaged, or holds NaN, infinity, or floats that are 4 times full scale or more.
+            AudioError: the file is damaged, holds NaN or infinity, or is of floats that reach 4 times full scale.
         Warns:
             IncompleteAudio: sound is missing, at the end or inside.
             LoudAudio: floats go beyond full scale.
         """
         count, level = 0, Level(self._name)
         for block in self._sound.blocks():
-            level.take(block, count)
+            if self._sound.is_float:
+                level.take(block, count)
+            else:
+                check_finite(block, count)
             count += block.shape[1]
             yield block
-        if self._sound.is_float:
-            level.warn()
+        level.warn()
         self._warn_of_gaps()
 
     def _warn_of_gaps(self) -> None:

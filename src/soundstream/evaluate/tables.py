@@ -183,7 +183,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "choices_light",
             "discriminators",
             "effort",
-    "rate_distortion",
+            "rate_distortion",
             "entropy",
         )
     },
