@@ -76,8 +76,10 @@ def test_info_says_what_the_file_holds(run: Run, talk: Path, codec: Codec) -> No
             "channels": 2,
             "num_samples": 30_001,
             "nominal_bitrate": 1500,
+            "max_bitrate": 1500,
             "bytes": size,
-            "measured_bitrate": round(8 * size / (30_001 / 44_100) / 2),
+            "bitrate": round(8 * size / (30_001 / 44_100)),
+            "bitrate_per_channel": round(8 * size / (30_001 / 44_100) / 2),
             "num_quantizers": [2],
             "frames": 52,
             "tags": {"title": "Größe [bold]x[/bold]", "a": "b=c"},
@@ -226,7 +228,7 @@ def test_a_damaged_file_is_told_of_and_concealed(run: Run, talk: Path, tmp_path:
 def test_a_variable_rate_and_its_packets(run: Run, talk: Path) -> None:
     assert run("encode", "talk.wav", "--vbr", "--bitrate", "1500", "--max-bitrate", "3000").returncode == 0
     facts = json.loads(run("info", "talk.nac", "--json", "--packets").stdout)
-    assert facts["nominal_bitrate"] == 3000 and facts["num_quantizers"] == [2]
+    assert (facts["nominal_bitrate"], facts["max_bitrate"], facts["num_quantizers"]) == (1500, 3000, [2])
     assert [packet["frames"] for packet in facts["packet_list"]] == [facts["frames"]]
 
 

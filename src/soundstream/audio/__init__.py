@@ -5,6 +5,7 @@ pcm is float32 [channels, samples] in [-1, 1], 1 to 8 channels, 8,000 to 192,000
 
 from soundstream.audio.checks import check, check_finite, check_format, soft_limit, to_int16, whole_rate
 from soundstream.audio.media import READABLE
+from soundstream.audio.metadata import TAGS
 from soundstream.audio.raw import Raw
 from soundstream.audio.read import SUFFIXES, AudioReader, Source, open_reader, read
 from soundstream.audio.resample import Resampler, resample, resampled_length
@@ -13,6 +14,7 @@ from soundstream.audio.write import AudioWriter, open_writer
 __all__ = [
     "READABLE",
     "SUFFIXES",
+    "TAGS",
     "AudioReader",
     "AudioWriter",
     "Raw",

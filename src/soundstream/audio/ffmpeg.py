@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from soundstream.audio.frames import CONTAINERS, FrameSound
+from soundstream.audio.metadata import chosen_tags
 from soundstream.audio.sndfile import SequentialFile
 from soundstream.audio.views import Gap
 from soundstream.errors import AudioError
@@ -41,7 +42,10 @@ def open_sound(program: str, file: BinaryIO) -> Iterator[FrameSound]:
                 with _open_wav(process, log) as sound:
                     gaps = list[Gap]()
                     frames = _frames(sound, process, log, gaps)
-                    yield FrameSound(sound.samplerate, sound.channels, frames, _duration_s(_lines(log)), gaps)
+                    lines = _lines(log)
+                    found = FrameSound(sound.samplerate, sound.channels, frames, _duration_s(lines), gaps)
+                    found.tags = _tags(lines)
+                    yield found
             finally:
                 process.kill()
 
@@ -86,6 +90,12 @@ def _duration_s(lines: list[str]) -> float | None:
     if not said or "may be inaccurate" in text:
         return None
     return 3600 * int(said[1]) + 60 * int(said[2]) + float(said[3])
+
+
+def _tags(lines: list[str]) -> dict[str, str]:
+    """What stands below `Metadata` of the input."""
+    text = "\n".join(lines).partition("Input #0")[2].partition("Output #0")[0]
+    return chosen_tags(dict(re.findall(r"^(?:\[info\])? {4,8}([\w-]+) *: (.*)$", text, re.MULTILINE)[::-1]))
 
 
 @contextmanager

@@ -37,6 +37,8 @@ class FrameSound:
         self._frames, self._duration_s = frames, duration_s
         self.is_cut = False
         """Whether the container ends inside one of its parts."""
+        self.tags: dict[str, str] = {}
+        """Title, artist and the like."""
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield pcm [channels, samples] of about a second."""

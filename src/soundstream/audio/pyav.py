@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from soundstream.audio.frames import CONTAINERS, FrameSound
+from soundstream.audio.metadata import chosen_tags
 from soundstream.audio.views import Gap
 from soundstream.errors import AudioError
 
@@ -40,7 +41,9 @@ def open_sound(file: BinaryIO) -> Iterator[FrameSound]:
         if first is None:
             raise AudioError("nothing of its sound can be decoded")
         duration_s = _duration_s(container, stream)
-        yield FrameSound(decoder.sample_rate, len(first), chain([first], frames), duration_s, decoder.gaps)
+        sound = FrameSound(decoder.sample_rate, len(first), chain([first], frames), duration_s, decoder.gaps)
+        sound.tags = chosen_tags({**stream.metadata, **container.metadata})
+        yield sound
 
 
 class _Decoder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from os import PathLike
 from typing import BinaryIO, Protocol
@@ -14,7 +14,9 @@ import numpy as np
 import soundfile
 
 from soundstream.audio.checks import Level, check_finite, check_format
+from soundstream.audio.frames import FrameSound
 from soundstream.audio.media import READABLE, open_media
+from soundstream.audio.metadata import file_tags
 from soundstream.audio.raw import Raw, open_raw
 from soundstream.audio.sndfile import Sound, reason
 from soundstream.audio.split import find_parts
@@ -50,9 +52,11 @@ class _Sound(Protocol):
 class AudioReader:
     """An open audio file; made by `open_reader`, iterated once."""
 
-    def __init__(self, sound: _Sound, name: str) -> None:
+    def __init__(self, sound: _Sound, name: str, tags: Callable[[], dict[str, str]] = dict) -> None:
         self._sound = sound
-        self._name = name
+        self._tags = tags
+        self.name = name
+        """What messages call it."""
         self.sample_rate = sound.sample_rate
         """Hz."""
         self.channels = sound.channels
@@ -61,6 +65,11 @@ class AudioReader:
         """Samples per channel; None if that is not certain before they were read, as of a stream from a pipe."""
         self.incomplete: list[str] = []
         """What was warned of: sound that is missing. Known at the end."""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Title, artist and the like by name (`soundstream.audio.TAGS`); ask for them before the sound is read."""
+        return self._tags()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield pcm [channels, samples] of about a second, the last block shorter.
@@ -71,7 +80,7 @@ class AudioReader:
             IncompleteAudio: sound is missing, at the end or inside.
             LoudAudio: floats go beyond full scale.
         """
-        count, level = 0, Level(self._name)
+        count, level = 0, Level(self.name)
         for block in self._sound.blocks():
             if self._sound.is_float:
                 level.take(block, count)
@@ -84,11 +93,11 @@ class AudioReader:
 
     def _warn_of_gaps(self) -> None:
         gaps = self._sound.gaps
-        self.incomplete = [f"{self._name}: {gap}" for gap in gaps[:_MOST_WARNINGS]]
+        self.incomplete = [f"{self.name}: {gap}" for gap in gaps[:_MOST_WARNINGS]]
         if more := gaps[_MOST_WARNINGS:]:
             known_s = sum(gap.missing_s or 0 for gap in more)
             seconds = f", {known_s:.2f} s that are known of" if known_s else ""
-            self.incomplete.append(f"{self._name}: {len(more)} more gaps{seconds}")
+            self.incomplete.append(f"{self.name}: {len(more)} more gaps{seconds}")
         for text in self.incomplete:
             warnings.warn(text, IncompleteAudio, stacklevel=3)
 
@@ -108,13 +117,17 @@ def open_reader(source: Source, raw: Raw | None = None) -> Iterator[AudioReader]
     opened = open_input(source) if isinstance(source, str | PathLike) else nullcontext(source)
     with ExitStack() as stack:
         file = stack.enter_context(opened)
-        sound: _Sound
         if raw:
-            sound = stack.enter_context(open_raw(file, raw))
-        else:
-            sound = _open_sound(stack.enter_context(_seekable(file)), name, stack)
-        check_format(sound.sample_rate, sound.channels)
-        yield AudioReader(sound, name)
+            yield _checked(stack.enter_context(open_raw(file, raw)), name, dict)
+            return
+        seekable = stack.enter_context(_seekable(file))
+        sound = _open_sound(seekable, name, stack)
+        yield _checked(sound, name, lambda: sound.tags if isinstance(sound, FrameSound) else file_tags(seekable))
+
+
+def _checked(sound: _Sound, name: str, tags: Callable[[], dict[str, str]]) -> AudioReader:
+    check_format(sound.sample_rate, sound.channels)
+    return AudioReader(sound, name, tags)
 
 
 def read(source: Source) -> tuple[np.ndarray, int]:

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from soundstream.audio.checks import to_int16
+from soundstream.audio.metadata import TAGS
 from soundstream.audio.sndfile import reason
 from soundstream.audio.wav import BYTES, WAV_BYTES, WavPipe, to_int24
 from soundstream.errors import AudioError, OutputError
@@ -26,8 +27,6 @@ _FORMATS: dict[str, tuple[str, dict[str | None, str]]] = {
 }
 WRITABLE = tuple(_FORMATS)
 """What names of files that can be written end with."""
-TAGS = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright", "license")
-"""Tags that audio files take over, by their names in a .nac file."""
 _WRITE_SAMPLES = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on far longer blocks
 
 

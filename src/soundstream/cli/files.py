@@ -73,6 +73,9 @@ def encode(
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="Text to keep in the file.")
     ] = None,
+    no_tags: Annotated[
+        bool, typer.Option("--no-tags", help="Leave out title, artist and the like of the source.")
+    ] = False,
     entropy: Annotated[
         str | None,
         typer.Option(
@@ -117,6 +120,7 @@ def encode(
         "vbr": vbr,
         "max_bitrate": max_bitrate,
         "tags": _tags(tag or []),
+        "source_tags": not no_tags,
         "entropy": entropy,
         "denoise": denoise,
         "effort": effort,

@@ -4,6 +4,7 @@ from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
 from soundstream.codec.code_files import CodedAudio, load_codes, save_codes
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder
 from soundstream.codec.codec import Codec
+from soundstream.codec.description import FileInfo, info
 from soundstream.codec.library import (
     decode,
     encode,
@@ -31,6 +32,7 @@ __all__ = [
     "CodedAudio",
     "Codes",
     "Damage",
+    "FileInfo",
     "Transfer",
     "codec_for",
     "decode",
@@ -39,6 +41,7 @@ __all__ = [
     "encode_file",
     "encode_many",
     "from_codes",
+    "info",
     "load",
     "load_codes",
     "load_for",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -13,11 +14,13 @@ from soundstream.codec.base import DEFAULT_BITRATE, Array
 from soundstream.codec.codec import Codec
 from soundstream.codec.library import load, load_for
 from soundstream.codec.reading import Damage
-from soundstream.errors import ConfigError, OutputError
+from soundstream.errors import AudioWarning, ConfigError, OutputError
 from soundstream.files import check_not_input, name_of, named, open_input, open_output
 from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
 
 FilePath = str | PathLike[str]
+_LONGEST_TAG = 4096
+"""Bytes of a tag that is taken over from a source: all nine have room in a header."""
 Watch = Callable[[int, int | None], None]
 """Told how many samples per channel are done, and of how many, where that is known."""
 
@@ -53,6 +56,7 @@ def encode_file(
     vbr: bool = False,
     max_bitrate: int | None = None,
     tags: Mapping[str, str] | None = None,
+    source_tags: bool = True,
     entropy: str | None = None,
     denoise: float = 0.0,
     effort: int = DEFAULT_EFFORT,
@@ -94,7 +98,10 @@ def encode_file(
     form = None if raw is None else audio.Raw.parse(raw)
     with named(name_of(source)), audio.open_reader(source, form) as reader:
         mode = entropy or codec.coding.default_mode(codec.config.quantizers_for(bitrate))
-        header = codec.header(reader.sample_rate, reader.channels, most, reader.num_samples, tags, mode)
+        own = _own_tags(reader, tags or {}) if source_tags else {}
+        header = codec.header(
+            reader.sample_rate, reader.channels, most, reader.num_samples, {**own, **(tags or {})}, mode
+        )
         blocks = _named(_watched(reader, reader.num_samples, watch), name_of(source))
         with open_output(name, force) as stream:
             if vbr:
@@ -189,6 +196,18 @@ def _check_nac_name(name: str) -> None:
         raise OutputError(
             f"{name} would hold .nac bytes under an audio file's name; end it in .nac, or say --format nac"
         )
+
+
+def _own_tags(reader: audio.AudioReader, others: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a source that `others` do not replace and that fit beside them."""
+    replaced = {name.lower() for name in others}
+    tags = {name: value for name, value in reader.tags.items() if name not in replaced}
+    sizes = {name: len(value.encode(errors="replace")) for name, value in tags.items()}
+    for name, size in sizes.items():
+        if size > _LONGEST_TAG:
+            told = f"{reader.name}: its tag {name} of {size:,} bytes is left out; {_LONGEST_TAG:,} are kept"
+            warnings.warn(told, AudioWarning, stacklevel=3)
+    return {name: value for name, value in tags.items() if sizes[name] <= _LONGEST_TAG}
 
 
 def _samples_from(reader: Reader | RepairingReader, start_s: float, rate: int) -> int | None:

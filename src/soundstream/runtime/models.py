@@ -45,6 +45,12 @@ def find_by_id(model_id: bytes, folders: Iterable[str | Path]) -> Path | None:
     return None
 
 
+def name_of_model(model_id: bytes) -> str | None:
+    """What a model is called: the name of its folder here, or which one of which release it was if it ever shipped."""
+    folder = find_by_id(model_id, model_folders())
+    return folder.name if folder else RELEASED.get(model_id.hex())
+
+
 def describe(model_id: bytes) -> str:
     """A model id in words: the number, and which model of which release it was if it ever shipped."""
     name = RELEASED.get(model_id.hex())
