@@ -169,12 +169,22 @@ def test_a_receiver_that_hears_nothing_leaves_no_file(receiving, tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
-def test_sides_with_other_channels_are_told(start, receiving, talk, tmp_path):
-    receiver, address = receiving("-o", "heard.wav", "--channels", "2")
-    assert finish(start("send", "talk.wav", "--to", address))[0] == 0
+def test_a_receiver_without_a_sender_ends_when_it_was_told_to(start, tmp_path):
+    receiver = start("receive", "--port", "0", "--bind", "127.0.0.1", "--idle-s", "0.5", "-o", "heard.wav")
     code, _, errors = finish(receiver)
-    assert code == 0
-    assert re.search(r"\d+ not decodable: do both sides have the same --model and --channels", errors)
+    assert code == 1 and "nothing was received" in errors
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("other", ["model", "channels"])
+def test_sides_that_do_not_fit_are_told_at_once(start, receiving, talk, tmp_path, other_artifact, other):
+    words, options = (["--channels", "2"], {}) if other == "channels" else ([], {"model": other_artifact})
+    receiver, address = receiving("-o", "heard.wav", *words, **options)
+    sender = start("send", "talk.wav", "--to", address)
+    code, _, errors = finish(receiver)
+    assert code == 1 and sender.poll() is None
+    assert re.search(r"error: the sender has model \w{16} and 1 channel; here it is model \w{16} and", errors), errors
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.wav"]
 
 
 @pytest.mark.parametrize(

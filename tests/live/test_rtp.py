@@ -1,12 +1,13 @@
 """RTP packets to bytes and back, and what is refused."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
-from soundstream.live.rtp import MOST_PAYLOAD, Packetizer, RtpPacket, goodbyes, is_control
+from soundstream.live.rtp import MOST_PAYLOAD, Form, Packetizer, RtpPacket, goodbyes, is_control
 
 PACKET = RtpPacket(0x1234, 0x89ABCDEF, 0x01020304, b"sound", marker=True, payload_type=97)
 BYTES = bytes.fromhex("80e1 1234 89abcdef 01020304") + b"sound"
@@ -32,6 +33,31 @@ def test_parts_that_others_may_send_are_passed_over():
     head = bytes([0x80 | 0x20 | 0x10 | 2]) + BYTES[1:12]  # padding, extension, two contributing sources
     extension = bytes.fromhex("bede 0002") + bytes(8)
     assert RtpPacket.from_bytes(head + bytes(8) + extension + b"sound" + b"\0\0\3") == PACKET
+
+
+def test_a_form_goes_in_a_header_extension_that_others_pass_over():
+    packet = replace(PACKET, form=Form(b"modelid!", 2))
+    head = bytes([0x90]) + BYTES[1:12]
+    extension = bytes.fromhex("bede 0003 18 02") + b"modelid!" + bytes(2)
+    assert packet.to_bytes() == head + extension + b"sound"
+    assert RtpPacket.from_bytes(packet.to_bytes()) == packet
+    other = bytes.fromhex("bede 0005 00 21 ff ff 18 02") + b"modelid!" + bytes(6)  # filling and another element first
+    assert RtpPacket.from_bytes(head + other + b"sound") == packet
+
+
+@pytest.mark.parametrize(
+    "extension", ["bede 0001 18 02 6d 6f", "bede 0000", "1000 0001 18 02 6d 6f", "bede 0001 1f 1f 1f 1f"]
+)
+def test_an_extension_that_holds_no_form_says_nothing(extension):
+    data = bytes([0x90]) + BYTES[1:12] + bytes.fromhex(extension) + b"sound"
+    assert RtpPacket.from_bytes(data) == PACKET
+
+
+def test_the_first_packets_say_the_form_and_then_one_a_second():
+    stream = packetizer(form=Form(b"modelid!", 1))
+    told = [i for i in range(160) if RtpPacket.from_bytes(stream.pack(b"x")).form]
+    assert told == [*range(10), 75, 150]
+    assert not any(RtpPacket.from_bytes(packetizer().pack(b"x")).form for _ in range(2))
 
 
 @pytest.mark.parametrize("length", range(12))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from live_sounds import noise
 
-from soundstream.errors import ConfigError
+from soundstream.errors import ConfigError, ModelMismatch
 from soundstream.evaluate.udp_fuzz import mutated
 from soundstream.live.jitter import WINDOW, Statistics
-from soundstream.live.rtp import Packetizer
+from soundstream.live.rtp import Form, Packetizer
 from soundstream.live.simulate import Network, RandomDelay, RandomLoss
 from soundstream.live.udp import MOST_CANDIDATES, Receiver, Reception, Sender, connect, decode, listen, transmit
 
@@ -147,6 +147,54 @@ def test_a_stream_ends_when_its_sender_is_silent():
     assert not reception.is_over(last + 0.9)
     reception.take(sent[9], FRIEND, last + 0.9)  # again is not new
     assert reception.is_over(last + 1.1)
+
+
+def test_a_stream_that_does_not_begin_ends_after_the_same_time():
+    reception = Reception(CLOCK, idle_s=1.0, begins_s=5.0)
+    assert not reception.is_over(5.9) and reception.is_over(6.1)
+    feed(reception, datagrams(10)[0], start_s=5.9)
+    assert not reception.is_over(6.9)
+
+
+# what both sides must have alike
+
+
+OURS, THEIRS = Form(b"12345678", 1), Form(b"87654321", 1)
+
+
+def test_a_stream_of_another_model_is_refused_at_its_second_packet():
+    reception = Reception(CLOCK, form=OURS)
+    sent = datagrams(2, form=THEIRS)[0]
+    reception.take(sent[0], FRIEND, 0.0)
+    with pytest.raises(
+        ModelMismatch, match=f"{THEIRS.model_id.hex()} and 1 channel; here it is .*{OURS.model_id.hex()}"
+    ):
+        reception.take(sent[1], FRIEND, FRAME_S)
+    for form in (Form(OURS.model_id, 2), THEIRS):
+        with pytest.raises(ModelMismatch):
+            feed(Reception(CLOCK, form=OURS), datagrams(2, form=form)[0])
+
+
+def test_a_stream_is_refused_later_too_if_its_first_packets_were_lost():
+    reception = Reception(CLOCK, form=OURS)
+    with pytest.raises(ModelMismatch):
+        feed(reception, datagrams(80, form=THEIRS)[0][10:])
+    assert reception.statistics.received == 66
+
+
+def test_a_stream_of_the_same_model_is_heard_and_one_that_does_not_say():
+    for theirs in (OURS, None):
+        reception = Reception(CLOCK, form=OURS)
+        feed(reception, datagrams(100, form=theirs)[0])
+        assert heard(reception.drain()) == [LIVE] * 100
+
+
+def test_what_a_stranger_says_ends_nothing():
+    reception = Reception(CLOCK, form=OURS)
+    reception.take(datagrams(1, form=THEIRS)[0][0], FOE, 0.0)
+    feed(reception, datagrams(50, form=OURS)[0])
+    feed(reception, datagrams(50, form=THEIRS)[0], FOE, start_s=0.3)
+    assert heard(reception.drain()) == [LIVE] * 50
 
 
 # hostile datagrams

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
@@ -23,11 +24,13 @@ from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
 from soundstream.errors import CodecError, ConfigError, OutputError
 from soundstream.live import LIVE_EFFORT, devices, pipes, udp
 from soundstream.live.jitter import Statistics
-from soundstream.live.rtp import Packetizer
+from soundstream.live.rtp import Form, Packetizer
 from soundstream.live.simulate import GilbertLoss, Loss, Network, RandomDelay, RandomLoss
 
 messages = Console(stderr=True, soft_wrap=True)
 
+IDLE_S = 2.0
+"""Silence of a sender that ends a stream."""
 PATIENT_S = 0.2
 """How long packets are held at least where nobody waits for the sound."""
 PROMPT_S = 0.02
@@ -94,7 +97,8 @@ def send(
             effort=effort,
         ) as encoder,
     ):
-        sender = udp.Sender(sock, Packetizer(packet_frames * codec.config.hop_length), network)
+        packetizer = Packetizer(packet_frames * codec.config.hop_length, form=Form(codec.model_id, channels))
+        sender = udp.Sender(sock, packetizer, network)
         pieces = _watched(pipes.mix(sound, channels), lambda: status.update(_sent_line(sender.sent)))
         sent = udp.transmit(pieces, encoder, sender, paced=not microphone, stopped=stopped)
     messages.print(f"sent {sent.duration_s:.1f} s: {_sent_line(sent)}", highlight=False)
@@ -119,8 +123,13 @@ def receive(
     ),
     channels: Channels = 1,
     idle_s: Annotated[
-        float, typer.Option("--idle-s", min=0.1, help="End when the sender was silent for so many seconds.")
-    ] = 2.0,
+        float | None,
+        typer.Option(
+            "--idle-s",
+            min=0.1,
+            help="End when nothing came for so many seconds; by default 2, counted from the first packet on.",
+        ),
+    ] = None,
     model: Model = "default",
     force: Force = False,
     as_json: Json = False,
@@ -139,9 +148,11 @@ def receive(
     codec = load(model)
     reception = udp.Reception(
         codec.config.sample_rate,
-        idle_s=idle_s,
+        idle_s=IDLE_S if idle_s is None else idle_s,
         least_s=PATIENT_S if output not in (None, "-") else PROMPT_S,
         sender=sender,
+        form=Form(codec.model_id, channels),
+        begins_s=None if idle_s is None else time.monotonic(),
     )
     with udp.listen(host, port) as sock, _stopping() as stopped, _sink(output, sample_rate, channels, force) as sink:
         decoder = codec.open_decoder(sink.sample_rate, channels)

@@ -6,7 +6,7 @@
     |                           timestamp                           |
     |                             SSRC                              |     then CSRCs, extension, payload, padding
 
-Source: RFC 3550 (RTP, RTCP), RFC 5761 (both on one port), RFC 7022 (canonical names).
+Source: RFC 3550 (RTP, RTCP), RFC 5761 (both on one port), RFC 7022 (canonical names), RFC 8285 (header extensions).
 """
 
 from __future__ import annotations
@@ -27,7 +27,39 @@ MOST_PAYLOAD = 9000
 _HEAD = struct.Struct(">BBHII")
 _SENDER_REPORT, _RECEIVER_REPORT, _DESCRIPTION, _GOODBYE = 200, 201, 202, 203
 _CONTROL_TYPES = range(192, 224)  # second bytes that mean RTCP where both share a port
+_EXTENDED = 0x10
+_ONE_BYTE_HEADS, _FORM_ID, _MODEL_ID_BYTES = 0xBEDE, 1, 8
+_FORMS_FIRST, _FORM_EVERY = 10, 75
 _UNIX_TO_NTP_S = 2_208_988_800
+
+
+@dataclass(frozen=True)
+class Form:
+    """What both sides of a stream must have alike; it goes in a header extension, element 1 of one byte's head."""
+
+    model_id: bytes
+    """8 bytes."""
+    channels: int
+
+    def to_bytes(self) -> bytes:
+        """The extension: profile, length in words, and the element, filled up with zeros."""
+        element = bytes([_FORM_ID << 4 | len(self.model_id), self.channels]) + self.model_id
+        element += bytes(-len(element) % 4)
+        return struct.pack(">HH", _ONE_BYTE_HEADS, len(element) // 4) + element
+
+    @classmethod
+    def find(cls, extension: bytes) -> Form | None:
+        """The form in an extension; None if there is none, or the extension is another one."""
+        if extension[:2] != _ONE_BYTE_HEADS.to_bytes(2, "big"):
+            return None
+        start = 4
+        while start < len(extension):
+            number, size = extension[start] >> 4, (extension[start] & 15) + 1
+            data = extension[start + 1 : start + 1 + size]
+            if number == _FORM_ID and len(data) == size == 1 + _MODEL_ID_BYTES:
+                return cls(data[1:], data[0])
+            start += 1 + size if number else 1  # a zero fills up
+        return None
 
 
 @dataclass(frozen=True)
@@ -49,6 +81,8 @@ class RtpPacket:
     """The first packet of a stream, or after a pause in it."""
     payload_type: int = PAYLOAD_TYPE
     """0 to 127."""
+    form: Form | None = None
+    """What the payload is made of, if the packet says so."""
 
     def __post_init__(self) -> None:
         check_range("sequence", self.sequence, 0, 2**16 - 1)
@@ -57,13 +91,14 @@ class RtpPacket:
         check_range("payload_type", self.payload_type, 0, 127)
 
     def to_bytes(self) -> bytes:
-        """The datagram: 12 bytes and the payload."""
-        second = self.marker << 7 | self.payload_type
-        return _HEAD.pack(2 << 6, second, self.sequence, self.timestamp, self.ssrc) + self.payload
+        """The datagram: 12 bytes, 16 more with a form, and the payload."""
+        first, second = 2 << 6 | (_EXTENDED if self.form else 0), self.marker << 7 | self.payload_type
+        head = _HEAD.pack(first, second, self.sequence, self.timestamp, self.ssrc)
+        return head + (self.form.to_bytes() if self.form else b"") + self.payload
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RtpPacket:
-        """Read a datagram; contributing sources, a header extension and padding are passed over.
+        """Read a datagram; contributing sources, what else is in a header extension, and padding are passed over.
 
         Raises:
             Truncated: it ends before a part that it announces.
@@ -73,10 +108,12 @@ class RtpPacket:
             raise Truncated(f"an RTP packet of {len(data)} bytes; expected at least {_HEAD.size}")
         first, second, sequence, timestamp, ssrc = _HEAD.unpack_from(data)
         _check_version(first)
-        payload = data[_payload_start(data, first) : _payload_end(data, first)]
+        start = _payload_start(data, first)
+        payload = data[start : _payload_end(data, first)]
         if len(payload) > MOST_PAYLOAD:
             raise InvalidField(f"an RTP payload of {len(payload)} bytes; expected at most {MOST_PAYLOAD}")
-        return cls(sequence, timestamp, ssrc, payload, bool(second >> 7), second & 127)
+        form = Form.find(data[_HEAD.size + 4 * (first & 15) : start]) if first & _EXTENDED else None
+        return cls(sequence, timestamp, ssrc, payload, bool(second >> 7), second & 127, form)
 
 
 def _check_version(first: int) -> None:
@@ -86,7 +123,7 @@ def _check_version(first: int) -> None:
 
 def _payload_start(data: bytes, first: int) -> int:
     start = _HEAD.size + 4 * (first & 15)
-    if first & 0x10:
+    if first & _EXTENDED:
         start += 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")
     if start > len(data):
         raise Truncated(f"an RTP packet of {len(data)} bytes; its header says that it has {start} or more")
@@ -147,6 +184,8 @@ class Packetizer:
     step: int
     """Ticks of the clock from one packet to the next."""
     payload_type: int = PAYLOAD_TYPE
+    form: Form | None = None
+    """What the payloads are made of; the first ten packets say so, and every 75th."""
     ssrc: int = field(default_factory=_random_32)
     sequence: int = field(default_factory=lambda: secrets.randbits(16))
     """Of the next packet."""
@@ -162,8 +201,9 @@ class Packetizer:
 
     def pack(self, payload: bytes) -> bytes:
         """The datagram of the next payload; the first one is marked."""
+        form = self.form if self.packets < _FORMS_FIRST or self.packets % _FORM_EVERY == 0 else None
         packet = RtpPacket(
-            self.sequence, self.timestamp, self.ssrc, payload, not self.packets, self.payload_type
+            self.sequence, self.timestamp, self.ssrc, payload, not self.packets, self.payload_type, form
         ).to_bytes()
         self.sequence = (self.sequence + 1) % 2**16
         self.timestamp = (self.timestamp + self.step) % 2**32

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.bitstream.live import LivePacket
-from soundstream.errors import BitstreamError, ConfigError
+from soundstream.errors import BitstreamError, ConfigError, ModelMismatch
 from soundstream.live.decoder import LiveDecoder
 from soundstream.live.encoder import LiveEncoder
 from soundstream.live.jitter import WINDOW, JitterBuffer, Slot, Statistics
-from soundstream.live.rtp import PAYLOAD_TYPE, Packetizer, RtpPacket, goodbyes, is_control
+from soundstream.live.rtp import PAYLOAD_TYPE, Form, Packetizer, RtpPacket, goodbyes, is_control
 from soundstream.live.simulate import Network
+from soundstream.runtime.models import name_of_model
 
 Array = NDArray[np.float32]
 Address = tuple[Any, ...]
@@ -46,22 +47,36 @@ class Reception:
         idle_s: the stream is over when its sender was silent for so long.
         least_s: least time that packets are held.
         sender: the only host to listen to, as a numeric address; None is any.
+        form: what the stream must be made of, where its packets say so; None is anything.
+        begins_s: the time from which the first packet is waited for, `idle_s` too; None is without an end.
     """
 
     def __init__(
-        self, clock_rate: int, *, idle_s: float = 2.0, least_s: float = 0.02, sender: str | None = None
+        self,
+        clock_rate: int,
+        *,
+        idle_s: float = 2.0,
+        least_s: float = 0.02,
+        sender: str | None = None,
+        form: Form | None = None,
+        begins_s: float | None = None,
     ) -> None:
         self.statistics = Statistics()
         self._buffer = JitterBuffer(clock_rate, self.statistics, least_s=least_s)
         self._idle_s = idle_s
         self._sender = sender
+        self._form = form
         self._candidates: dict[tuple[Address, int], tuple[RtpPacket, float]] = {}
         self._peer: tuple[Address, int] | None = None
-        self._heard_s = math.inf
+        self._heard_s = math.inf if begins_s is None else begins_s
         self._closed = False
 
     def take(self, data: bytes, address: Address, now: float) -> None:
-        """A datagram has come, whatever it is."""
+        """A datagram has come, whatever it is.
+
+        Raises:
+            ModelMismatch: it is of the stream that is heard, and says that it is made of something else.
+        """
         try:
             if is_control(data):
                 self._take_control(goodbyes(data), address)
@@ -69,6 +84,8 @@ class Reception:
                 packet = RtpPacket.from_bytes(data)
                 LivePacket.from_bytes(packet.payload)
                 self._take_packet(packet, address, now)
+        except ModelMismatch:
+            raise
         except BitstreamError:
             self.statistics.malformed += 1
 
@@ -106,12 +123,15 @@ class Reception:
         elif self._peer != key:
             self.statistics.foreign += 1
         elif self._buffer.put(packet, now):
+            self._check_form(packet)
             self._heard_s = now
 
     def _consider(self, packet: RtpPacket, key: tuple[Address, int], now: float) -> None:
         """Listen to the sender of this packet if an earlier one of its stream is known, else remember it."""
         before = self._candidates.pop(key, None)
         if before and 1 <= (packet.sequence - before[0].sequence) % 2**16 <= WINDOW:
+            for one in (before[0], packet):
+                self._check_form(one)
             self._peer, self._heard_s = key, now
             self._buffer.put(*before)
             self._buffer.put(packet, now)
@@ -123,6 +143,20 @@ class Reception:
         if len(self._candidates) > MOST_CANDIDATES:
             del self._candidates[next(iter(self._candidates))]
             self.statistics.foreign += 1
+
+    def _check_form(self, packet: RtpPacket) -> None:
+        ours, theirs = self._form, packet.form
+        if ours is None or theirs is None or ours == theirs:
+            return
+        raise ModelMismatch(
+            f"the sender has {_described(theirs)}; here it is {_described(ours)}: give both sides the same"
+        )
+
+
+def _described(form: Form) -> str:
+    name = name_of_model(form.model_id)
+    channels = "1 channel" if form.channels == 1 else f"{form.channels} channels"
+    return f"model {form.model_id.hex()}{f' ({name})' if name else ''} and {channels}"
 
 
 class Receiver:
