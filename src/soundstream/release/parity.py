@@ -74,7 +74,7 @@ def _graphs(model: SoundStream) -> Model:
     with TemporaryDirectory() as folder:
         export(model, Path(folder), int8_products=False)
         graphs = Model(load_artifact(Path(folder)))
-        _ = graphs.denoiser  # loaded while its file is there
+        _ = graphs.encoder, graphs.decoder, graphs.denoiser  # loaded while their files are there
         return graphs
 
 
