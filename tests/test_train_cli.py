@@ -32,6 +32,15 @@ crop_frames = 52
 """
 
 
+SMALL_CRITIC = """
+[optimizer]
+warmup_steps = 2
+[discriminator]
+channels = 4
+windows = [512, 256]
+"""
+
+
 @pytest.fixture
 def call(monkeypatch, capsys):
     """Runs a command; returns its output, and what it says with the exit code."""
@@ -80,6 +89,24 @@ def test_a_run_from_the_first_step_to_its_report(folder, call):
     assert found["step"] == 4 and found["last_validation"]["snr_db_4"] == entries[-1]["snr_db_4"]
 
 
+def test_a_run_with_a_time_limit_ends_cooled_down_and_its_state_can_be_released(folder, call):
+    (folder / "run.toml").write_text(RUN_FILE.replace("total_steps = 4", "") + SMALL_CRITIC)
+    out, err, code = call(*train(folder, "--device", "cpu", "--precision", "fp32", "--time-limit", 6))
+    assert code == 0, err
+    lines = [entry for entry in map(json.loads, out.splitlines()) if "share" in entry]
+    assert lines[-1]["share"] > 0.9 and lines[-1]["learning_rate"] < 0.1 * max(line["learning_rate"] for line in lines)
+    assert any(line["commitment"] > 0 for line in lines) and any("discriminator" in line for line in lines)
+    words = "release", folder / "run" / "checkpoint", "-o", folder / "model", "--valid", folder / "valid", "--quick"
+    out, err, code = call(*words)
+    assert code == 0, err
+    assert (folder / "model" / "config.json").exists() and (folder / "model" / "encoder.onnx").exists()
+
+
+def test_two_ways_to_cool_down_are_refused(folder, call):
+    _, err, code = call(*train(folder, "--anneal", 10, "--time-limit", 10))
+    assert code == 1 and "choose one" in err
+
+
 @pytest.mark.parametrize(("option", "value"), [("--device", "tpu"), ("--precision", "fp8")])
 def test_a_machine_that_does_not_exist_is_refused(folder, call, option, value):
     _, err, code = call(*train(folder, option, value))
@@ -118,16 +145,25 @@ def test_every_option_of_a_command_says_what_it_is_for(name):
 
 def test_a_terminal_shows_what_happens():
     console = Console(file=io.StringIO(), force_terminal=True, width=150)
-    with Display(100, 1000, 600.0, console) as display:
+    with Display(100, 1000, 0.0, console) as display:
         display.show({"step": 125, "waveform": 0.4567, "mel": 1.5, "steps_per_s": 2.5})
         display.show({"step": 130, "rank": 9.0, "snr_db_1": 3.2, "mel_log_1": 0.9})
         display.show({"step": 140, "event": "back to [130]"})
         task = display.progress.tasks[0]
         assert task.completed == 140 and task.total == 1000
     shown = console.file.getvalue()
-    assert "waveform 0.457" in shown and "2.5 steps/s" in shown and " left" in shown
+    assert "waveform 0.457" in shown and "2.5 steps/s" in shown and " passed" in shown
     assert "step 130: 1 codebook: SNR 3.2 dB, log-mel 0.9; rank 9.0" in shown
     assert "step 140: back to [130]" in shown
+
+
+def test_with_a_time_limit_the_bar_is_its_share():
+    console = Console(file=io.StringIO(), force_terminal=True, width=150)
+    with Display(100, 1000, 600.0, console) as display:
+        display.show({"step": 125, "waveform": 0.5, "share": 0.25})
+        display.show({"step": 130, "event": "new data"})
+        assert display.progress.tasks[0].completed == 0.25 and display.progress.tasks[0].total == 1
+    assert " left" in console.file.getvalue()
 
 
 def test_lines_without_some_figures_are_shown_too():

@@ -9,10 +9,12 @@ from soundstream.config import SeanetConfig, SpectralConfig
 from soundstream.nn.model import SoundStream
 from soundstream.train.config import TrainConfig
 from soundstream.train.corpus import Corpus
-from soundstream.train.crops import DataConfig
+from soundstream.train.crops import Crops, DataConfig
 from soundstream.train.discriminators import DiscriminatorConfig
+from soundstream.train.learner import Learner
 from soundstream.train.losses import LossConfig
 from soundstream.train.optimizer import OptimizerConfig
+from soundstream.train.precision import choose_precision
 
 CONFIG = SeanetConfig(
     sample_rate=8_000,
@@ -90,6 +92,13 @@ def clip(seconds, seed=0):
     time = np.arange(int(seconds * CONFIG.sample_rate)) / CONFIG.sample_rate
     pcm = 0.4 * np.sin(2 * np.pi * (200 + 150 * seed + 60 * time) * time) + 0.02 * rng.normal(size=len(time))
     return np.round(pcm * 32767).astype(np.int16)
+
+
+def learner(precision="fp32", **changes):
+    """What learns in a run of the tiny model on a CPU, with changes to the run."""
+    config = replace(RUN, **changes)
+    crops = Crops(corpus(), config.data, config.codec, config.seed)
+    return Learner(config, crops, choose_precision(torch.device("cpu"), precision))
 
 
 def corpus(seconds=2.5):

@@ -1,6 +1,6 @@
 """What tests/train/test_processes.py starts with `torchrun`: train some steps and write down how it ended.
 
-    several_processes.py FOLDER FAMILY
+    several_processes.py FOLDER FAMILY [SECONDS]
 
 Each process leaves its networks and codebooks in FOLDER/RANK-of-COUNT.pt; the first one leaves a run folder too.
 """
@@ -24,7 +24,7 @@ OFFSETS = {"encoder.last.bias", "project.bias", "film.beta"}
 """They have no gradient but rounding, which AdamW would make steps of."""
 
 
-def main(folder, family):
+def main(folder, family, seconds="0"):
     loop.LOG_EVERY_STEPS = 2
     quantize.DECAY = 0.4  # entries that are not used die at once
     config = dataclasses.replace(
@@ -34,6 +34,7 @@ def main(folder, family):
         total_steps=STEPS,
         adversarial_from_step=3,
         discriminator_crop_frames=20,
+        time_limit_s=float(seconds),
     )
     trainer = Trainer(config, tiny.corpus(), tiny.corpus(), folder / "run", device="cpu", precision="fp32")
     learner = trainer.learner
@@ -45,4 +46,4 @@ def main(folder, family):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -76,10 +76,30 @@ def test_a_loss_that_is_flat_adds_nothing(audio):
     assert (balanced({"a": (0 * audio).sum()}, audio) == 0).all()
 
 
-def test_a_loss_without_weight_is_left_out(audio):
-    gradient, norms = Balancer(LossConfig()).gradient(losses(audio), {"a": 0.7, "b": 0.0}, audio)
-    torch.testing.assert_close(gradient, balanced({"a": losses(audio)["a"]}, audio))
-    assert set(norms) == {"a"}
+def test_examples_that_a_loss_does_not_hear_do_not_make_it_pull_harder(audio):
+    heard = balanced({"a": audio[:2].square().sum()}, audio, {"a": 0.7})
+    assert mean_norm(heard[:2]) == pytest.approx(0.7, rel=1e-5)
+    assert (heard[2] == 0).all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"balancer_decay": 0.5}, {"balance": False}], ids=str)
+def test_between_measurements_one_pass_gives_the_sum_by_the_last_norms(audio, settings):
+    balancer = Balancer(LossConfig(**settings))
+    assert not balancer.knows(SHARES)
+    measured, norms = balancer.gradient(losses(audio), SHARES, audio)
+    assert balancer.knows(SHARES)
+    again, kept = balancer.gradient(losses(audio), SHARES, audio, measure=False)
+    torch.testing.assert_close(again, measured)
+    assert kept == norms
+    louder, _ = balancer.gradient(losses(audio, scale=2.0), SHARES, audio, measure=False)
+    assert mean_norm(louder) > 1.03 * mean_norm(measured)
+
+
+def test_a_measurement_that_is_no_number_is_forgotten(audio):
+    balancer = Balancer(LossConfig())
+    balancer.gradient({"a": (audio * torch.nan).sum()}, {"a": 1.0}, audio)
+    gradient, _ = balancer.gradient({"a": losses(audio)["a"]}, {"a": 0.7}, audio)
+    assert mean_norm(gradient) == pytest.approx(0.7, rel=1e-5)
 
 
 def test_norms_are_averaged_over_steps_by_the_decay(audio):

@@ -3,6 +3,7 @@ import itertools
 import json
 import math
 import signal
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +12,10 @@ import torch
 import tiny
 from soundstream.errors import ConfigError, TrainingError
 from soundstream.train import checkpoint as ckpt
-from soundstream.train import loop
-from soundstream.train.loop import ATTEMPTS, Trainer
+from soundstream.train import clock, guard, loop
+from soundstream.train.clock import ClockConfig
+from soundstream.train.guard import ATTEMPTS
+from soundstream.train.loop import Trainer
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def trainer(tmp_path):
 def every_step(monkeypatch):
     """Figures are looked at, and a sound state is kept, at every step."""
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
-    monkeypatch.setattr(loop, "KEEP_EVERY_STEPS", 1)
+    monkeypatch.setattr(guard, "KEEP_EVERY_STEPS", 1)
 
 
 def entries(run):
@@ -54,7 +57,7 @@ def test_validation_in_between_does_not_change_the_run(trainer):
     for _ in range(4):
         plain.train_step()
         watched.train_step()
-        watched.validate_and_save(lambda entry: None)
+        watched.validate_and_save()
     assert differing(plain.learner.model.state_dict(), watched.learner.model.state_dict()) == set()
 
 
@@ -75,29 +78,66 @@ def test_a_run_goes_on_from_its_checkpoint(trainer):
     assert saved(run).step == 4
 
 
+def test_figures_of_a_line_are_means_over_the_steps_since_the_last(trainer, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 2)
+    run, other = trainer(), trainer(folder="other")
+    run.fit()
+    each = [float(other.learner.step()["waveform"]) for _ in range(4)]
+    lines = [entry["waveform"] for entry in entries(run) if "waveform" in entry]
+    assert lines == pytest.approx([sum(each[:2]) / 2, sum(each[2:]) / 2], rel=1e-4)
+
+
 def test_a_state_of_another_model_is_refused(trainer):
     first = trainer()
     with pytest.raises(ConfigError, match="another model"):
         trainer(first.learner.state(), codec=tiny.SPECTRAL)
 
 
-def clock(seconds_a_look):
-    """A clock that goes on by so many seconds each time it is looked at."""
-    return SimpleNamespace(monotonic=itertools.count(0.0, seconds_a_look).__next__)
+@pytest.fixture
+def ticking(monkeypatch):
+    """A clock that goes on by a second each time it is looked at."""
+    ticks = SimpleNamespace(monotonic=itertools.count(0.0, 1.0).__next__, time=time.time)
+    for module in (loop, clock):
+        monkeypatch.setattr(module, "time", ticks)
 
 
-def test_fit_stops_at_the_time_limit_and_saves(trainer, monkeypatch):
-    monkeypatch.setattr(loop, "time", clock(1.0))
-    run = trainer(total_steps=1000)
-    run.fit(time_limit_s=10.0)
-    assert 1 <= run.step < 10
-    assert saved(run).step == run.step
+def test_a_run_with_a_time_limit_ends_by_the_clock_with_a_rate_of_zero_and_saves(trainer, ticking, every_step):
+    run = trainer(total_steps=1, time_limit_s=200.0)
+    run.fit()
+    lines = [entry for entry in entries(run) if "waveform" in entry]
+    assert 10 < run.step < 100 and saved(run).step == run.step
+    shares, rates = ([entry[name] for entry in lines] for name in ("share", "learning_rate"))
+    assert shares == sorted(shares) and shares[0] < 0.1 and 0.9 < shares[-1] < 1
+    assert max(rates) == pytest.approx(tiny.RUN.optimizer.learning_rate) and rates[-1] < 0.05 * max(rates)
+
+
+def test_the_clock_decides_what_begins_when(trainer, ticking, every_step):
+    settings = {"quantize_from": 0.2, "adversarial_from": 0.6}
+    run = trainer(time_limit_s=200.0, clock=ClockConfig(**settings), discriminator_warmup_steps=1)
+    run.fit()
+    shares = {name: min(entry["share"] for entry in entries(run) if entry.get(name)) for name in
+              ("waveform", "commitment", "discriminator")}  # fmt: skip
+    assert shares["waveform"] < 0.1
+    assert shares["commitment"] == pytest.approx(0.2, abs=0.1)
+    assert shares["discriminator"] == pytest.approx(0.6, abs=0.1)
 
 
 def test_no_time_left_means_no_step(trainer):
-    run = trainer(total_steps=2)
-    run.fit(time_limit_s=0.0)
+    run = trainer(total_steps=2, time_limit_s=1e-6)
+    run.fit()
     assert run.step == 0
+
+
+def test_a_run_that_is_stopped_goes_on_with_the_time_it_had_left(trainer, ticking, every_step):
+    run = trainer(time_limit_s=200.0)
+    run.fit(report=lambda entry: signal.raise_signal(signal.SIGINT) if entry.get("share", 0) > 0.5 else None)
+    state = saved(run)
+    assert 0.5 < state.progress.elapsed_s / 200 < 0.8
+    again = trainer(state, "again", time_limit_s=200.0)
+    again.fit()
+    shares = [entry["share"] for entry in entries(again) if "share" in entry]
+    assert shares[0] > 0.5 and again.step > run.step
+    assert saved(again).progress.elapsed_s == 0
 
 
 def test_a_request_to_stop_ends_the_run_after_its_step_and_saves(trainer, monkeypatch):
@@ -118,8 +158,7 @@ def test_fit_leaves_the_signal_handlers_as_they_were(trainer):
         signal.signal(signal.SIGTERM, before[1])
 
 
-def test_fit_validates_now_and_then_and_reports_every_line(trainer, monkeypatch):
-    monkeypatch.setattr(loop, "time", clock(1.0))
+def test_fit_validates_now_and_then_and_reports_every_line(trainer, ticking):
     run, seen = trainer(total_steps=4), []
     run.fit(validate_every_s=2.0, report=seen.append)
     assert seen == entries(run)
@@ -151,6 +190,16 @@ def test_what_starts_afresh_is_said(trainer, tmp_path):
 
 
 # the guard
+
+
+def test_discriminators_that_win_have_their_rate_halved_and_the_log_says_so(trainer, every_step, monkeypatch):
+    monkeypatch.setattr(guard, "WON_STEPS", 3)
+    monkeypatch.setattr(guard, "WON", 3.0)
+    run = trainer(total_steps=8, adversarial_from_step=1)
+    run.fit()
+    assert saved(run).progress.discriminator_rate_factor == 0.25
+    halved = [entry["step"] for entry in entries(run) if "win" in entry.get("event", "")]
+    assert halved == [4, 7]
 
 
 def spoil(monkeypatch, run, bad):

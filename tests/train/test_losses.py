@@ -130,8 +130,10 @@ def test_terms_that_have_a_weight_at_some_time_are_computed():
     x, y = noise(2, 1, 4096), noise(2, 1, 4096, seed=1)
     config = LossConfig(levels_weight=(0.0, 0.3), complex_weight=(0.5, 0.0), harmonic_weight=(0.0, 0.1))
     losses, _ = ReconstructionLoss(config, RATE)(x, y, mel.FLOOR)
-    assert set(losses) == {"waveform", "mel", "levels", "complex", "harmonic"} <= set(config.weights(0))
-    assert config.weights(0)["complex"] == 0.5 and config.weights(10_000)["levels"] == 0.3
+    assert set(losses) == {"waveform", "mel", "levels", "complex", "harmonic"} <= set(config.weights(0.0))
+    assert config.weights(0.0)["complex"] == 0.5 and config.weights(1.0)["levels"] == 0.3
+    assert config.terms() == ["waveform", "mel", "levels", "complex", "harmonic", "adversarial", "feature"]
+    assert LossConfig(waveform_weight=(0.0, 0.0), feature_weight=0.0).terms() == ["mel", "adversarial"]
 
 
 def test_pre_emphasis_makes_high_errors_count_more():
@@ -157,17 +159,23 @@ def test_decoded_audio_that_lags_is_compared_sample_on_sample(delay):
 
 
 def test_the_weights_move_from_waveform_to_mel():
-    config = LossConfig(shift_steps=(2, 6), waveform_weight=(0.8, 0.4), mel_weight=(0.2, 0.6), mel_floor=(0.3, 0.1))
-    expected = {0: (0.8, 0.2, 0.3), 2: (0.8, 0.2, 0.3), 4: (0.6, 0.4, 0.2), 6: (0.4, 0.6, 0.1), 100: (0.4, 0.6, 0.1)}
-    for step, values in expected.items():
-        weights = config.weights(step)
-        assert (weights["waveform"], weights["mel"], config.floor(step)) == pytest.approx(values)
+    config = LossConfig(waveform_weight=(0.8, 0.4), mel_weight=(0.2, 0.6), mel_floor=(0.3, 0.1))
+    for shifted, values in {0.0: (0.8, 0.2, 0.3), 0.5: (0.6, 0.4, 0.2), 1.0: (0.4, 0.6, 0.1)}.items():
+        weights = config.weights(shifted)
+        assert (weights["waveform"], weights["mel"], config.floor(shifted)) == pytest.approx(values)
         assert (weights["adversarial"], weights["feature"]) == (config.adversarial_weight, config.feature_weight)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"mel": "log"}, {"balancer_decay": 1.0}, {"mel_weight": (1.0,)}, {"waveform_weight": (-1.0, 0.0)}],
+    [
+        {"mel": "log"},
+        {"balance_every": 0},
+        {"balance_every": 2, "per_example": True},
+        {"balancer_decay": 1.0},
+        {"mel_weight": (1.0,)},
+        {"waveform_weight": (-1.0, 0.0)},
+    ],
     ids=str,
 )
 def test_a_setting_out_of_range_is_named(wrong):

@@ -15,10 +15,13 @@ from soundstream.train.launch import check_batch
 SCRIPT = Path(__file__).with_name("several_processes.py")
 
 
-def train(folder, *launcher):
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def train(folder, *launcher, options=()):
     """Run the script in a folder of its own, one thread a process."""
     folder.mkdir()
-    command = [sys.executable, *launcher, str(SCRIPT), str(folder), tiny.CONFIG.family]
+    command = [sys.executable, *launcher, str(SCRIPT), str(folder), tiny.CONFIG.family, *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -28,7 +31,7 @@ def train(folder, *launcher):
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("several") / "two"
-    return train(folder, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    return train(folder, *TWO)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,14 @@ def test_both_log_the_same_figures_and_one_process_writes(one, two):
         timing = ("seconds", "steps_per_s")
         expected = {name: value for name, value in x.items() if name not in timing}
         assert {name: value for name, value in y.items() if name not in timing} == pytest.approx(expected, rel=1e-3)
+
+
+def test_processes_with_a_time_limit_follow_one_clock(tmp_path):
+    folder = train(tmp_path / "timed", *TWO, options=["3"])
+    a, b = states(folder, "0-of-2"), states(folder, "1-of-2")
+    assert {name for name in a if not torch.equal(a[name], b[name])} == set()
+    found = [line for line in lines(folder) if "share" in line]
+    assert len(found) > 2 and found[-1]["learning_rate"] < 0.5 * max(line["learning_rate"] for line in found)
 
 
 def test_the_number_of_processes_is_said(two):

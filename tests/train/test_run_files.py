@@ -8,8 +8,12 @@ import pytest
 import tiny
 from soundstream.config import SpectralConfig
 from soundstream.errors import ConfigError
-from soundstream.train.config import TrainConfig, annealed, load_run
+from soundstream.train.checkpoint import Progress
+from soundstream.train.clock import ClockConfig
+from soundstream.train.config import TrainConfig, annealed, load_run, timed
 from soundstream.train.crops import DataConfig
+from soundstream.train.discriminators import DiscriminatorConfig
+from soundstream.train.schedule import Schedule
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("*.toml"))
@@ -29,7 +33,7 @@ def flat(config):
     """Every setting by its path, such as `codec.latent_dim`."""
     found = {}
     for name, value in config.to_dict().items():
-        table = name in ("codec", "data", "loss", "discriminator", "optimizer")
+        table = name in ("codec", "data", "loss", "discriminator", "optimizer", "clock")
         found |= {f"{name}.{key}": item for key, item in value.items()} if table else {name: value}
     return found
 
@@ -79,7 +83,7 @@ def test_a_size_changes_nothing_but_the_channels(name):
 
 def test_the_papers_run_has_its_set():
     run = load_run(CONFIGS / "paper.toml")
-    codec, weights = run.codec, run.loss.weights(0)
+    codec, weights = run.codec, run.loss.weights(0.0)
     sizes = codec.encoder_channels, codec.decoder_channels, codec.latent_dim, codec.num_quantizers
     assert sizes == (32, 32, 256, 8)
     assert (run.discriminator.kind, run.loss.mel, run.loss.balance) == ("soundstream", "paper", False)
@@ -119,8 +123,16 @@ def test_changes_come_last_and_keep_the_rest_of_their_table(run_file):
 def test_a_cool_down_ends_soon_with_a_rate_of_zero():
     config = annealed(TrainConfig(), step=4000, steps=500)
     assert config.total_steps == 4500
-    rates = [config.optimizer.rate(1.0, step, 0, config.total_steps) for step in (4000, 4250, 4500)]
-    assert rates == [1.0, 0.5, 0.0]
+    rates = [Schedule(config).rate(Progress(step), 0.0) for step in (4000, 4250, 4500)]
+    assert rates == pytest.approx([1e-3, 0.5e-3, 0.0])
+
+
+def test_a_run_with_a_time_limit_has_discriminators_if_the_clock_says_so():
+    config = TrainConfig(total_steps=10, adversarial_from_step=10)
+    assert not config.is_adversarial and timed(config, 60.0).is_adversarial
+    assert not dataclasses.replace(timed(config, 60.0), clock=ClockConfig(adversarial_from=1.0)).is_adversarial
+    none = DiscriminatorConfig(kind="none")
+    assert not dataclasses.replace(config, adversarial_from_step=0, discriminator=none).is_adversarial
 
 
 # mistakes
@@ -145,6 +157,11 @@ def test_a_cool_down_ends_soon_with_a_rate_of_zero():
         ("discriminator_every = 0", "discriminator_every is 0"),
         ("discriminator_crop_frames = 39", "they need 7 to 38"),
         ("[data]\ncrop_frames = 5", "they need 7 to 5"),
+        ("time_limit_s = -1", "time_limit_s is -1"),
+        ("discriminator_examples = 9", "discriminator_examples is 9; expected at most batch_size = 8"),
+        ("[clock]\nquantize_from = 1.5", "clock quantize_from is 1.5; expected shares from 0 to 1"),
+        ("[clock]\nshift = [0.3, 0.2]", r"clock shift is \(0.3, 0.2\); expected shares from 0 to 1, the lower first"),
+        ("[clock]\ndecay_from = 1", "decay_from must be less than 1"),
         ("quantizer_effort = 0", "quantizer_effort is 0"),
         ("quantizer_dropout_shares = { 25 = 0.5 }", "quantizer_dropout_shares names 25; expected counts from 1 to 24"),
         ("quantizer_dropout_shares = { many = 0.5 }", "names many"),

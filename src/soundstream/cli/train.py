@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,10 +18,12 @@ from rich.table import Column, Table
 
 from soundstream.cli.options import Force
 from soundstream.cli.train_display import Display, print_line
+from soundstream.errors import ConfigError
 from soundstream.extras import extra, needs
 from soundstream.files import atomic_output
 
 if TYPE_CHECKING:
+    from soundstream.train.checkpoint import Checkpoint
     from soundstream.train.corpus import Corpus
     from soundstream.train.report import RunLog
 
@@ -49,7 +52,8 @@ def train(
         typer.Option("--resume", help="Checkpoint to go on from; the run folder's own if there is one."),
     ] = None,
     time_limit_s: Annotated[
-        float | None, typer.Option("--time-limit", metavar="SECONDS", help="Stop cleanly and save after this time.")
+        float | None,
+        typer.Option("--time-limit", metavar="SECONDS", help="Train so long, by the clock; rates fall to zero."),
     ] = None,
     anneal_steps: Annotated[
         int | None,
@@ -65,13 +69,17 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the networks: minutes at the start, faster steps on a GPU.")
     ] = False,
+    graphs: Annotated[
+        bool, typer.Option("--graphs/--no-graphs", help="On a GPU, replay each step as one CUDA graph.")
+    ] = True,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")] = None,
 ) -> None:
     """Train a codec, or go on with a run.
 
     [dim]soundstream train configs/base.toml --data DATA --valid VALID -o runs/a[/dim] starts a run, and the same line
-    again goes on with it. Ctrl-C stops it after the step and saves. A cool-down, [dim]--anneal 2000[/dim], wants a run
-    folder of its own: [dim]-o runs/a-cool --resume runs/a/checkpoint[/dim].
+    again goes on with it. Ctrl-C stops it after the step and saves. With [dim]--time-limit 3600[/dim] the clock decides
+    what begins when, and an hour later the run has ended, cooled down. A run without a limit is cooled down in a branch
+    with a folder of its own: [dim]-o runs/a-cool --resume runs/a/checkpoint --anneal 2000[/dim].
 
     Several GPUs: [dim]torchrun --nproc-per-node 4 --no-python soundstream train ...[/dim]
 
@@ -80,24 +88,26 @@ def train(
     with needs(extra("train")):
         import torch
 
-        from soundstream.train import checkpoint
-        from soundstream.train.config import annealed, load_run
+        from soundstream.train.config import annealed, load_run, timed
         from soundstream.train.loop import Trainer
+    if anneal_steps and time_limit_s is not None:
+        raise ConfigError("--anneal and --time-limit both say when the rates fall to zero; choose one")
     if threads:
         torch.set_num_threads(threads)
-    found = resume or checkpoint.find(out / "checkpoint")
-    state = checkpoint.load(found) if found else None
+    state = _state(out, resume)
     config = load_run(run_file)
     if anneal_steps:
         config = annealed(config, state.progress.step if state else 0, anneal_steps)
+    if time_limit_s is not None:
+        config = timed(config, time_limit_s)
     audio, held_out = (_load(folders, config.codec.sample_rate, out) for folders in (data, valid))
-    options: dict[str, Any] = {"device": device, "precision": precision, "compile": compiled}
+    options: dict[str, Any] = {"device": device, "precision": precision, "compile": compiled, "graphs": graphs}
     trainer = Trainer(config, audio, held_out, out, state, **options)
     if not sys.stdout.isatty():
-        trainer.fit(time_limit_s, validate_every_s, print_line)
+        trainer.fit(validate_every_s, print_line)
         return
-    with Display(trainer.step, config.total_steps, time_limit_s) as display:
-        trainer.fit(time_limit_s, validate_every_s, display.show)
+    with Display(trainer.step, config.total_steps, config.time_limit_s) as display:
+        trainer.fit(validate_every_s, display.show)
 
 
 def train_report(
@@ -224,11 +234,26 @@ def release(
     run.release(plan, say=partial(Console(stderr=True).print, soft_wrap=True))
 
 
+def _state(out: Path, resume: Path | None) -> Checkpoint | None:
+    """The state to go on from: the run's own, which goes on with its time limit too, or another to branch off from."""
+    from soundstream.train import checkpoint
+
+    if not resume:
+        found = checkpoint.find(out / "checkpoint")
+        return checkpoint.load(found) if found else None
+    state = checkpoint.load(resume)
+    return replace(state, progress=replace(state.progress, elapsed_s=0.0))
+
+
+def _cache(folders: list[str], out: Path) -> Path:
+    return out.parent / "cache" / ("+".join(folder.rstrip("/").split("/")[-1] for folder in folders) + ".npy")
+
+
 def _load(folders: list[str], sample_rate: int, out: Path) -> Corpus:
     from soundstream.train.corpus import load_corpus
 
-    names = "+".join(folder.rstrip("/").split("/")[-1] for folder in folders)
-    corpus = load_corpus(folders, sample_rate, out.parent / "cache" / f"{names}.npy", _counter(names))
+    cache = _cache(folders, out)
+    corpus = load_corpus(folders, sample_rate, cache, _counter(cache.stem))
     if os.environ.get("RANK", "0") == "0":
         print(f"{', '.join(folders)}\n{corpus.report()}", file=sys.stderr)
     return corpus

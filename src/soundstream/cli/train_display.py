@@ -27,13 +27,15 @@ class Display:
     Args:
         step: at which the run starts or goes on.
         total_steps: at which it ends.
-        time_limit_s: after which it stops before that.
+        time_limit_s: after which it ends instead, unless it is 0.
     """
 
-    def __init__(self, step: int, total_steps: int, time_limit_s: float | None, console: Console | None = None) -> None:
+    def __init__(self, step: int, total_steps: int, time_limit_s: float, console: Console | None = None) -> None:
+        self.by_clock = time_limit_s > 0
         columns = TextColumn("{task.description}"), BarColumn(bar_width=20), _TimeColumn(time_limit_s)
         self.progress = Progress(*columns, TextColumn("{task.fields[figures]}"), console=console)
-        self.task = self.progress.add_task(_step(step), total=total_steps, completed=step, figures="")
+        total, completed = (1, 0) if self.by_clock else (total_steps, step)
+        self.task = self.progress.add_task(_step(step), total=total, completed=completed, figures="")
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -50,7 +52,8 @@ class Display:
             self._keep(f"step {entry['step']:,}: {validated(entry)}")
         else:
             self.progress.update(self.task, description=_step(entry["step"]), figures=trained(entry))
-        self.progress.update(self.task, completed=entry["step"])
+        if (reached := entry.get("share") if self.by_clock else entry["step"]) is not None:
+            self.progress.update(self.task, completed=reached)
 
     def _keep(self, text: str) -> None:
         self.progress.console.print(Text(text))
@@ -76,13 +79,13 @@ def validated(entry: Entry) -> str:
 class _TimeColumn(ProgressColumn):
     """Time that is left of the limit; without one, time that has passed."""
 
-    def __init__(self, time_limit_s: float | None) -> None:
+    def __init__(self, time_limit_s: float) -> None:
         super().__init__()
         self.time_limit_s = time_limit_s
 
     def render(self, task: Task) -> Text:
         elapsed = task.elapsed or 0
-        if self.time_limit_s is None:
+        if not self.time_limit_s:
             return Text(f"{_clock(elapsed)} passed")
         return Text(f"{_clock(max(0, self.time_limit_s - elapsed))} left")
 

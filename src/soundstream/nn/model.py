@@ -101,7 +101,7 @@ class SoundStream(nn.Module):
 
     def _conditioned(self, x: Tensor, condition: Tensor | None) -> Tensor:
         if condition is None:
-            condition = plain_condition(self.config, x.shape[0], x.shape[-1]).to(x)
+            condition = plain_condition(self.config, x.shape[0], x.shape[-1], x.device).to(x.dtype)
         return self.film(x, condition.unsqueeze(2))
 
     def train_trunks(self, learn: bool) -> None:
@@ -130,8 +130,10 @@ def _networks(config: CodecConfig) -> Networks:
     raise ConfigError(f"{type(config).__name__} has no networks; choose SeanetConfig or SpectralConfig")
 
 
-def plain_condition(config: CodecConfig, batch: int, frames: int) -> Float[Tensor, "batch condition frames"]:
+def plain_condition(
+    config: CodecConfig, batch: int, frames: int, device: torch.device | None = None
+) -> Float[Tensor, "batch condition frames"]:
     """The FiLM condition for coding without denoising: the first of the one-hot values."""
-    condition = torch.zeros(batch, config.condition_dim, frames)
-    condition[:, 0] = 1
+    condition = torch.zeros(batch, config.condition_dim, frames, device=device)
+    condition[:, 0].fill_(1)
     return condition

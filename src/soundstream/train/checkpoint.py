@@ -49,8 +49,16 @@ class Progress:
     """Batches that were left out after losses that were not finite: step s trains on batch s + skipped."""
     fresh_from: int = 0
     """Step at which the generator's optimizer was fresh: its rate warms up from there."""
-    discriminator_fresh_from: int = 0
-    """The same for the discriminators."""
+    discriminator_fresh_from: int | None = None
+    """The same for the discriminators; None before they take part."""
+    discriminator_rate_factor: float = 1.0
+    """What is left of the discriminators' rate: it is halved each time that they win."""
+    quantized: bool | None = None
+    """Whether the codebooks have been started; None in states of earlier releases, which do not say."""
+    reached: float = 0.0
+    """Largest share of a time limit that runs of this state have seen; 0 if none had a time limit."""
+    elapsed_s: float = 0.0
+    """Time of its limit that the last run had used up when it was stopped; 0 if it came to its end, or had no limit."""
 
 
 @dataclass(frozen=True)

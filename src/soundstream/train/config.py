@@ -13,8 +13,9 @@ from torch import Tensor
 
 from soundstream.config import CodecConfig, SeanetConfig
 from soundstream.errors import ConfigError
+from soundstream.train.clock import ClockConfig
 from soundstream.train.crops import DataConfig
-from soundstream.train.discriminators import DiscriminatorConfig
+from soundstream.train.discriminators import NONE, DiscriminatorConfig
 from soundstream.train.losses import LossConfig
 from soundstream.train.optimizer import OptimizerConfig
 
@@ -36,12 +37,16 @@ class TrainConfig:
     """Who judges in the adversarial phase."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How it follows."""
+    clock: ClockConfig = field(default_factory=ClockConfig)
+    """What begins when, where there is a time limit."""
     stage: str = "codec"
     """What learns: `codec` is all of it, `denoise` the denoise switch alone (see `soundstream.train.denoising`)."""
     seed: int = 0
     """Start of every random draw; each step derives its own from it, so that a resumed run repeats exactly."""
+    time_limit_s: float = 0.0
+    """Time that the run has: then the clock decides what begins when, and when it ends; 0 leaves that to the steps."""
     total_steps: int = 1_000_000
-    """The run ends here."""
+    """The run ends here, unless it has a time limit."""
     quantize_from_step: int = 300
     """Until here the quantizer is bypassed; then k-means starts the codebooks."""
     kmeans_batches: int = 40
@@ -58,10 +63,14 @@ class TrainConfig:
     """From here the discriminators take part; a run that ends before has none."""
     discriminator_warmup_steps: int = 500
     """Steps that the discriminators learn before the generator follows them."""
+    discriminator_ramp_steps: int = 0
+    """Steps after these over which the weights of their terms rise."""
     discriminator_every: int = 1
     """The discriminators take part in every n-th step; the others are reconstruction alone."""
     discriminator_crop_frames: int = 0
     """Length in frames of the random part of each crop that the discriminators hear; 0 is the whole."""
+    discriminator_examples: int = 0
+    """Examples of each batch that the discriminators hear, over all processes; 0 is all."""
     ema_decay: float = 0.999
     """Share of the past in the moving average of the generator, which is what is validated and exported; 0 is none."""
 
@@ -80,7 +89,10 @@ class TrainConfig:
     @property
     def is_adversarial(self) -> bool:
         """Whether the run has discriminators."""
-        return self.adversarial_from_step < self.total_steps
+        if self.stage != "codec" or self.discriminator.kind == NONE:
+            return False
+        by_clock = self.time_limit_s > 0
+        return self.clock.adversarial_from < 1 if by_clock else self.adversarial_from_step < self.total_steps
 
     def draw_counts(self, u: Float[Tensor, " batch"], v: Float[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """Codebooks in use for each example, from two draws in [0, 1)."""
@@ -102,6 +114,9 @@ class TrainConfig:
             )
 
     def _check_judged_length(self) -> None:
+        examples, batch = self.discriminator_examples, self.data.batch_size
+        if examples > batch:
+            raise ConfigError(f"discriminator_examples is {examples}; expected at most batch_size = {batch}")
         hop, crop = self.codec.hop_length, self.data.crop_frames
         most = (crop * hop - self.codec.delay_samples) // hop
         frames = self.discriminator_crop_frames
@@ -140,6 +155,11 @@ def load_run(path: Path, **changes: Any) -> TrainConfig:
     return TrainConfig.from_dict(_merged(_read(path), changes))
 
 
+def timed(config: TrainConfig, seconds: float) -> TrainConfig:
+    """The same run by the clock: it ends after so many seconds, with rates that fall to zero."""
+    return dataclasses.replace(config, time_limit_s=max(seconds, 1e-6))
+
+
 def annealed(config: TrainConfig, step: int, steps: int) -> TrainConfig:
     """The same run, ending `steps` after `step` with rates that fall to zero: a cool-down branch."""
     optimizer = dataclasses.replace(config.optimizer, decay_steps=steps)
@@ -151,8 +171,10 @@ _TABLES: dict[str, type] = {
     "loss": LossConfig,
     "discriminator": DiscriminatorConfig,
     "optimizer": OptimizerConfig,
+    "clock": ClockConfig,
 }
 _LEAST = {
+    "time_limit_s": 0,
     "total_steps": 1,
     "kmeans_batches": 1,
     "trunk_from_step": 0,
@@ -160,6 +182,8 @@ _LEAST = {
     "quantizer_effort": 1,
     "adversarial_from_step": 0,
     "discriminator_warmup_steps": 0,
+    "discriminator_ramp_steps": 0,
+    "discriminator_examples": 0,
     "discriminator_every": 1,
     "discriminator_crop_frames": 0,
 }

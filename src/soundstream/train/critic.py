@@ -1,9 +1,9 @@
-"""The discriminators in a run: when they take part, what they hear, and how they learn."""
+"""The discriminators in a run: what they hear, and how they learn."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from soundstream.nn import processes
@@ -15,11 +15,7 @@ from soundstream.train.precision import Precision
 
 
 class Critic:
-    """Discriminators and their optimizer.
-
-    They take part in every n-th step from the first adversarial one on, on whole crops or a random part of them. The
-    generator follows them once they have had some steps to learn.
-    """
+    """Discriminators and their optimizer. They hear whole crops or a random part of them, of all examples or some."""
 
     def __init__(self, config: TrainConfig, precision: Precision) -> None:
         self.config, self.precision = config, precision
@@ -32,40 +28,27 @@ class Critic:
             settings.discriminator_betas,
             settings.weight_decay,
         )
-        self.fresh_from = config.adversarial_from_step
-        """Step at which the optimizer was or will be fresh."""
-
-    def takes_part(self, step: int) -> bool:
-        """Whether the discriminators hear and learn at a step."""
-        return step >= self.fresh_from and step % self.config.discriminator_every == 0
-
-    def is_followed(self, step: int) -> bool:
-        """Whether the generator listens to them too."""
-        return self.takes_part(step) and step >= self.fresh_from + self.config.discriminator_warmup_steps
+        self.examples = (config.discriminator_examples or config.data.batch_size) // processes.count()
 
     def judge(
-        self, target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"]
+        self,
+        target: Float[Tensor, "batch 1 samples"],
+        decoded: Float[Tensor, "batch 1 samples"],
+        heard: Int[Tensor, " heard"] | None = None,
     ) -> AdversarialLosses:
-        """All losses between generator and discriminators, from one pass over each signal."""
-        part = self._part(target.shape[-1])
-        with self.precision.autocast():
-            relative = self.config.loss.relative_features
-            return adversarial_losses(self.discriminators, target[..., part], decoded[..., part], relative)
+        """All losses between generator and discriminators, from one pass over each signal.
 
-    def learn(self, loss: Float[Tensor, ""], step: int) -> Float[Tensor, ""]:
+        Args:
+            heard: the samples of each crop that are heard; all if there are none.
+        """
+        real, fake = target[: self.examples], decoded[: self.examples]
+        if heard is not None:
+            real, fake = real.index_select(-1, heard), fake.index_select(-1, heard)
+        with self.precision.autocast():
+            return adversarial_losses(self.discriminators, real, fake, self.config.loss.relative_features)
+
+    def learn(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Follow the discriminators' own loss; returns the norm of its gradient."""
-        settings = self.config.optimizer
         self.optimizer.zero_grad()
         torch.autograd.backward(loss / processes.count(), inputs=list(self.discriminators.parameters()))
-        peak = settings.discriminator_learning_rate
-        rate = settings.rate(peak, step, self.fresh_from, self.config.total_steps)
-        return follow(self.optimizer, rate, settings.discriminator_clip_norm)
-
-    def _part(self, samples: int) -> slice:
-        """A random part of the crops, the same for all of a batch; drawn on the CPU, so that a GPU need not wait."""
-        hop = self.config.codec.hop_length
-        length = self.config.discriminator_crop_frames * hop
-        if not length:
-            return slice(None)
-        start = int(torch.randint((samples - length) // hop + 1, ())) * hop
-        return slice(start, start + length)
+        return follow(self.optimizer, self.config.optimizer.discriminator_clip_norm)

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from soundstream.errors import ConfigError
 from soundstream.nn.model import SoundStream
+from soundstream.train.capture import Figures
 from soundstream.train.config import TrainConfig
 from soundstream.train.crops import Batch, Crops
-from soundstream.train.learner import Figures, Learner
+from soundstream.train.learner import Learner
 from soundstream.train.precision import Precision
+from soundstream.train.schedule import Phase
 
 _CLOSE = 0.1
 """Squared distance under which it hardly matters how close input and target are."""
@@ -31,26 +33,30 @@ class DenoiseLearner(Learner):
     """Trains the denoiser if there is one, else FiLM; see the module.
 
     Raises:
-        ConfigError: the data never asks for the switch, it is in the decoder, or the run has discriminators.
+        ConfigError: the data never asks for the switch, or it is in the decoder.
     """
 
-    def __init__(self, config: TrainConfig, crops: Crops, precision: Precision) -> None:
-        if config.is_adversarial or not config.data.denoise_probability or config.codec.film != "encoder":
-            raise ConfigError(
-                "stage denoise needs film = 'encoder', denoise_probability above 0 and adversarial_from_step at the end"
-            )
-        super().__init__(config, crops, precision)
+    def __init__(self, config: TrainConfig, crops: Crops, precision: Precision, graphs: bool = False) -> None:
+        if not config.data.denoise_probability or config.codec.film != "encoder":
+            raise ConfigError("stage denoise needs film = 'encoder' and denoise_probability above 0")
+        super().__init__(config, crops, precision, graphs)
 
     def _new_model(self) -> SoundStream:
         model = super()._new_model().requires_grad_(False)
         (model.denoiser or model.film).requires_grad_(True)
         return model
 
-    def _learn(self, draw: int, step: int) -> Figures:
-        batch = self._mine(self.crops.draw(draw))
+    def _enter(self, draw: int, share: float) -> None:
+        self.progress = self.schedule.entered(self.progress, share)
+
+    def _phase(self) -> Phase:
+        return Phase(measured=False)
+
+    def _learn(self, phase: Phase) -> Figures:
+        batch = Batch(self.inputs.audio, self.inputs.target, self.inputs.condition)
         with self.precision.autocast():
             loss = (distances(self.model.eval(), batch) + _CLOSE).sqrt().sum()
-        norm = self._follow_gradient(loss, step)
+        norm = self._follow_gradient(loss)
         return {"latents": loss.detach() / len(batch.audio), "gradient_norm": norm}
 
 

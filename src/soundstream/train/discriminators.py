@@ -35,6 +35,7 @@ SOUNDSTREAM_WINDOW = 1024
 BLOCKS = ((2, (1, 2)), (2, (2, 2)), (1, (1, 2)), (2, (2, 2)), (1, (1, 2)), (2, (2, 2)))
 """Of each residual block: the factor of channels, the stride over (time, frequency)."""
 BAND_DILATIONS = (1, 2, 4)
+NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class DiscriminatorConfig:
     """Which discriminators judge, and how large they are. Their cost grows with the square of the channels."""
 
     kind: str = "ms-stft"
-    """`soundstream`: SoundStream's own set; `ms-stft`: EnCodec's."""
+    """`soundstream`: SoundStream's own set; `ms-stft`: EnCodec's; `none`: a run without discriminators."""
     channels: int = 32
     """Channels of a spectral discriminator's first layer."""
     windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
@@ -55,8 +56,8 @@ class DiscriminatorConfig:
     """Level under which magnitudes are not raised further, where noise at full scale has 0 dB in every cell."""
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
-            raise ConfigError(f"discriminator kind is {self.kind!r}; expected one of: {', '.join(_KINDS)}")
+        if self.kind not in (*_KINDS, NONE):
+            raise ConfigError(f"discriminator kind is {self.kind!r}; expected one of: {', '.join((*_KINDS, NONE))}")
         for name, step in (("channels", 1), ("wave_channels", GROUP)):
             value = getattr(self, name)
             if not step <= value <= LARGEST_CHANNELS or value % step:

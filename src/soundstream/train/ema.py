@@ -16,21 +16,20 @@ FOLLOWED = ("quantizer.usage", "quantizer.sums")
 class Average:
     """A float32 copy of a model that follows it.
 
-    After each step t, every weight, codebook entry and figure of the latent normalizer becomes
+    After each step every weight, codebook entry and figure of the latent normalizer becomes
 
-        average = d * average + (1 - d) * value,    d = min(decay, (1 + t) / (10 + t))
+        average = decay * average + (1 - decay) * value
 
-    so that a young average forgets its start soon. Codebooks are averaged too: they have to fit the averaged encoder.
+    where a young average has a small decay, so that it forgets its start soon (`Schedule.average_decay`). Codebooks are
+    averaged too: they have to fit the averaged encoder.
     """
 
-    def __init__(self, model: SoundStream, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, model: SoundStream) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, model: SoundStream, step: int) -> None:
-        """Follow the model as it is after `step` steps."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+    def update(self, model: SoundStream, decay: float) -> None:
+        """Follow the model as it is now."""
         mine, other = self.model.state_dict(), model.state_dict()
         names = [name for name in mine if name not in FOLLOWED]
         torch._foreach_lerp_([mine[name] for name in names], [other[name] for name in names], 1 - decay)

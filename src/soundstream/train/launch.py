@@ -28,9 +28,9 @@ def join(device: str = "auto") -> torch.device:
     return torch.device(kind, int(os.environ.get("LOCAL_RANK", 0))) if kind == "cuda" else torch.device(kind)
 
 
-def check_batch(batch_size: int, count: int) -> None:
+def check_batch(examples: int, count: int, name: str = "batch_size") -> None:
     """Raises:
-    ConfigError: the batch cannot be dealt out evenly.
+    ConfigError: the examples cannot be dealt out evenly.
     """
-    if batch_size % count:
-        raise ConfigError(f"batch_size is {batch_size}; expected a multiple of the {count} processes")
+    if examples % count:
+        raise ConfigError(f"{name} is {examples}; expected a multiple of the {count} processes")

@@ -5,23 +5,23 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from soundstream.nn import processes
 from soundstream.nn.model import Output, SoundStream
 from soundstream.train.adversarial import AdversarialLosses
 from soundstream.train.balancer import Balancer
+from soundstream.train.capture import Captured, Figures
 from soundstream.train.checkpoint import Checkpoint, Progress
 from soundstream.train.config import TrainConfig
 from soundstream.train.critic import Critic
-from soundstream.train.crops import Batch, Crops
+from soundstream.train.crops import Crops
 from soundstream.train.ema import Average
-from soundstream.train.losses import ReconstructionLoss, aligned
-from soundstream.train.optimizer import adamw, follow, optimizer_state, restore_optimizer
+from soundstream.train.inputs import COMMITMENT, FLOOR, Inputs
+from soundstream.train.losses import FROM_DISCRIMINATORS, ReconstructionLoss, aligned
+from soundstream.train.optimizer import adamw, follow, optimizer_state, restore_optimizer, set_rate
 from soundstream.train.precision import Precision
-
-Figures = dict[str, Float[Tensor, ""]]
+from soundstream.train.schedule import Phase, Schedule
 
 
 class Learner:
@@ -30,20 +30,28 @@ class Learner:
     A step judges the decoded audio by all losses, joins their gradients at the decoder's output, and follows them back
     through the generator once. The discriminators then learn from what they have heard already. Nothing in a step waits
     for a GPU.
+
+    Drawing crops, k-means, the schedule and the average are around the step; the step itself, `_learn`, works on
+    tensors that keep their places, so that a GPU can replay it as one CUDA graph.
+
+    Args:
+        graphs: capture the steps on a GPU.
     """
 
-    def __init__(self, config: TrainConfig, crops: Crops, precision: Precision) -> None:
+    def __init__(self, config: TrainConfig, crops: Crops, precision: Precision, graphs: bool = False) -> None:
         self.config, self.crops, self.precision, self.device = config, crops, precision, precision.device
         torch.manual_seed(config.seed)
         self.model = self._new_model()
         precision.place(self.model)
         settings = config.optimizer
         self.optimizer = adamw(self.model, settings.learning_rate, settings.betas, settings.weight_decay)
-        self.average = Average(self.model, config.ema_decay) if config.ema_decay else None
+        self.average = Average(self.model) if config.ema_decay else None
         self.critic = Critic(config, precision) if config.is_adversarial else None
         self.balancer = Balancer(config.loss)
         self.reconstruction = ReconstructionLoss(config.loss, config.codec.sample_rate).to(self.device)
-        self.progress = Progress(discriminator_fresh_from=config.adversarial_from_step)
+        self.schedule, self.inputs = Schedule(config), Inputs(config, self.device)
+        self.take = Captured(self._learn, graphs, rarely_measured=config.loss.balance_every > 1)
+        self.progress = Progress(quantized=False)
 
     def _new_model(self) -> SoundStream:
         model = SoundStream(self.config.codec)
@@ -61,69 +69,46 @@ class Learner:
         for network in (self.model.encoder, self.model.decoder, *([self.critic.discriminators] if self.critic else [])):
             network.compile()
 
-    def step(self) -> Figures:
-        """Draw, code, compare, follow the gradient; gives each loss and norm, still on the device."""
-        draw, step = self.progress.step + self.progress.skipped, self.progress.step
+    def step(self, share: float = 0.0, pace: float = 0.0) -> Figures:
+        """Draw, code, compare, follow the gradient; gives each loss and norm, still on the device.
+
+        Args:
+            share: of the run's time limit that has passed.
+            pace: share of it that a step takes.
+        """
+        draw = self.progress.step + self.progress.skipped
         torch.manual_seed(self.config.seed + draw)
-        figures = self._learn(draw, step)
-        self.progress = dataclasses.replace(self.progress, step=step + 1)
+        self._enter(draw, share)
+        self.inputs.fill(self.crops.draw(draw))
+        self._set(share)
+        figures = self.take(self._phase())
         if self.average:
-            self.average.update(self.model, step + 1 - self.progress.fresh_from)
+            self.average.update(self.model, self.schedule.average_decay(self.progress, pace))
+        self.progress = dataclasses.replace(self.progress, step=self.progress.step + 1)
         return figures
 
-    def _learn(self, draw: int, step: int) -> Figures:
-        self.model.train_trunks(step >= self.config.trunk_from_step)
-        if step == self.config.quantize_from_step:
+    # around the step
+
+    def _enter(self, draw: int, share: float) -> None:
+        """Begin what is due."""
+        self.progress = self.schedule.entered(self.progress, share)
+        if self.schedule.wants_codebooks(self.progress):
             self._start_codebooks(draw)
-        batch = self._mine(self.crops.draw(draw))
-        counts = self._quantizer_dropout(step)
-        condition = batch.condition if self.config.data.denoise_probability else None
-        with self.precision.autocast():
-            output = self.model.train()(batch.audio, counts, condition)
-        return self._follow(batch.target, output, step)
+            self.progress = dataclasses.replace(self.progress, quantized=True)
 
-    def _mine(self, batch: Batch) -> Batch:
-        """The examples of this process."""
-        count, rank = processes.count(), processes.rank()
-        return Batch(*(part[rank::count] for part in batch)) if count > 1 else batch
+    def _set(self, share: float) -> None:
+        """Set the numbers of the schedule."""
+        schedule, progress = self.schedule, self.progress
+        numbers = {COMMITMENT: self.config.loss.commitment_weight, FLOOR: schedule.mel_floor(progress)}
+        self.inputs.set(schedule.weights(progress) | numbers)
+        set_rate(self.optimizer, schedule.rate(progress, share))
+        if self.critic:
+            set_rate(self.critic.optimizer, schedule.discriminator_rate(progress, share))
 
-    def _quantizer_dropout(self, step: int) -> Tensor | None:
-        """Codebooks for each example of this process; None while the quantizer is bypassed."""
-        drawn = self.config.draw_counts(*torch.rand(2, self.config.data.batch_size))
-        if step < self.config.quantize_from_step:
-            return None
-        return drawn[processes.rank() :: processes.count()].to(self.device, non_blocking=True)
-
-    def _follow(self, target: Tensor, output: Output, step: int) -> Figures:
-        """Judge the output, step the generator, then the discriminators."""
-        loss = self.config.loss
-        decoded = output.audio.detach().float().requires_grad_()
-        compared = aligned(target, decoded, self.config.codec.delay_samples)
-        losses, parts = self.reconstruction(*compared, loss.floor(step))
-        verdict = self.critic.judge(*compared) if self.critic and self.critic.takes_part(step) else None
-        if self.critic and verdict and self.critic.is_followed(step):
-            losses |= {"adversarial": verdict.adversarial, "feature": verdict.feature}
-        gradient, norms = self.balancer.gradient(losses, loss.weights(step), decoded)
-        total = (output.audio.float() * gradient).sum() + loss.commitment_weight * output.commitment
-        norm = self._follow_gradient(total, step)
-        figures = losses | parts | {"commitment": output.commitment / len(target)}
-        figures |= self._teach(verdict, step) | {"gradient_norm": norm}
-        figures |= {f"gradient_{name}": value for name, value in norms.items()}
-        return {name: value.detach() for name, value in figures.items()}
-
-    def _follow_gradient(self, loss: Tensor, step: int) -> Tensor:
-        """A step of the generator's optimizer; returns the norm of the gradient."""
-        settings = self.config.optimizer
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        rate = settings.rate(settings.learning_rate, step, self.progress.fresh_from, self.config.total_steps)
-        return follow(self.optimizer, rate, settings.clip_norm)
-
-    def _teach(self, verdict: AdversarialLosses | None, step: int) -> Figures:
-        if not self.critic or not verdict:
-            return {}
-        norm = self.critic.learn(verdict.discriminator, step)
-        return {"discriminator": verdict.discriminator, "gradient_norm_discriminator": norm}
+    def _phase(self) -> Phase:
+        phase = self.schedule.phase(self.progress)
+        heard = [name for name in self.config.loss.terms() if phase.followed or name not in FROM_DISCRIMINATORS]
+        return phase if self.balancer.knows(heard) else phase._replace(measured=True)
 
     @torch.no_grad()
     def _start_codebooks(self, draw: int) -> None:
@@ -131,14 +116,56 @@ class Learner:
         self.model.eval()
         latents = []
         for i in range(self.config.kmeans_batches):
-            batch = self._mine(self.crops.draw(draw + i))
+            self.inputs.fill(self.crops.draw(draw + i))
             with self.precision.autocast():
-                latents.append(self.model.encode(batch.audio, batch.condition).float())
+                latents.append(self.model.encode(self.inputs.audio, self.inputs.condition).float())
         everywhere = processes.gather(torch.stack(latents).transpose(2, 3))
         self.model.quantizer.fit(everywhere.permute(1, 2, 0, 3, 4).flatten(0, 3))
         processes.share(list(self.model.quantizer.buffers()))
         if self.average:
             self.average.restart(self.model)
+
+    # the step
+
+    def _learn(self, phase: Phase) -> Figures:
+        """Code the examples, judge them and follow; what may be captured as a CUDA graph."""
+        given = self.inputs
+        self.model.train().train_trunks(phase.trunks)
+        condition = given.condition if self.config.data.denoise_probability else None
+        with self.precision.autocast():
+            output = self.model(given.audio, given.counts if phase.quantized else None, condition)
+        return self._follow(output, phase)
+
+    def _follow(self, output: Output, phase: Phase) -> Figures:
+        """Judge the output, step the generator, then the discriminators."""
+        numbers = self.inputs.numbers
+        decoded = output.audio.detach().float().requires_grad_()
+        compared = aligned(self.inputs.target, decoded, self.config.codec.delay_samples)
+        losses, parts = self.reconstruction(*compared, numbers[FLOOR])
+        verdict = self.critic.judge(*compared, self.inputs.heard) if self.critic and phase.judged else None
+        if verdict and phase.followed:
+            losses |= {"adversarial": verdict.adversarial, "feature": verdict.feature}
+        weighed = {name: loss for name, loss in losses.items() if name in numbers}
+        gradient, norms = self.balancer.gradient(weighed, numbers, decoded, phase.measured)
+        norm = self._follow_gradient((output.audio.float() * gradient).sum() + numbers[COMMITMENT] * output.commitment)
+        figures = losses | parts | {"commitment": output.commitment / len(decoded)}
+        figures |= self._teach(verdict) | {"gradient_norm": norm}
+        figures |= {f"gradient_{name}": value for name, value in norms.items()}
+        return {name: value.detach() for name, value in figures.items()}
+
+    def _follow_gradient(self, loss: Tensor) -> Tensor:
+        """A step of the generator's optimizer; returns the norm of the gradient."""
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        return follow(self.optimizer, self.config.optimizer.clip_norm)
+
+    def _teach(self, verdict: AdversarialLosses | None) -> Figures:
+        if not self.critic or not verdict:
+            return {}
+        norm = self.critic.learn(verdict.discriminator)
+        return {"discriminator": verdict.discriminator, "gradient_norm_discriminator": norm}
+
+    # state
 
     def state(self) -> Checkpoint:
         """The whole state; its tensors are those of the run."""
@@ -155,6 +182,12 @@ class Learner:
             settings=self.config.to_dict(),
         )
 
+    def resume(self, state: Checkpoint) -> list[str]:
+        """Begin a run from the state of another; as `restore`, and what was reached there counts."""
+        remarks = self.restore(state)
+        self.progress = self.schedule.resumed(self.progress)
+        return remarks
+
     def restore(self, state: Checkpoint) -> list[str]:
         """Go on from a state; what it lacks starts afresh, with rates that warm up from there.
 
@@ -169,23 +202,28 @@ class Learner:
         restore_optimizer(self.model, self.optimizer, state.optimizer)
         if self.average:
             self.average.load(state.average, self.model)
-        self.balancer.averages = {name: value.to(self.device) for name, value in state.balancer.items()}
-        self.progress = state.progress
-        remarks = []
+        self.balancer.averages = {name: value.clone().to(self.device) for name, value in state.balancer.items()}
+        self.take.forget()
+        self.progress, remarks = self._progress_of(state), []
         if not state.optimizer:
             self.progress = dataclasses.replace(self.progress, fresh_from=state.step)
             remarks.append("the optimizer starts afresh: the state has no moments")
         return remarks + (self._restore_critic(self.critic, state) if self.critic else [])
+
+    def _progress_of(self, state: Checkpoint) -> Progress:
+        """How far the state is; that of an earlier release does not say whether it has codebooks."""
+        progress = state.progress
+        if progress.quantized is None:
+            progress = dataclasses.replace(progress, quantized=state.step > self.config.quantize_from_step)
+        judged = state.discriminator and (progress.discriminator_fresh_from or 0) <= state.step
+        return progress if judged else dataclasses.replace(progress, discriminator_fresh_from=None)
 
     def _restore_critic(self, critic: Critic, state: Checkpoint) -> list[str]:
         own = critic.discriminators.state_dict()
         fits = {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in state.discriminator.items()}
         if fits:
             critic.discriminators.load_state_dict(state.discriminator)
-        moments = state.discriminator_optimizer if fits else {}
-        restore_optimizer(critic.discriminators, critic.optimizer, moments)
-        if not moments:
-            fresh_from = max(self.config.adversarial_from_step, state.step)
-            self.progress = dataclasses.replace(self.progress, discriminator_fresh_from=fresh_from)
-        critic.fresh_from = self.progress.discriminator_fresh_from
+        restore_optimizer(critic.discriminators, critic.optimizer, state.discriminator_optimizer if fits else {})
+        if not fits or not state.optimizer:
+            self.progress = dataclasses.replace(self.progress, discriminator_fresh_from=None)
         return [] if fits else ["the discriminators start afresh: the state has none of this kind"]

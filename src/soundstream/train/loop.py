@@ -1,47 +1,40 @@
-"""The training loop: setup, resume, steps, guard, log, validation, checkpoints."""
+"""The training loop: setup, resume, steps, log, validation, checkpoints."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from soundstream.errors import ConfigError, TrainingError
+from soundstream.errors import ConfigError
 from soundstream.nn import processes
 from soundstream.train import checkpoint as ckpt
+from soundstream.train.clock import Clock
 from soundstream.train.config import TrainConfig
 from soundstream.train.corpus import Corpus, fixed_clips
 from soundstream.train.crops import NOISE, SPEECH, Batch, Crops
 from soundstream.train.denoising import DenoiseLearner, noise_left_db
+from soundstream.train.guard import Contest, Guard
 from soundstream.train.launch import check_batch, join
-from soundstream.train.learner import Figures, Learner
+from soundstream.train.learner import Learner
+from soundstream.train.log import Entry, Log, Report, Tally, rounded
 from soundstream.train.precision import choose_precision
 from soundstream.train.validation import Validator
 
 LOG_EVERY_STEPS = 25
 """Figures stay on the device until then; several processes agree then on whether to stop."""
-KEEP_EVERY_STEPS = 100
-"""Steps after which the state is kept to step back to, if all figures since the last one were finite."""
-ATTEMPTS = 5
-"""Times in a row that a run steps back to the same state before it gives up."""
 
 NOISY_CROPS = 32
 """Crops of noisy speech by which the denoise switch is judged."""
 ONLY_SPEECH = {SPEECH: 1.0, NOISE: 0.0, "music": 0.0}
 LEARNERS = {"codec": Learner, "denoise": DenoiseLearner}
 """By stage."""
-
-Log = dict[str, Any]
-Report = Callable[[Log], None]
 
 
 class Trainer:
@@ -50,12 +43,11 @@ class Trainer:
     The run folder holds `checkpoint/` (the newest state), `audio/` (decoded clips) and `log.jsonl`: a line of training
     figures every 25 steps, a line of validation figures at each validation, a line `event` for what else happens.
 
-    Figures that are not finite make the run step back to the last sound state and go on with other batches.
-
     Under `torchrun` every process makes a Trainer; only the first one writes. Each trains on every n-th example of the
     batches that a single process would draw.
 
     Args:
+        config: with `time_limit_s` the clock decides what begins when and when the run ends, from `fit` on.
         train: audio at the codec's rate.
         valid: the same, of which some clips are decoded at each validation.
         run: folder to write to.
@@ -63,6 +55,7 @@ class Trainer:
         device: `auto`, `cpu` or `cuda`.
         precision: `auto`, `bf16` or `fp32`; see `soundstream.train.precision`.
         compile: compile the networks, which takes minutes and pays on a GPU.
+        graphs: on a GPU, replay each step as one CUDA graph; several processes run plain steps.
     Raises:
         ConfigError: the state to resume is that of another model, or a setting does not fit data or machine.
     """
@@ -78,37 +71,34 @@ class Trainer:
         device: str = "auto",
         precision: str = "auto",
         compile: bool = False,
+        graphs: bool = True,
     ) -> None:
         if resume and resume.codec != config.codec:
             raise ConfigError(f"the state to resume holds another model ({resume.codec}) than the run ({config.codec})")
         self.config, self.run = config, run
         self.precision = choose_precision(join(device), precision)
         check_batch(config.data.batch_size, processes.count())
-        crops = Crops(train, config.data, config.codec, config.seed, self.precision.device)
+        check_batch(config.discriminator_examples, processes.count(), "discriminator_examples")
         clips = fixed_clips(valid, seconds=2.0, per_category=5)
         voices = [i for i, category in enumerate(clips.categories) if category == SPEECH]
         self.validator = Validator(clips.audio, config.codec, voices)
-        self.learner = LEARNERS[config.stage](config, crops, self.precision)
+        captured = graphs and self.precision.device.type == "cuda" and processes.count() == 1
+        self.learner = LEARNERS[config.stage](config, self._crops(train), self.precision, captured)
         self.noisy = self._noisy(valid)
-        self.remarks = self.learner.restore(resume) if resume else []
+        self.remarks = self.learner.resume(resume) if resume else []
         if compile:
             self.learner.compile()
-        self.kept, self.failures = self.learner.state().clone(), 0
-        self.watched = torch.zeros((), device=self.precision.device)
+        self.guard, self.contest, self.tally = Guard(self.learner), Contest(self.learner), Tally()
         if processes.rank() == 0:
             run.mkdir(parents=True, exist_ok=True)
+        self.log, self.clock = Log(run), Clock(limit_s=0.0)
 
     @property
     def step(self) -> int:
         """Steps done."""
         return self.learner.progress.step
 
-    def fit(
-        self,
-        time_limit_s: float | None = None,
-        validate_every_s: float = 600,
-        report: Report = lambda entry: None,
-    ) -> None:
+    def fit(self, validate_every_s: float = 600, report: Report = lambda entry: None) -> None:
         """Train until the last step, the time limit or a signal; validate and save now and then, and at the end.
 
         Args:
@@ -116,89 +106,79 @@ class Trainer:
         Raises:
             TrainingError: figures are not finite, time and again.
         """
-        start = saved = time.monotonic()
-        self.looked = (self.step, start)
-        for event in (f"training on {self._place()}", *self.remarks):
-            self._event(event, report)
+        self._begin(report)
+        saved = time.monotonic()
         with _stop_signals() as stop:
-            while self.step < self.config.total_steps:
-                late = time_limit_s is not None and time.monotonic() - start > time_limit_s
-                if self._agree(late or stop.is_set()):
-                    break
-                figures = self.train_step()
+            while not self._ends(stop):
+                self.train_step()
                 due = time.monotonic() - saved > validate_every_s
                 if self.step % LOG_EVERY_STEPS == 0 or (due and processes.count() == 1):
-                    sound = self._look(figures, report)
+                    sound = self._look()
                     if due and sound:
-                        self.validate_and_save(report)
+                        self.validate_and_save()
                         saved = time.monotonic()
-            self._guard(report)
-            self.validate_and_save(report)
+            if self.step > self.looked[0]:
+                self._look()
+            self.validate_and_save()
 
-    def train_step(self) -> Figures:
-        """One step; its figures are watched for the guard."""
-        figures = self.learner.step()
-        self.watched += torch.stack(list(figures.values())).sum()
-        return figures
+    def train_step(self) -> None:
+        """One step; its figures are kept for the next look."""
+        self.tally.add(self.learner.step(self.clock.share, self.clock.pace))
+
+    def _begin(self, report: Report) -> None:
+        self.log.report = report
+        self.clock = Clock(self.config.time_limit_s, self.learner.progress.elapsed_s)
+        self.looked = (self.step, time.monotonic())
+        for event in (f"training on {self._place()}", *self.remarks):
+            self._event(event)
+
+    def _ends(self, stop: threading.Event) -> bool:
+        """Whether it was the last step; several processes look at clock and signals where they look at figures."""
+        stopped = False
+        if processes.count() == 1 or self.step % LOG_EVERY_STEPS == 0:
+            self.clock.look(self.step, lambda share: self._total(share * (processes.rank() == 0)))
+            stopped = self._total(float(stop.is_set())) > 0
+        by_clock = self.config.time_limit_s > 0
+        return stopped or (self.clock.is_over if by_clock else self.step >= self.config.total_steps)
+
+    def _total(self, value: float) -> float:
+        """Sum over the processes."""
+        if processes.count() == 1:
+            return value
+        return float(processes.total(torch.tensor(float(value), device=self.precision.device)))
+
+    def _crops(self, corpus: Corpus) -> Crops:
+        return Crops(corpus, self.config.data, self.config.codec, self.config.seed, self.precision.device)
+
+    # the log
 
     def _place(self) -> str:
         threads = f", {torch.get_num_threads()} threads" if self.precision.device.type == "cpu" else ""
         several = f", {processes.count()} processes" if processes.count() > 1 else ""
         return f"{self.precision}{threads}{several}"
 
-    def _agree(self, wish: bool) -> bool:
-        """Whether to stop: at once with one process, with several at the steps where figures are looked at."""
-        if processes.count() == 1:
-            return wish
-        if self.step % LOG_EVERY_STEPS:
-            return False
-        return bool(processes.total(torch.tensor(float(wish), device=self.precision.device)) > 0)
-
-    # the guard and the log
-
-    def _look(self, figures: Figures, report: Report) -> bool:
-        """Write figures down, unless the guard steps back; says whether all was sound."""
-        before, since = self.looked
-        sound = self._guard(report)
+    def _look(self) -> bool:
+        """Write down the figures since the last look, unless the guard steps back; says whether all was sound."""
+        (before, since), figures = self.looked, self.tally.take()
+        sound = self._is_sound(figures)
         if sound:
-            if self.step - self.kept.step >= KEEP_EVERY_STEPS:
-                self.kept, self.failures = self.learner.state().clone(), 0
-            values = processes.mean(torch.stack(list(figures.values()))).tolist()
             seconds = (time.monotonic() - since) / max(1, self.step - before)
-            entry: Log = {"step": self.step} | {k: _rounded(v) for k, v in zip(figures, values, strict=True)}
-            entry |= {"learning_rate": _rounded(float(self.learner.optimizer.param_groups[0]["lr"]))}
-            entry |= {"seconds": round(seconds, 4), "steps_per_s": _rounded(1 / max(seconds, 1e-9))} | self._gpu()
-            self._log(entry, report)
+            rate = float(self.learner.optimizer.param_groups[0]["lr"])
+            entry = {"step": self.step} | figures | {"learning_rate": rounded(rate)}
+            entry |= {"seconds": round(seconds, 4), "steps_per_s": rounded(1 / max(seconds, 1e-9))}
+            entry |= {"share": rounded(self.clock.share)} if self.config.time_limit_s else {}
+            self.log.write(entry | self._gpu())
+            for remark in (*self.learner.take.pop_remarks(), self.contest.check(figures)):
+                self._event(remark)
         self.looked = (self.step, time.monotonic())
         return sound
 
-    def _guard(self, report: Report) -> bool:
-        """Whether every figure since the last look is finite; if not, go on from the last sound state.
+    def _is_sound(self, figures: dict[str, float]) -> bool:
+        problem = self.guard.check(figures)
+        self._event(problem)
+        return problem is None
 
-        The batches up to the step that was reached are left out then.
-
-        Raises:
-            TrainingError: that was done several times in a row.
-        """
-        watched = float(processes.total(self.watched))
-        self.watched.zero_()
-        if math.isfinite(watched):
-            return True
-        reached, learner = self.learner.progress, self.learner
-        what = f"a loss or gradient before step {reached.step} was not finite"
-        if self.failures == ATTEMPTS:
-            raise TrainingError(
-                f"{what}, at {ATTEMPTS + 1} attempts from step {self.kept.step}: lower learning_rate or clip_norm, or "
-                f"look for broken audio; what was saved last is in {self.run / 'checkpoint'}"
-            )
-        self.failures += 1
-        learner.restore(self.kept)
-        skipped = reached.skipped + reached.step - self.step
-        learner.progress = dataclasses.replace(learner.progress, skipped=skipped)
-        self._event(f"{what}: back to step {self.step}, on with other batches", report)
-        return False
-
-    def _gpu(self) -> Log:
+    def _gpu(self) -> Entry:
         """How busy the GPU was, where the driver's library (nvidia-ml-py) tells."""
         if self.precision.device.type != "cuda":
             return {}
@@ -207,18 +187,13 @@ class Trainer:
         except (ImportError, RuntimeError):
             return {}
 
-    def _event(self, text: str, report: Report) -> None:
-        self._log({"step": self.step, "event": text}, report)
-
-    def _log(self, entry: Log, report: Report) -> None:
-        if processes.rank() == 0:
-            with (self.run / "log.jsonl").open("a") as file:
-                file.write(json.dumps(entry) + "\n")
-            report(entry)
+    def _event(self, text: str | None) -> None:
+        if text:
+            self.log.event(self.step, text)
 
     # validation and checkpoints
 
-    def validate(self) -> Log:
+    def validate(self) -> Entry:
         """Figures of the validation clips, see `Validator`, and of the denoise switch, see `noise_left_db`."""
         model = self.learner.best_model
         left = {"noise_left_db": noise_left_db(model, self.noisy)} if self.noisy else {}
@@ -235,21 +210,17 @@ class Trainer:
         )
         return Crops(valid, held_out, codec, self.config.seed, self.precision.device).draw(0)
 
-    def validate_and_save(self, report: Report) -> None:
-        """Log the validation figures, write decoded clips and replace the checkpoint; the first process alone does."""
+    def validate_and_save(self) -> None:
+        """Replace the checkpoint, log the validation figures, write decoded clips; the first process alone does."""
         if processes.rank() == 0:
-            self._log(self.validate(), report)
-            if problem := self.validator.write(self.learner.best_model, self.run / "audio", self.step):
-                self._event(problem, report)
             self.save()
+            self.log.write(self.validate())
+            self._event(self.validator.write(self.learner.best_model, self.run / "audio", self.step))
 
-    def save(self) -> None:
-        """Write the state that `resume` goes on from, into `checkpoint/` of the run folder."""
-        ckpt.save(self.run / "checkpoint", self.learner.state())
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")
+    def save(self, name: str = "checkpoint") -> None:
+        """Write the state that `resume` goes on from, into this folder of the run folder."""
+        progress = dataclasses.replace(self.learner.progress, elapsed_s=round(self.clock.elapsed_s, 3))
+        ckpt.save(self.run / name, dataclasses.replace(self.learner.state(), progress=progress))
 
 
 @contextmanager

@@ -20,16 +20,18 @@ from soundstream.train.perceptual import ComplexLoss, HarmonicLoss, LevelLoss, e
 
 Pair = tuple[float, ...]
 Spectra = list[Float[Tensor, "batch _frames _bins"]]
+Floor = float | Float[Tensor, ""]
 
 OTHER_LOSSES = {"levels": LevelLoss, "complex": ComplexLoss, "harmonic": HarmonicLoss}
 """Reconstruction terms besides waveform and mel."""
 RECONSTRUCTION = ("waveform", "mel", *OTHER_LOSSES)
 """Terms that need no discriminator, by name; each has a pair of weights."""
+FROM_DISCRIMINATORS = ("adversarial", "feature")
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What the decoded audio is judged by. Pairs hold the value before and after `shift_steps`."""
+    """What the decoded audio is judged by. Pairs hold the value before and after the shift."""
 
     mel: str = "relative"
     """Kind of mel loss: `relative` is ours, `paper` SoundStream's."""
@@ -37,10 +39,12 @@ class LossConfig:
     """Whether weights are shares of the gradient at the decoder's output, or plain factors of the losses."""
     balancer_decay: float = 0.0
     """Share of the past in the norms that the balancer divides by; 0 takes the norms of the step."""
+    balance_every: int = 1
+    """Steps from one measurement of these norms to the next; in between the last ones hold, which saves passes."""
     per_example: bool = False
     """Whether the balancer divides by the norms of single examples instead of their mean over the batch."""
     shift_steps: tuple[int, ...] = (400, 2000)
-    """Between these steps the pairs go from their first to their second value."""
+    """The shift: between these steps the pairs go from their first to their second value."""
     waveform_weight: Pair = (0.85, 0.25)
     """Of the L1 distance of waveforms. A mel-dominated start never locks to the waveform."""
     waveform_emphasis: float = 0.0
@@ -67,6 +71,8 @@ class LossConfig:
     def __post_init__(self) -> None:
         if self.mel not in MEL_LOSSES:
             raise ConfigError(f"mel is {self.mel!r}; expected one of: {', '.join(MEL_LOSSES)}")
+        if self.balance_every < 1 or (self.per_example and self.balance_every > 1):
+            raise ConfigError(f"balance_every is {self.balance_every}; expected at least 1, and 1 with per_example")
         if not 0 <= self.balancer_decay < 1:
             raise ConfigError(f"balancer_decay is {self.balancer_decay}; expected 0 to less than 1")
         if not 0 <= self.waveform_emphasis < 1:
@@ -76,19 +82,30 @@ class LossConfig:
             if len(pair) != 2 or min(pair) < 0:
                 raise ConfigError(f"{name} is {pair}; expected two numbers, neither below 0")
 
-    def weights(self, step: int) -> dict[str, float]:
-        """Weight at a step of every term that is judged at the decoder's output."""
-        weights = {term: self._shifted(getattr(self, f"{term}_weight"), step) for term in RECONSTRUCTION}
-        return weights | {"adversarial": self.adversarial_weight, "feature": self.feature_weight}
+    def terms(self) -> list[str]:
+        """Names of the terms at the decoder's output that have a weight at some time."""
+        return [name for name in (*RECONSTRUCTION, *FROM_DISCRIMINATORS) if _ever(getattr(self, f"{name}_weight"))]
 
-    def floor(self, step: int) -> float:
-        """Amplitude under which the mel loss does not look at a step."""
-        return self._shifted(self.mel_floor, step)
+    def weights(self, shifted: float) -> dict[str, float]:
+        """Weight of every term that is judged at the decoder's output.
 
-    def _shifted(self, ends: Pair, step: int) -> float:
-        begin, end = self.shift_steps
-        progress = min(1.0, max(0.0, (step - begin) / max(1, end - begin)))
-        return ends[0] + progress * (ends[1] - ends[0])
+        Args:
+            shifted: 0 before the shift, 1 after it.
+        """
+        weights = {term: _between(getattr(self, f"{term}_weight"), shifted) for term in RECONSTRUCTION}
+        return weights | {term: getattr(self, f"{term}_weight") for term in FROM_DISCRIMINATORS}
+
+    def floor(self, shifted: float) -> float:
+        """Amplitude under which the mel loss does not look."""
+        return _between(self.mel_floor, shifted)
+
+
+def _between(ends: Pair, shifted: float) -> float:
+    return ends[0] + shifted * (ends[1] - ends[0])
+
+
+def _ever(weight: float | Pair) -> bool:
+    return any(weight) if isinstance(weight, tuple) else bool(weight)
 
 
 def aligned(
@@ -136,7 +153,7 @@ class MelLoss(nn.Module):
         return magnitude.transpose(1, 2) @ getattr(self, f"filters{window}")
 
     def forward(
-        self, target: Spectra, decoded: Spectra, floor: float = mel.FLOOR
+        self, target: Spectra, decoded: Spectra, floor: Floor = mel.FLOOR
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Relative and logarithmic part, from the `spectra` of both signals."""
         relative = [_relative_l1(a, b) for a, b in zip(target, decoded, strict=True)]
@@ -156,7 +173,7 @@ class PaperMelLoss(MelLoss):
     names: ClassVar[tuple[str, str]] = ("mel_amplitude", "mel_log")
 
     def forward(
-        self, target: Spectra, decoded: Spectra, floor: float = mel.FLOOR
+        self, target: Spectra, decoded: Spectra, floor: Floor = mel.FLOOR
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Amplitude and logarithmic part, from the `spectra` of both signals."""
         amplitude = [(a - b).abs().sum(-1).mean() for a, b in zip(target, decoded, strict=True)]
@@ -179,11 +196,11 @@ class ReconstructionLoss(nn.Module):
         self.mel = MEL_LOSSES[config.mel](sample_rate)
         self.others = nn.ModuleDict()
         for name, kind in OTHER_LOSSES.items():
-            if any(getattr(config, f"{name}_weight")):
+            if name in config.terms():
                 self.others[name] = kind(sample_rate)
 
     def forward(
-        self, target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"], floor: float
+        self, target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"], floor: Floor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The terms by name, and the two parts of `mel` for the log.
 
@@ -199,7 +216,7 @@ class ReconstructionLoss(nn.Module):
         return terms, dict(zip(self.mel.names, parts, strict=True))
 
 
-def _log(x: Tensor, floor: float) -> Tensor:
+def _log(x: Tensor, floor: Floor) -> Tensor:
     return x.clamp(min=floor).log()
 
 

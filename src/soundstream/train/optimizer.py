@@ -20,6 +20,8 @@ class OptimizerConfig:
 
     learning_rate: float = 1e-3
     """Rate of the generator's AdamW between warm-up and decay."""
+    adversarial_learning_rate: float = 0.0
+    """The same from the first step with discriminators on; 0 keeps `learning_rate`."""
     betas: tuple[float, ...] = (0.9, 0.99)
     """AdamW's averaging of gradients and their squares, for the generator."""
     weight_decay: float = 0.0
@@ -27,7 +29,7 @@ class OptimizerConfig:
     warmup_steps: int = 100
     """Steps over which a rate rises from zero where the optimizer is fresh."""
     decay_steps: int = 0
-    """Steps before the end over which the rates fall linearly to zero."""
+    """Steps before the end over which the rates fall to zero, as the half of a cosine."""
     clip_norm: float = 10.0
     """Largest norm of the generator's gradient, which is the sum over the examples of a batch."""
     discriminator_learning_rate: float = 3e-4
@@ -45,12 +47,12 @@ class OptimizerConfig:
         for name in ("learning_rate", "clip_norm", "discriminator_learning_rate", "discriminator_clip_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0")
+        if self.adversarial_learning_rate < 0:
+            raise ConfigError(f"adversarial_learning_rate is {self.adversarial_learning_rate}; expected 0 or more")
 
-    def rate(self, peak: float, step: int, fresh_from: int, total_steps: int) -> float:
-        """Rate at a step: it rises from the step at which the optimizer was fresh to `peak`, and falls to the end."""
-        rise = min(1.0, (step - fresh_from + 1) / max(1, self.warmup_steps))
-        fall = min(1.0, max(0.0, (total_steps - step) / max(1, self.decay_steps)))
-        return peak * rise * fall
+    def rise(self, age: int) -> float:
+        """Factor of a rate so many steps after the optimizer was fresh: the warm-up."""
+        return min(1.0, (age + 1) / max(1, self.warmup_steps))
 
 
 def adamw(module: nn.Module, rate: float, betas: tuple[float, ...], weight_decay: float) -> torch.optim.AdamW:
@@ -67,13 +69,17 @@ def adamw(module: nn.Module, rate: float, betas: tuple[float, ...], weight_decay
     )
 
 
-def follow(optimizer: torch.optim.Optimizer, rate: float, clip_norm: float) -> Tensor:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the steps to come."""
+    for group in optimizer.param_groups:
+        group["lr"].fill_(rate)
+
+
+def follow(optimizer: torch.optim.Optimizer, clip_norm: float) -> Tensor:
     """Take a step with the gradients of all processes added and clipped; returns their norm before clipping."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     _add_gradients(parameters)
     norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
-    for group in optimizer.param_groups:
-        group["lr"].fill_(rate)
     optimizer.step()
     return norm
 

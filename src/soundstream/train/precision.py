@@ -26,8 +26,9 @@ class Precision:
     """Why, for the log."""
 
     def autocast(self) -> torch.autocast:
-        """A context in which the networks run."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        """A context in which the networks run; on a GPU it keeps no cast weights, which a captured step could not."""
+        cached = self.device.type != "cuda"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=cached)
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
         """Move a network to the device, in the memory layout that is fastest there."""

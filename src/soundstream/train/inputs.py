@@ -1,0 +1,53 @@
+"""What changes from step to step: tensors that keep their places, so that a captured step finds them there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from soundstream.nn import processes
+from soundstream.train.config import TrainConfig
+from soundstream.train.crops import Batch
+
+COMMITMENT, FLOOR = "commitment", "mel_floor"
+
+
+class Inputs:
+    """The examples of this process, random draws and the numbers of the schedule, on the device.
+
+    A step reads all that it works on from here, and from the learning rates, which are tensors too: nothing of it may
+    come from Python, where a captured step would find what was there when it was captured.
+    """
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        data, codec = config.data, config.codec
+        examples, samples = data.batch_size // processes.count(), data.crop_frames * codec.hop_length
+        self.config = config
+        self.audio = torch.zeros(examples, 1, samples, device=device)
+        self.target = torch.zeros_like(self.audio)
+        self.condition = torch.zeros(examples, codec.condition_dim, data.crop_frames, device=device)
+        self.counts = torch.ones(examples, dtype=torch.long, device=device)
+        """Codebooks in use by each example."""
+        self.heard: Tensor | None = None
+        """Samples of each crop that the discriminators hear; None is all."""
+        if heard := config.discriminator_crop_frames * codec.hop_length:
+            self.heard = torch.arange(heard, device=device)
+        self.names = [*config.loss.terms(), COMMITMENT, FLOOR]
+        self._numbers = torch.zeros(len(self.names), device=device)
+        self.numbers = dict(zip(self.names, self._numbers, strict=True))
+        """Weights of terms by name, and the floor of the mel loss."""
+
+    def fill(self, batch: Batch) -> None:
+        """Take the examples of this process, and draw what chance decides besides."""
+        for name, part in batch._asdict().items():
+            getattr(self, name).copy_(part[processes.rank() :: processes.count()])
+        drawn = self.config.draw_counts(*torch.rand(2, self.config.data.batch_size))
+        self.counts.copy_(drawn[processes.rank() :: processes.count()], non_blocking=True)
+        if self.heard is not None:
+            hop, compared = self.config.codec.hop_length, batch.target.shape[-1] - self.config.codec.delay_samples
+            start = int(torch.randint((compared - len(self.heard)) // hop + 1, ())) * hop
+            self.heard.copy_(torch.arange(start, start + len(self.heard)), non_blocking=True)
+
+    def set(self, numbers: dict[str, float]) -> None:
+        """Set weights and floor for the next step."""
+        self._numbers.copy_(torch.tensor([numbers[name] for name in self.names]), non_blocking=True)
