@@ -276,3 +276,21 @@ def test_effort_changes_the_codes_and_nothing_else(run: Run, talk: Path, tmp_pat
     assert (tmp_path / "1.nac").read_bytes() != (tmp_path / "16.nac").read_bytes() and len(sizes) == 1
     assert fails(run("encode", "talk.wav", "--effort", "65", "-o", "no.nac"), "effort is 65")
     assert not (tmp_path / "no.nac").exists()
+
+
+def test_short_options_and_the_module_are_the_command(run: Run, talk: Path, tmp_path: Path) -> None:
+    assert run("encode", "talk.wav", "-b", "1500", "-q").stderr == b""
+    assert json.loads(run("info", "talk.nac", "--json").stdout)["nominal_bitrate"] == 1500
+    for words in (["-h"], ["encode", "-h"], ["eval", "--help"]):
+        told = run(*words, model=None)
+        assert told.returncode == 0 and b"Usage: " in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [("soundstream enc", "encode"), ("soundstream encode --bitr", "--bitrate")]
+)
+def test_the_shell_completes_commands_and_options(tmp_path: Path, words: str, found: str) -> None:
+    asked = {"_SOUNDSTREAM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    program = Path(sys.executable).with_name("soundstream")
+    told = subprocess.run([program], env={**os.environ, **asked}, capture_output=True, timeout=60, check=False)
+    assert found in told.stdout.decode().split()
