@@ -46,6 +46,15 @@ def test_without_a_limit_there_is_no_share_and_no_end(now):
     assert (clock.share, clock.pace, clock.is_over, clock.elapsed_s) == (0, 0, False, 0)
 
 
+@pytest.mark.parametrize(("end", "share"), [(1e9 + 200, 0.1), (1e9 + 110, 1.0), (0.0, None)])
+def test_the_end_can_be_moved(now, end, share):
+    clock = Clock(50.0)
+    now.value = 110.0
+    clock.end_at(end)
+    clock.look(1)
+    assert clock.is_over if share is None else clock.share == pytest.approx(share)
+
+
 def test_processes_agree_on_the_share(now):
     clock = Clock(50.0)
     now.value = 110.0

@@ -14,6 +14,7 @@ from soundstream.errors import ConfigError, TrainingError
 from soundstream.train import checkpoint as ckpt
 from soundstream.train import clock, guard, loop
 from soundstream.train.clock import ClockConfig
+from soundstream.train.corpus import Corpus
 from soundstream.train.guard import ATTEMPTS
 from soundstream.train.loop import Trainer
 
@@ -160,7 +161,7 @@ def test_fit_leaves_the_signal_handlers_as_they_were(trainer):
 
 def test_fit_validates_now_and_then_and_reports_every_line(trainer, ticking):
     run, seen = trainer(total_steps=4), []
-    run.fit(validate_every_s=2.0, report=seen.append)
+    run.fit(validate_every_s=4.0, report=seen.append)
     assert seen == entries(run)
     assert 2 <= sum("snr_db_1" in entry for entry in seen) <= 4
 
@@ -189,7 +190,67 @@ def test_what_starts_afresh_is_said(trainer, tmp_path):
     assert any("no moments" in event for event in events(run))
 
 
-# the guard
+# wishes and data from outside
+
+
+def ask(run, text, step):
+    """A report that writes the run's control.json once a step is logged."""
+
+    def report(entry):
+        if entry["step"] == step and "waveform" in entry:
+            (run.run / "control.json").write_text(text)
+
+    return report
+
+
+@pytest.fixture
+def listening(monkeypatch, every_step):
+    """Wishes are looked for after every step."""
+    monkeypatch.setattr(loop, "LISTEN_EVERY_S", 0.0)
+
+
+def test_rates_and_weights_change_while_it_runs_and_a_state_is_saved_when_asked_for(trainer, listening):
+    run = trainer(total_steps=6)
+    run.fit(report=ask(run, '{"learning_rate": 1e-5, "mel_weight": 0.0, "save": "before"}', 3))
+    rates = [entry["learning_rate"] for entry in entries(run) if "waveform" in entry]
+    assert rates[2] == pytest.approx(1e-3) and rates[3:] == pytest.approx([1e-5] * 3)
+    assert ckpt.load(run.run / "before").step == 3
+    assert saved(run).settings["optimizer"]["learning_rate"] == 1e-5
+    assert any("asked for" in event and "1e-05" in event for event in events(run))
+
+
+def test_the_end_can_be_moved_while_it_runs(trainer, listening):
+    run = trainer(time_limit_s=3600.0)
+    run.fit(report=ask(run, json.dumps({"end": time.time() - 1}), 3))
+    assert run.step == saved(run).step == 3
+
+
+@pytest.mark.parametrize("text", ['{"learning_rate": -1}', '{"clip_norm": 1}', "{"])
+def test_a_wish_that_cannot_be_is_named_and_the_run_goes_on(trainer, listening, text):
+    run = trainer(total_steps=5)
+    run.fit(report=ask(run, text, 2))
+    assert run.step == 5
+    assert len([event for event in events(run) if event.startswith("ignored: control.json")]) == 1
+
+
+def test_data_that_comes_in_is_drawn_from(trainer, listening, tmp_path):
+    corpus = Corpus.of(tiny.CONFIG.sample_rate, {"speech/new.wav": tiny.clip(2.5, seed=9)})
+
+    class Coming:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def take(self):
+            return corpus if run.step == 2 else None
+
+    run = trainer(total_steps=4)
+    run.arrivals = Coming()
+    run.fit()
+    assert run.learner.crops.starts.tolist() == [0]
+    assert any(event.startswith("new data: 1 files") for event in events(run))
 
 
 def test_discriminators_that_win_have_their_rate_halved_and_the_log_says_so(trainer, every_step, monkeypatch):
@@ -200,6 +261,9 @@ def test_discriminators_that_win_have_their_rate_halved_and_the_log_says_so(trai
     assert saved(run).progress.discriminator_rate_factor == 0.25
     halved = [entry["step"] for entry in entries(run) if "win" in entry.get("event", "")]
     assert halved == [4, 7]
+
+
+# the guard
 
 
 def spoil(monkeypatch, run, bad):

@@ -88,6 +88,7 @@ def train(
     with needs(extra("train")):
         import torch
 
+        from soundstream.train.arrivals import Arrivals
         from soundstream.train.config import annealed, load_run, timed
         from soundstream.train.loop import Trainer
     if anneal_steps and time_limit_s is not None:
@@ -102,6 +103,7 @@ def train(
         config = timed(config, time_limit_s)
     audio, held_out = (_load(folders, config.codec.sample_rate, out) for folders in (data, valid))
     options: dict[str, Any] = {"device": device, "precision": precision, "compile": compiled, "graphs": graphs}
+    options["arrivals"] = Arrivals(audio, data, _cache(data, out))
     trainer = Trainer(config, audio, held_out, out, state, **options)
     if not sys.stdout.isatty():
         trainer.fit(validate_every_s, print_line)

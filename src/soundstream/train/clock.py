@@ -81,3 +81,9 @@ class Clock:
             pace = max(0.0, share - self.share) / (step - self._step)
             self.pace = PACE_DECAY * self.pace + (1 - PACE_DECAY) * pace if self.pace else pace
         self.share, self._step = share, step
+
+    def end_at(self, unix_s: float) -> None:
+        """Move the end; a moment that has passed ends the run at the next look."""
+        self.end = time.monotonic() + unix_s - time.time()
+        if self.end <= self.begin:
+            self.end = self.begin + 1e-9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ from soundstream.errors import AudioError
 from soundstream.files import atomic_output
 from soundstream.train.layouts import Label, label, same_sound
 
+Folders = str | Path | Sequence[str | Path]
 Progress = Callable[[int, int], None]
 
 
@@ -91,7 +92,7 @@ class Corpus:
 
 
 def load_corpus(
-    folders: str | Path | Sequence[str | Path],
+    folders: Folders,
     sample_rate: int,
     cache: Path | None = None,
     progress: Progress | None = None,
@@ -110,16 +111,38 @@ def load_corpus(
     Raises:
         AudioError: a folder does not exist or lies in another one, or no usable audio was found.
     """
-    roots = [_Root.parse(str(folder)) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
-    scan = _scan(roots)
-    decoded = _read_cache(cache, sample_rate, scan) if cache else None
+    found = scan(folders)
+    decoded = _read_cache(cache, sample_rate, found) if cache else None
     if decoded is None:
-        results = _decode_all(scan.files, sample_rate, workers or min(16, os.cpu_count() or 1), progress)
-        decoded = _write_cache(cache, results, sample_rate, scan) if cache else _in_memory(results)
+        results = _decode_all(found.files, sample_rate, workers or min(16, os.cpu_count() or 1), progress)
+        decoded = _kept(results, sample_rate, found, cache)
     if not decoded.lengths:
-        raise AudioError(_nothing_found(roots, decoded.refused))
-    clips = _clips(decoded.lengths, scan.labels)
-    return Corpus(sample_rate, decoded.pcm(), clips, scan.refused | decoded.refused, scan.ignored)
+        raise AudioError(_nothing_found(folders, decoded.refused))
+    return decoded.corpus(sample_rate, found)
+
+
+def extended(corpus: Corpus, found: Scan, fresh: Collection[str], cache: Path | None, workers: int) -> Corpus:
+    """What `load_corpus` would give anew, where only some files have to be decoded.
+
+    Args:
+        corpus: what was loaded before.
+        found: all files that the corpus shall have.
+        fresh: names of those files that it does not have, or that have changed.
+        cache: as for `load_corpus`; it is replaced.
+        workers: threads that decode.
+    """
+    clips = {clip.path: clip for clip in corpus.clips}
+    files = {name: path for name, path in found.files.items() if name in fresh}
+
+    def results() -> Results:
+        decoded = iter(_decode_all(files, corpus.sample_rate, max(1, workers), None))
+        for name in found.files:
+            if name in files:
+                yield next(decoded)
+            else:
+                yield name, corpus.read(clips[name]) if name in clips else AudioError(corpus.refused[name])
+
+    return _kept(results(), corpus.sample_rate, found, cache).corpus(corpus.sample_rate, found)
 
 
 class FixedClips(NamedTuple):
@@ -169,7 +192,9 @@ class _Root(NamedTuple):
         return root
 
 
-class _Scan(NamedTuple):
+class Scan(NamedTuple):
+    """What lies in the data folders."""
+
     files: dict[str, Path]
     """Audio files to decode, in the order of their names, which are relative to the folder that holds all roots."""
     labels: dict[str, Label]
@@ -181,8 +206,18 @@ class _Scan(NamedTuple):
         stats = {name: path.stat() for name, path in self.files.items()}
         return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
+    def only(self, names: Collection[str]) -> Scan:
+        """The same with some of its files."""
+        return self._replace(files={name: path for name, path in self.files.items() if name in names})
 
-def _scan(roots: list[_Root]) -> _Scan:
+
+def scan(folders: Folders) -> Scan:
+    """Find the audio files below the data folders, as `load_corpus` takes them.
+
+    Raises:
+        AudioError: a folder does not exist or lies in another one.
+    """
+    roots = _roots(folders)
     _check_apart(roots)
     base = os.path.commonpath([root.folder for root in roots])
     found, ignored = [], Counter[str]()
@@ -200,7 +235,11 @@ def _scan(roots: list[_Root]) -> _Scan:
         name: label(path.as_posix(), path.relative_to(root.folder).as_posix(), root.category)
         for name, path, root in found
     }
-    return _Scan(files, labels, refused, dict(sorted(ignored.items())))
+    return Scan(files, labels, refused, dict(sorted(ignored.items())))
+
+
+def _roots(folders: Folders) -> list[_Root]:
+    return [_Root.parse(str(folder)) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
 
 
 def _check_apart(roots: list[_Root]) -> None:
@@ -229,10 +268,10 @@ def _no_audio(relative: Path) -> str | None:
     return None if suffix in audio.SUFFIXES else suffix or "without suffix"
 
 
-def _nothing_found(roots: list[_Root], refused: dict[str, str]) -> str:
-    folders = ", ".join(str(root.folder) for root in roots)
+def _nothing_found(folders: Folders, refused: dict[str, str]) -> str:
+    places = ", ".join(str(root.folder) for root in _roots(folders))
     first = f"; the first of {len(refused)} refused: {next(iter(refused.values()))}" if refused else ""
-    return f"no usable audio below {folders}; expected files such as .wav, .flac or .opus{first}"
+    return f"no usable audio below {places}; expected files such as .wav, .flac or .opus{first}"
 
 
 class _Decoded(NamedTuple):
@@ -240,6 +279,10 @@ class _Decoded(NamedTuple):
     """Gives the samples of all files that could be decoded; there must be one."""
     lengths: dict[str, int]
     refused: dict[str, str]
+
+    def corpus(self, sample_rate: int, found: Scan) -> Corpus:
+        clips = _clips(self.lengths, found.labels)
+        return Corpus(sample_rate, self.pcm(), clips, found.refused | self.refused, found.ignored)
 
 
 Results = Iterable[tuple[str, NDArray[np.int16] | AudioError]]
@@ -269,6 +312,10 @@ def _decode(path: Path, sample_rate: int) -> NDArray[np.int16]:
     return np.round(mono.clip(-1, 1) * 32767).astype(np.int16)
 
 
+def _kept(results: Results, sample_rate: int, found: Scan, cache: Path | None) -> _Decoded:
+    return _write_cache(cache, results, sample_rate, found) if cache else _in_memory(results)
+
+
 def _in_memory(results: Results) -> _Decoded:
     parts: list[NDArray[np.int16]] = []
     lengths, refused = _consume(results, parts.append)
@@ -286,11 +333,11 @@ def _consume(results: Results, take: Callable[[NDArray[np.int16]], Any]) -> tupl
     return lengths, refused
 
 
-def _write_cache(cache: Path, results: Results, sample_rate: int, scan: _Scan) -> _Decoded:
+def _write_cache(cache: Path, results: Results, sample_rate: int, found: Scan) -> _Decoded:
     """Write samples as they are decoded, so that no more than some files are in memory; the index comes last."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     cache.with_suffix(".json").unlink(missing_ok=True)
-    listing = scan.listing()
+    listing = found.listing()
     with atomic_output(cache, force=True) as file:
         _write_header(file, 0)
         lengths, refused = _consume(results, lambda pcm: file.write(pcm.astype("<i2").tobytes()))
@@ -307,12 +354,12 @@ def _write_header(file: Any, samples: int) -> None:
     npy.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": (samples,)})
 
 
-def _read_cache(cache: Path, sample_rate: int, scan: _Scan) -> _Decoded | None:
+def _read_cache(cache: Path, sample_rate: int, found: Scan) -> _Decoded | None:
     index_path = cache.with_suffix(".json")
     if not index_path.exists():
         return None
     index = json.loads(index_path.read_text())
-    if (index["sample_rate"], index["listing"]) != (sample_rate, scan.listing()):
+    if (index["sample_rate"], index["listing"]) != (sample_rate, found.listing()):
         return None
     return _Decoded(partial(_map, cache), index["lengths"], index["refused"])
 

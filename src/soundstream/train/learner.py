@@ -167,6 +167,11 @@ class Learner:
 
     # state
 
+    def change(self, config: TrainConfig) -> None:
+        """Go on with other rates and weights; terms that had no weight cannot get one."""
+        self.config = config
+        self.schedule = Schedule(config)
+
     def state(self) -> Checkpoint:
         """The whole state; its tensors are those of the run."""
         critic = self.critic

@@ -1,4 +1,4 @@
-"""The training loop: setup, resume, steps, log, validation, checkpoints."""
+"""The training loop: setup, resume, steps, log, wishes from outside, validation, checkpoints."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 
-from soundstream.errors import ConfigError
+from soundstream.errors import CodecError, ConfigError
 from soundstream.nn import processes
 from soundstream.train import checkpoint as ckpt
+from soundstream.train.arrivals import Arrivals
 from soundstream.train.clock import Clock
 from soundstream.train.config import TrainConfig
+from soundstream.train.control import Control, Wishes
 from soundstream.train.corpus import Corpus, fixed_clips
 from soundstream.train.crops import NOISE, SPEECH, Batch, Crops
 from soundstream.train.denoising import DenoiseLearner, noise_left_db
@@ -29,6 +31,8 @@ from soundstream.train.validation import Validator
 
 LOG_EVERY_STEPS = 25
 """Figures stay on the device until then; several processes agree then on whether to stop."""
+LISTEN_EVERY_S = 2.0
+"""Time from one look for wishes and new data to the next."""
 
 NOISY_CROPS = 32
 """Crops of noisy speech by which the denoise switch is judged."""
@@ -42,9 +46,10 @@ class Trainer:
 
     The run folder holds `checkpoint/` (the newest state), `audio/` (decoded clips) and `log.jsonl`: a line of training
     figures every 25 steps, a line of validation figures at each validation, a line `event` for what else happens.
+    `control.json` there changes a run that goes on, see `soundstream.train.control`.
 
     Under `torchrun` every process makes a Trainer; only the first one writes. Each trains on every n-th example of the
-    batches that a single process would draw.
+    batches that a single process would draw. Several processes take up neither wishes nor new data.
 
     Args:
         config: with `time_limit_s` the clock decides what begins when and when the run ends, from `fit` on.
@@ -56,6 +61,7 @@ class Trainer:
         precision: `auto`, `bf16` or `fp32`; see `soundstream.train.precision`.
         compile: compile the networks, which takes minutes and pays on a GPU.
         graphs: on a GPU, replay each step as one CUDA graph; several processes run plain steps.
+        arrivals: training audio that comes in while the run goes on.
     Raises:
         ConfigError: the state to resume is that of another model, or a setting does not fit data or machine.
     """
@@ -72,11 +78,13 @@ class Trainer:
         precision: str = "auto",
         compile: bool = False,
         graphs: bool = True,
+        arrivals: Arrivals | None = None,
     ) -> None:
         if resume and resume.codec != config.codec:
             raise ConfigError(f"the state to resume holds another model ({resume.codec}) than the run ({config.codec})")
         self.config, self.run = config, run
         self.precision = choose_precision(join(device), precision)
+        self.arrivals = arrivals if processes.count() == 1 else None
         check_batch(config.data.batch_size, processes.count())
         check_batch(config.discriminator_examples, processes.count(), "discriminator_examples")
         clips = fixed_clips(valid, seconds=2.0, per_category=5)
@@ -91,7 +99,7 @@ class Trainer:
         self.guard, self.contest, self.tally = Guard(self.learner), Contest(self.learner), Tally()
         if processes.rank() == 0:
             run.mkdir(parents=True, exist_ok=True)
-        self.log, self.clock = Log(run), Clock(limit_s=0.0)
+        self.log, self.control, self.clock = Log(run), Control(run), Clock(limit_s=0.0)
 
     @property
     def step(self) -> int:
@@ -108,7 +116,7 @@ class Trainer:
         """
         self._begin(report)
         saved = time.monotonic()
-        with _stop_signals() as stop:
+        with _stop_signals() as stop, self.arrivals or nullcontext():
             while not self._ends(stop):
                 self.train_step()
                 due = time.monotonic() - saved > validate_every_s
@@ -117,6 +125,7 @@ class Trainer:
                     if due and sound:
                         self.validate_and_save()
                         saved = time.monotonic()
+                self._listen()
             if self.step > self.looked[0]:
                 self._look()
             self.validate_and_save()
@@ -128,7 +137,7 @@ class Trainer:
     def _begin(self, report: Report) -> None:
         self.log.report = report
         self.clock = Clock(self.config.time_limit_s, self.learner.progress.elapsed_s)
-        self.looked = (self.step, time.monotonic())
+        self.looked, self.listened = (self.step, time.monotonic()), time.monotonic()
         for event in (f"training on {self._place()}", *self.remarks):
             self._event(event)
 
@@ -190,6 +199,36 @@ class Trainer:
     def _event(self, text: str | None) -> None:
         if text:
             self.log.event(self.step, text)
+
+    # wishes and data from outside
+
+    def _listen(self) -> None:
+        """Now and then, do what `control.json` asks for and take up new data; mistakes in them go into the log."""
+        if time.monotonic() - self.listened < LISTEN_EVERY_S or processes.count() > 1:
+            return
+        self.listened = time.monotonic()
+        try:
+            self._take_up(self.arrivals.take() if self.arrivals else None)
+            self._obey(self.control.changed(self.config))
+        except CodecError as error:
+            self._event(f"ignored: {error}")
+
+    def _obey(self, wishes: Wishes | None) -> None:
+        if not wishes:
+            return
+        self._event(f"asked for: {wishes.said}")
+        self.config = wishes.config
+        self.learner.change(wishes.config)
+        if wishes.end_unix_s is not None:
+            self.clock.end_at(wishes.end_unix_s)
+        if wishes.save:
+            self.save(wishes.save)
+
+    def _take_up(self, corpus: Corpus | None) -> None:
+        if corpus:
+            self.learner.crops = self._crops(corpus)
+            hours = len(corpus.pcm) / corpus.sample_rate / 3600
+            self._event(f"new data: {len(corpus.clips)} files, {hours:.2f} h from here on")
 
     # validation and checkpoints
 
