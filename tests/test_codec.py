@@ -28,7 +28,7 @@ from soundstream import (
 )
 from soundstream.bitstream import Header, Packet, Reader, Writer
 from soundstream.codec import Damage
-from soundstream.coding import MODES
+from soundstream.coding import MODES, Coding
 from soundstream.entropy import PlainCoder
 from soundstream.runtime.artifact import load_artifact, write_manifest
 from soundstream.runtime.stream import LatentStream
@@ -245,6 +245,25 @@ def test_codes_that_do_not_match_their_checksum_are_an_error(coded: Codec) -> No
     pcm = coded.decode(stream.getvalue(), damage)[0]
     assert pcm.shape == (1, 24_000 * 5) and not pcm[0, 2 * 24_000 + 400 : 4 * 24_000].any()
     assert [(loss.start_s, loss.duration_s, loss.packets) for loss in damage] == [(2.0, 2.0, 1)]
+
+
+@pytest.mark.parametrize("mode", ["none", "fast"])
+def test_what_is_too_long_for_a_packet_goes_into_several(mode: str) -> None:
+    shape = 64, 1024, 8
+    coding = Coding(
+        10, np.zeros(shape, np.float32), entropy_tables.tables(shape=shape, vector_shifts=np.zeros(64, np.int32))
+    )
+    codes = np.random.default_rng(0).integers(0, 1024, (8, 64, 151))
+    header = Header(b"12345678", 24_000, 8, 24_000, 320, 10, 64, entropy_mode=MODES.index(mode))
+    stream = io.BytesIO()
+    writer = Writer(stream, header)
+    for packet in coding.pack([codes, codes[:, :, :3]], header.entropy_mode):
+        writer.write(packet)
+    writer.finish(154 * 320)
+    packets = list(Reader(io.BytesIO(stream.getvalue())))
+    assert [packet.frames for packet in packets][-1] == 3 and len(packets) > 2
+    found = np.concatenate(list(coding.unpack(Reader(io.BytesIO(stream.getvalue())), header)), axis=2)
+    np.testing.assert_array_equal(found, np.concatenate([codes, codes[:, :, :3]], axis=2))
 
 
 # damage, places and rates

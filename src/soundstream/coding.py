@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.bitstream import Header, Loss, Packet
-from soundstream.bitstream.packet import SEQUENCES
+from soundstream.bitstream.packet import MAX_PAYLOAD, SEQUENCES
 from soundstream.entropy import Coder, ContextCoder, PlainCoder, StaticCoder, Tables
 from soundstream.errors import BitstreamError, ConfigError, InvalidField
 
@@ -62,10 +62,11 @@ class Coding:
         return MODES.index(name)
 
     def pack(self, parts: Iterable[Codes], mode: int) -> Iterator[Packet]:
-        """A packet for each part `[channels, num_quantizers, frames]`, numbered from 0."""
+        """A packet for each part `[channels, num_quantizers, frames]`, more where one is too small, numbered from 0."""
         coder = self.coder(mode)
-        for i, part in enumerate(parts):
-            yield Packet(i % SEQUENCES, part.shape[1], part.shape[2], coder.encode(part))
+        fitting = (coded for part in parts for coded in _fitting(coder, part))
+        for i, (part, payload) in enumerate(fitting):
+            yield Packet(i % SEQUENCES, part.shape[1], part.shape[2], payload)
 
     def unpack(self, packets: Iterable[Packet], header: Header) -> Iterator[Codes]:
         """Codes `[channels, num_quantizers, frames]` of one packet after the other.
@@ -117,6 +118,17 @@ class Coding:
     def _context(self) -> ContextCoder:
         assert self._tables
         return ContextCoder(self._tables, self._codebooks)
+
+
+def _fitting(coder: Coder, part: Codes) -> Iterator[tuple[Codes, bytes]]:
+    """A part and its payload, or those of its halves where a packet cannot hold it."""
+    payload = coder.encode(part)
+    if len(payload) <= MAX_PAYLOAD:
+        yield part, payload
+        return
+    middle = part.shape[2] // 2
+    for half in (part[:, :, :middle], part[:, :, middle:]):
+        yield from _fitting(coder, half)
 
 
 def _groups(packets: Iterable[Packet | Loss], at_once: int) -> Iterator[list[Packet] | Loss]:

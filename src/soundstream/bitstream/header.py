@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from soundstream.bitstream.fields import check_range, read_from_file
-from soundstream.bitstream.packet import CRC, with_crc, without_crc
+from soundstream.bitstream.packet import CRC, MAX_PAYLOAD, with_crc, without_crc
 from soundstream.errors import BadMagic, ConfigError, InvalidField, Truncated, UnsupportedVersion
 
 MAGIC = b"\x89NAC"
@@ -74,7 +74,7 @@ class Header:
     def payload_limit(self, frames: int, num_quantizers: int) -> int:
         """Most bytes that a payload may have: twice the plain codes, and 16."""
         plain_bits = frames * self.channels * num_quantizers * self.codebook_bits
-        return min(2 * -(-plain_bits // 8) + 16, 0xFFFF)
+        return min(2 * -(-plain_bits // 8) + 16, MAX_PAYLOAD)
 
     def to_bytes(self) -> bytes:
         """The header as it stands in a file, checksum included."""

@@ -21,6 +21,8 @@ HEAD = struct.Struct("<2sHBBH")
 CRC = struct.Struct("<I")
 OVERHEAD = HEAD.size + CRC.size
 """Bytes of a packet besides its payload."""
+MAX_PAYLOAD = 0xFFFF
+"""Bytes of a payload at most."""
 SEQUENCES = 1 << 16
 """Sequence numbers count up to this and start again at 0."""
 
@@ -46,7 +48,7 @@ class Packet:
         check_range("sequence", self.sequence, 0, SEQUENCES - 1)
         check_range("num_quantizers", self.num_quantizers, 1, 128)
         check_range("frames", self.frames, 1, 255)
-        check_range("payload length", len(self.payload), 0, 0xFFFF)
+        check_range("payload length", len(self.payload), 0, MAX_PAYLOAD)
 
     def to_bytes(self) -> bytes:
         """The packet as it stands in a file."""
