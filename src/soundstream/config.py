@@ -45,7 +45,7 @@ class CodecConfig:
             raise ConfigError(f"codebook_size is {self.codebook_size}; expected a power of two")
         if self.film not in SIDES:
             raise ConfigError(f"film is {self.film!r}; expected one of: {', '.join(SIDES)}")
-        if not isinstance(self.denoise, bool) or self.denoise > (self.condition_dim > 1):
+        if not isinstance(self.denoise, bool) or (self.denoise and self.condition_dim < 2):
             raise ConfigError(f"denoise is {self.denoise!r}; expected true or false, true only if condition_dim is 2")
 
     @property

@@ -3,6 +3,7 @@
     CodecError
     ├── ConfigError        a value is out of range                          (also ValueError)
     ├── AudioError         audio that cannot be read, written or coded      (also ValueError)
+    │   └── InputError           a file that cannot be opened, whatever it would hold
     ├── ArtifactError      a model folder that is missing, damaged or foreign
     │   └── ParityError          it does not compute what its model does
     ├── OutputError        an output that exists already or cannot be written
@@ -37,6 +38,10 @@ class ConfigError(CodecError, ValueError):
 
 class AudioError(CodecError, ValueError):
     """Audio that cannot be read, written or coded."""
+
+
+class InputError(AudioError):
+    """A file that cannot be opened, whatever it would hold."""
 
 
 class AudioWarning(UserWarning):

@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from soundstream.errors import AudioError, CodecError, OutputError
+from soundstream.errors import CodecError, InputError, OutputError
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -20,14 +20,14 @@ def open_input(path: str | PathLike[str]) -> AbstractContextManager[BinaryIO]:
     """Open a file for reading; "-" is stdin, which stays open.
 
     Raises:
-        AudioError: the file cannot be read.
+        InputError: the file cannot be opened.
     """
     if path == "-":
         return nullcontext(sys.stdin.buffer)
     try:
         return Path(path).open("rb")
     except OSError as error:
-        raise AudioError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
 @contextmanager

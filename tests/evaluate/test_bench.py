@@ -55,7 +55,7 @@ def test_figures_of_latency_memory_and_size_are_in_order(report):
     assert all(0 < hop.p50 <= hop.p90 <= hop.p99 for hop in report.hop_ms)
     assert [one.codec for one in report.calls] == [OURS] and report.calls[0].sessions > 0
     assert 0 < report.calls[0].round_ms <= report.calls[0].hop_ms
-    assert 0 < report.import_s < 60
+    assert 0.05 < report.import_s < 20
     assert report.install_mb == pytest.approx(sum(report.installed.values()))
     assert report.peak_memory_mb is None or 20 < report.peak_memory_mb < 2000
 

@@ -12,8 +12,7 @@ from rich.console import Console
 from soundstream.errors import ConfigError
 from soundstream.extras import extra, needs
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "clips"
-"""Clips of a source checkout; an installed package has none."""
+_CHECKOUT = Path(__file__).parents[3]
 
 messages = Console(stderr=True)
 
@@ -43,8 +42,17 @@ def serve(
     if clips and not clips.is_dir():
         raise ConfigError(f"--clips {clips} is no folder")
     run(
-        host, port, model, clips or EXAMPLES, lambda address: print(f"Listening on {address} (Ctrl+C ends)", flush=True)
+        host,
+        port,
+        model,
+        clips or _examples(),
+        lambda address: print(f"Listening on {address} (Ctrl+C ends)", flush=True),
     )
+
+
+def _examples() -> Path | None:
+    """Clips of a source checkout; an installed package has none."""
+    return _CHECKOUT / "examples" / "clips" if (_CHECKOUT / "pyproject.toml").is_file() else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The commands that need PyTorch: train, train-report, export and release."""
+"""The commands of training and what follows: train, train-report, export and release; all but one need PyTorch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Measuring a codec: speed now, quality beside other codecs later."""
+"""Measuring a codec beside others: speed, quality, what packet loss and damage do."""

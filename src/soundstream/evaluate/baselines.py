@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from soundstream import audio
@@ -190,8 +191,6 @@ def check_shell(shell: tuple[str, str, str]) -> None:
 
 def to_wav(pcm: Array, sample_rate: int) -> bytes:
     """Pcm `[channels, samples]` as the bytes of a 16-bit WAV file."""
-    import soundfile
-
     file = io.BytesIO()
     soundfile.write(file, np.clip(pcm.T, -1, 1), sample_rate, "PCM_16", format="WAV")
     return file.getvalue()

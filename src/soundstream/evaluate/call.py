@@ -25,9 +25,8 @@ from soundstream.errors import CodecError
 from soundstream.evaluate import clips
 from soundstream.evaluate.align import align
 from soundstream.evaluate.metrics import REGISTRY, measure
-from soundstream.evaluate.provenance import provenance
+from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.statistics import mean_of
-from soundstream.files import atomic_output
 
 RATE = 24_000
 PROGRAM = (sys.executable, "-m", "soundstream")
@@ -118,11 +117,10 @@ def main() -> None:
     words = parser.parse_args()
     chosen = clips.find(words.folder, words.limit)
     about = provenance(load(words.model).model_id.hex(), f"{len(chosen)} clips of speech, played in real time")
-    text = json.dumps(about | {"rows": [measure_line(chosen, line, words.model) for line in LINES]}, indent=2)
-    print(text)
+    report = about | {"rows": [measure_line(chosen, line, words.model) for line in LINES]}
+    print(json.dumps(report, indent=1))
     if words.output:
-        with atomic_output(words.output, force=True) as file:
-            file.write((text + "\n").encode())
+        write_report(words.output, report)
 
 
 if __name__ == "__main__":

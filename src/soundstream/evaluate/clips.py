@@ -70,12 +70,8 @@ def read(clip: Clip) -> tuple[Array, int]:
     if clip.noise is None:
         return pcm, sample_rate
     noise, noise_rate = _read_mono(clip.noise)
-    return add_noise(pcm, audio.resample(noise[None], noise_rate, sample_rate)[0], clip.snr_db), sample_rate
-
-
-def add_noise(pcm: Array, noise: Array, snr_db: float) -> Array:
-    """Both together, as `noisy_pair`."""
-    return noisy_pair(pcm, noise, snr_db)[1]
+    noise = audio.resample(noise[None], noise_rate, sample_rate)[0]
+    return noisy_pair(pcm, noise, clip.snr_db)[1], sample_rate
 
 
 def noisy_pair(pcm: Array, noise: Array, snr_db: float) -> tuple[Array, Array]:

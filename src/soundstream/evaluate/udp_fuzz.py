@@ -23,8 +23,7 @@ import numpy as np
 
 from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.codec import Codec, load
-from soundstream.evaluate.provenance import provenance
-from soundstream.files import atomic_output
+from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.live.jitter import Statistics
 from soundstream.live.rtp import Packetizer
 from soundstream.live.udp import Receiver, Reception, connect, listen
@@ -223,13 +222,10 @@ def main() -> None:
         bombard(codec, forged, True, words.seed),
     ]
     found = [{"by": SENDERS[report.forged]} | asdict(report) | {"counts": asdict(counts)} for report, counts in runs]
-    text = json.dumps(
-        provenance(codec.model_id.hex(), "noise, and datagrams made up or changed") | {"runs": found}, indent=2
-    )
-    print(text)
+    report = provenance(codec.model_id.hex(), "noise, and datagrams made up or changed") | {"runs": found}
+    print(json.dumps(report, indent=1))
     if words.output:
-        with atomic_output(words.output, force=True) as file:
-            file.write((text + "\n").encode())
+        write_report(words.output, report)
     if any(report.failures for report, _ in runs):
         raise SystemExit(1)
 

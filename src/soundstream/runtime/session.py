@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from soundstream.errors import ArtifactError
 from soundstream.runtime.artifact import MACS_PROPERTY
@@ -14,6 +15,15 @@ from soundstream.runtime.artifact import MACS_PROPERTY
 Array = NDArray[np.float32]
 
 STATE_SUFFIX = ".next"
+_LOAD_ERRORS = (
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.InvalidProtobuf,
+    state.NoSuchFile,
+    state.NotImplemented,
+    state.RuntimeException,
+)
 
 
 class State:
@@ -52,7 +62,7 @@ class Network:
         options.log_severity_level = 3
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
+        except _LOAD_ERRORS as error:
             raise ArtifactError(f"ONNX Runtime cannot load {path}: {error}") from error
         self._hop_length = hop_length
         self.macs_per_frame = int(self.session.get_modelmeta().custom_metadata_map.get(MACS_PROPERTY, 0))

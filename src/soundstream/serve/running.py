@@ -20,19 +20,19 @@ _MOST_EXAMPLES = 12
 _END_S = 3
 
 
-def run(host: str, port: int, model: str, clips: Path, started: Callable[[str], None]) -> None:
+def run(host: str, port: int, model: str, clips: Path | None, started: Callable[[str], None]) -> None:
     """Serve the page until Ctrl+C.
 
     Args:
         port: 0 takes a free one.
-        clips: folder of example clips, or none there.
+        clips: folder of example clips; None is none.
         started: told the page's address once the port is open.
     Raises:
         ArtifactError: the model is missing or damaged.
         OutputError: the address cannot be had.
     """
     limits = Limits()
-    app = make_app(Models(model), examples_in(clips), limits)
+    app = make_app(Models(model), examples_in(clips) if clips else {}, limits)
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -29,8 +29,10 @@ def join(device: str = "auto") -> torch.device:
 
 
 def check_batch(examples: int, count: int, name: str = "batch_size") -> None:
-    """Raises:
-    ConfigError: the examples cannot be dealt out evenly.
+    """Refuse examples that cannot be dealt out evenly.
+
+    Raises:
+        ConfigError: they are no multiple of the processes.
     """
     if examples % count:
         raise ConfigError(f"{name} is {examples}; expected a multiple of the {count} processes")
