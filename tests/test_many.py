@@ -197,6 +197,13 @@ def test_one_file_goes_into_a_folder_under_its_own_name(run, tmp_path):
 # ends from outside
 
 
+def _heeding_signals():
+    """Tests may run where these are ignored, as in the background of a shell; then a child would ignore them too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize("words", [("long.wav",), ("long.wav", "other.wav", "-o", "out", "--jobs", "2")])
 def test_an_end_from_outside_leaves_nothing_half(tiny_artifact, tmp_path, number, words):
@@ -205,7 +212,7 @@ def test_an_end_from_outside_leaves_nothing_half(tiny_artifact, tmp_path, number
     for name in ("long.wav", "other.wav"):
         sound(tmp_path / name, 600)
     command = [sys.executable, "-m", "soundstream", "encode", *words, "--effort", "64", "--model", str(tiny_artifact)]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=_heeding_signals)
     try:
         place, deadline = tmp_path / ("out" if len(words) > 1 else "."), time.monotonic() + END_S
         while len(list(place.glob(".*.part"))) < (2 if len(words) > 1 else 1) and time.monotonic() < deadline:
@@ -215,5 +222,6 @@ def test_an_end_from_outside_leaves_nothing_half(tiny_artifact, tmp_path, number
         process.communicate(timeout=END_S)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode in ((1, 130) if number == signal.SIGINT else (128 + number,))
     assert list(place.glob(".*.part")) == [] and not list(place.glob("*.nac"))

@@ -13,12 +13,15 @@ def ending_cleanly() -> None:
     """Let SIGTERM and SIGHUP end this process by SystemExit, with the exit code that shells expect.
 
     One that is ignored, as under nohup, stays so, and a process that is forked from this one just ends.
+    A second one does not disturb the cleaning up: a pool sends one to each process that is left when the first has ended.
     """
     process = os.getpid()
 
     def end(number: int, frame: FrameType | None) -> None:
         if os.getpid() != process:
             os._exit(128 + number)
+        for other in _ENDS:
+            signal.signal(other, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
     for number in _ENDS:
