@@ -13,7 +13,7 @@ def ending_cleanly() -> None:
     """Let SIGTERM and SIGHUP end this process by SystemExit, with the exit code that shells expect.
 
     One that is ignored, as under nohup, stays so, and a process that is forked from this one just ends.
-    A second one does not disturb the cleaning up: a pool sends one to each process that is left when the first has ended.
+    A second one does not disturb the cleaning up: a pool sends one to each process left when the first has ended.
     """
     process = os.getpid()
 
