@@ -1,8 +1,8 @@
 """Probes: made sounds whose perfect answer is known, and speech band by band.
 
 Means over clips hide that single tones vanish, that hiss comes back as a buzz, or that a band of speech is quiet. A
-probe puts one such question to a codec. All sounds are coded at the codec's own sample rate with plain codes; entropy
-coding changes no sample.
+probe puts one such question to a codec. All sounds are coded at the codec's own sample rate. What its networks give is
+measured: entropy coding changes no sample, and the limiter of decoded sound would hide what goes beyond full scale.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from soundstream.evaluate.hard_sounds import hard_sounds, worst_peak
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.statistics import mean_of
 from soundstream.harmonics import BANDS_HZ, harmonic_correlation
+from soundstream.runtime.stream import DecoderStream
 
 Array = NDArray[np.float32]
 Code = Callable[[Array], Array]
@@ -156,11 +157,12 @@ def find_speech(folder: Path) -> list[clips.Clip]:
 
 
 def coder(codec: Codec, bitrate: int) -> Code:
-    """A codec at one bit rate."""
+    """A codec at one bit rate; what its networks give, before it is limited, which would hide a burst."""
 
     def code(pcm: Array) -> Array:
-        data = codec.encode(pcm, codec.config.sample_rate, bitrate, entropy="none")
-        return codec.decode(data)[0][0]
+        codes = codec.check_codes(codec.to_codes(pcm, codec.config.sample_rate, bitrate))
+        decoded = DecoderStream(codec.model, 1).push(codes)[0]
+        return decoded[codec.config.delay_samples :][: len(pcm)]
 
     return code
 
