@@ -7,7 +7,7 @@ import numpy as np
 from soundstream import audio
 from soundstream.blocks import Tail
 from soundstream.codec.base import Array, Codes
-from soundstream.errors import AudioError, ConfigError
+from soundstream.errors import ConfigError
 from soundstream.live.session import Session
 from soundstream.runtime.quantizer import check_effort
 from soundstream.runtime.stream import DecoderStream, LatentStream, Model
@@ -48,10 +48,7 @@ class CodeEncoder(Session):
             AudioError: the audio has another form, or holds NaN or infinity; nothing was taken.
             ConfigError: the session is over.
         """
-        self._check_open()
-        pcm = audio.check(pcm, self.sample_rate)
-        if len(pcm) != self.channels:
-            raise AudioError(f"audio has {len(pcm)} channels; this session has {self.channels}")
+        pcm = self._checked(pcm)
         self.num_samples += pcm.shape[1]
         return self._coded(self._latents.push(self._resampler.push(pcm), self._denoise))
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream import audio
 from soundstream.bitstream.fields import check_range
 from soundstream.bitstream.live import LIVE_FRAMES, LIVE_SEQUENCES
-from soundstream.errors import AudioError
 from soundstream.live.payload import Codes, Content, Payloads
 from soundstream.live.resampling import LiveResampler
 from soundstream.live.session import Session
@@ -103,10 +101,7 @@ class LiveEncoder(Session):
             AudioError: the audio has another form, or holds NaN or infinity; nothing was taken.
             ConfigError: the session is over.
         """
-        self._check_open()
-        pcm = audio.check(pcm, self.sample_rate)
-        if len(pcm) != self.channels:
-            raise AudioError(f"audio has {len(pcm)} channels; this session has {self.channels}")
+        pcm = self._checked(pcm)
         return self._take(self._resampler.push(pcm))
 
     def flush(self) -> list[bytes]:

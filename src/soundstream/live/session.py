@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from soundstream import audio
-from soundstream.errors import ConfigError
+from soundstream.errors import AudioError, ConfigError
 
 
 class Session:
@@ -34,3 +36,16 @@ class Session:
     def _check_open(self) -> None:
         if self._over:
             raise ConfigError("this session is over; open a new one")
+
+    def _checked(self, pcm: np.ndarray) -> np.ndarray:
+        """pcm `[channels, samples]` as float32, if it may be pushed now.
+
+        Raises:
+            AudioError: it has another form, or holds NaN or infinity.
+            ConfigError: the session is over.
+        """
+        self._check_open()
+        pcm = audio.check(pcm, self.sample_rate)
+        if len(pcm) != self.channels:
+            raise AudioError(f"audio has {len(pcm)} channels; this session has {self.channels}")
+        return pcm
