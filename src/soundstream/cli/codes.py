@@ -35,7 +35,7 @@ def codes(
 ) -> None:
     """Write the codes of a sound as an array, or make sound of such an array.
 
-    [dim]soundstream codes talk.wav -o talk.npy[/dim] writes whole numbers [channels, codebooks, frames], which
+    [dim]soundstream codes talk.wav -o talk.npy[/dim] writes whole numbers, channels x codebooks x frames, which
     numpy.load reads; rate, length and model stand behind them.
 
     [dim]soundstream codes talk.nac -o talk.npy[/dim] takes out those of a file as they are.
