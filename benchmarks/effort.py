@@ -1,4 +1,4 @@
-"""What a wider search for codes gains and costs: python benchmarks/effort.py CLIPS -o docs/results/effort.json
+"""What a wider search for codes gains and costs: python -m benchmarks.effort CLIPS -o docs/results/effort.json
 
 For each bit rate and number of paths: how near the quantized latents come, quality of the decoded speech, size of the
 files, and time of the search alone in blocks and frame by frame. Pin the process to one core.

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from live_sounds import noise
 
+from benchmarks.fuzz_datagrams import mutated
 from soundstream.errors import ConfigError, ModelMismatch
-from soundstream.evaluate.udp_fuzz import mutated
 from soundstream.live.jitter import WINDOW, Statistics
 from soundstream.live.rtp import Form, Packetizer
 from soundstream.live.simulate import Network, RandomDelay, RandomLoss

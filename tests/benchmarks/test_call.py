@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks import call
+from benchmarks.call import RATE, Line
 from soundstream.errors import CodecError
-from soundstream.evaluate import call
-from soundstream.evaluate.call import RATE, Line
 
 HOP = 320
 

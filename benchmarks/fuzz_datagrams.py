@@ -1,6 +1,6 @@
 """Hostile datagrams by the million at a receiver that hears a stream: none is fatal, and the stream goes on.
 
-    python -m soundstream.evaluate.udp_fuzz --datagrams 1000000 -o docs/results/udp_fuzz.json
+    python -m benchmarks.fuzz_datagrams --datagrams 1000000 -o docs/results/udp_fuzz.json
 
 A stream goes over real sockets of this machine's loopback in real time, and beside it as many other datagrams as the
 receiver can look at: of strangers, and, in a second run, of a forger who sends in the stream's own name.

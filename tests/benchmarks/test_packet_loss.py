@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundstream.evaluate import loss, tables
+from benchmarks import packet_loss
+from benchmarks.packet_loss import NETWORKS, Network, Opus, Own
+from soundstream.evaluate import tables
 from soundstream.evaluate.bench import speech_like
 from soundstream.evaluate.calls import count_calls
-from soundstream.evaluate.loss import NETWORKS, Network, Opus, Own
 from soundstream.evaluate.opus import CallOpus
 
 RATE = 24_000
@@ -68,12 +69,14 @@ def test_bursts_last_as_long_whatever_the_packets():
 def test_a_report_has_every_system_over_every_network(tiny_artifact, pcm, tmp_path, monkeypatch, capsys):
     (tmp_path / "speech").mkdir()
     soundfile.write(tmp_path / "speech" / "a.wav", pcm[: RATE * 2], RATE)
-    monkeypatch.setattr(loss, "METRICS", ("log-mel",))
-    monkeypatch.setattr(loss, "systems", lambda codec: {"own": Own(codec, RATE_OF_ALL), "opus": Opus(16_000, True)})
+    monkeypatch.setattr(packet_loss, "METRICS", ("log-mel",))
+    monkeypatch.setattr(
+        packet_loss, "systems", lambda codec: {"own": Own(codec, RATE_OF_ALL), "opus": Opus(16_000, True)}
+    )
     output, picture = tmp_path / "loss.json", tmp_path / "loss.png"
     words = [str(tmp_path / "speech"), "--model", str(tiny_artifact), "-o", str(output), "--picture", str(picture)]
     monkeypatch.setattr(sys, "argv", ["loss", *words])
-    loss.main()
+    packet_loss.main()
     report = json.loads(output.read_text())
     found = {(row["system"], row["losses"], row["rate"]): row["means"] for row in report["rows"]}
     assert found.keys() == {(name, *network) for name in ("own", "opus") for network in NETWORKS}

@@ -3,7 +3,7 @@
 import numpy as np
 import soundfile
 
-from soundstream.evaluate import container
+from benchmarks import container
 
 
 def test_lengths_are_exact_and_places_are_found(codec, tmp_path, monkeypatch):

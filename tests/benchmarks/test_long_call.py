@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from soundstream.evaluate import long_call
+from benchmarks import long_call
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from soundstream.evaluate import udp_fuzz
-from soundstream.evaluate.udp_fuzz import CALM, PER_PACKET, bombard
+from benchmarks import fuzz_datagrams
+from benchmarks.fuzz_datagrams import CALM, PER_PACKET, bombard
 
 
 @pytest.mark.parametrize("forged", [False, True])
@@ -28,11 +28,11 @@ def test_an_exception_in_the_receiver_is_a_failure(codec, monkeypatch):
 
 
 def test_the_report_says_what_was_sent(tiny_artifact, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(udp_fuzz, "CALM", 30)
+    monkeypatch.setattr(fuzz_datagrams, "CALM", 30)
     output = tmp_path / "report.json"
     words = ["udp_fuzz", "--datagrams", "1000", "--model", str(tiny_artifact), "-o", str(output)]
     monkeypatch.setattr(sys, "argv", words)
-    udp_fuzz.main()
+    fuzz_datagrams.main()
     found = json.loads(output.read_text())
     assert json.loads(capsys.readouterr().out) == found
     assert [run["by"] for run in found["runs"]] == ["strangers", "forger"]

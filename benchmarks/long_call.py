@@ -1,6 +1,6 @@
 """Memory of a call that lasts: the process's resident memory as sound goes through one live session each way.
 
-python -m soundstream.evaluate.long_call -o docs/results/long_call.json
+python -m benchmarks.long_call -o docs/results/long_call.json
 """
 
 from __future__ import annotations

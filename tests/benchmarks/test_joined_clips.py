@@ -3,7 +3,7 @@
 import numpy as np
 import soundfile
 
-from soundstream.evaluate.joined import SAMPLE_RATE, write
+from benchmarks.joined_clips import SAMPLE_RATE, write
 
 
 def test_classes_take_turns_with_silence_between(tmp_path):

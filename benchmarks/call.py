@@ -1,6 +1,6 @@
 """Calls between two processes over loopback UDP: how intelligible speech is that lost packets on its way.
 
-    python -m soundstream.evaluate.call valid/speech -o docs/results/call.json
+    python -m benchmarks.call valid/speech -o docs/results/call.json
 
 For each clip and each network `soundstream send` plays the clip in real time to a `soundstream receive` of its own;
 the same packets are lost each time. STOI compares what was received with the clip.

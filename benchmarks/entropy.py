@@ -1,6 +1,6 @@
 """What entropy coding saves: bits of each mode beside plain codes, zero-order entropy and an ideal coder.
 
-    python -m soundstream.evaluate.entropy FOLDER -o docs/results/entropy.json
+    python -m benchmarks.entropy FOLDER -o docs/results/entropy.json
 
 Each folder of audio in FOLDER is a content class.
 """
@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.adaptive_counts import adaptive_bits
 from soundstream import audio
 from soundstream.bitstream.packet import OVERHEAD
 from soundstream.codec import Codec, load, packet_frames
 from soundstream.coding import MODES
 from soundstream.entropy import ContextCoder
 from soundstream.entropy.ans import TOTAL
-from soundstream.evaluate.adaptive import adaptive_bits
 from soundstream.evaluate.provenance import provenance, write_report
 
 Array = NDArray[np.float32]

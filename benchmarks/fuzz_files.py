@@ -1,6 +1,6 @@
 """Damaged files by the thousand: only named errors, bounded memory and time.
 
-    python -m soundstream.evaluate.fuzz --files 1000000 -o docs/results/fuzz.json
+    python -m benchmarks.fuzz_files --files 1000000 -o docs/results/fuzz.json
 
 Small valid files in every entropy mode are damaged, in every simple way at every place and at random, and read twice:
 strictly, where a named error may end it, and with repair, where nothing may. Codes are checked, audio is not made.
@@ -22,13 +22,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks import damage
 from soundstream.bitstream import Header, Packet, Reader, RepairingReader, Writer
 from soundstream.coding import MODES, Coding
 from soundstream.entropy import Tables
 from soundstream.entropy.ans import TOTAL
 from soundstream.entropy.frequencies import exponentials
 from soundstream.errors import BitstreamError
-from soundstream.evaluate import damage
 from soundstream.evaluate.provenance import provenance, write_report
 
 SHAPE = QUANTIZERS, SIZE, DIM = 4, 32, 8

@@ -5,10 +5,10 @@ import pytest
 import soundfile
 
 import entropy_tables
+from benchmarks.entropy import _zero_order, measure
 from soundstream import Codec
 from soundstream.coding import Coding
 from soundstream.errors import ConfigError
-from soundstream.evaluate.entropy import _zero_order, measure
 
 
 def test_rows_for_every_class_and_rate(codec, tmp_path, monkeypatch):

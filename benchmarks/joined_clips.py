@@ -1,6 +1,6 @@
 """Long files of short clips with silence between, on which a variable rate has something to vary.
 
-python -m soundstream.evaluate.joined valid JOINED
+python -m benchmarks.joined_clips valid JOINED
 soundstream eval JOINED --codecs light:3000,light-vbr:3000,light:6000,light-vbr:6000 -o report
 """
 

@@ -5,8 +5,8 @@ import zlib
 import numpy as np
 import pytest
 
-from soundstream.evaluate import damage
-from soundstream.evaluate import fuzz as fuzzer
+from benchmarks import damage
+from benchmarks import fuzz_files as fuzzer
 
 
 def test_damaged_files_give_named_errors_only():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import entropy_tables
+from benchmarks.adaptive_counts import PRIOR, adaptive_bits
 from soundstream.entropy.ans import TOTAL
 from soundstream.entropy.context import ContextModel
-from soundstream.evaluate.adaptive import PRIOR, adaptive_bits
 
 SHAPE = (2, 16, 4)
 TABLES = entropy_tables.tables(shape=SHAPE)

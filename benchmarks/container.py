@@ -1,6 +1,6 @@
 """What the container costs and how fast a place in it is found, on real audio.
 
-    python -m soundstream.evaluate.container FOLDER -o docs/results/container.json
+    python -m benchmarks.container FOLDER -o docs/results/container.json
 
 Codes are made once with all codebooks; the first of them are the codes of each lower rate.
 """
@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.entropy import BITRATES
 from soundstream import audio
 from soundstream.bitstream import Reader, Writer
 from soundstream.codec import Codec, load, packet_frames
 from soundstream.evaluate import clips
-from soundstream.evaluate.entropy import BITRATES
 from soundstream.evaluate.provenance import provenance, write_report
 
 Array = NDArray[np.float32]

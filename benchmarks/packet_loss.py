@@ -1,6 +1,6 @@
 """Speech over networks that lose packets, beside Opus with its own concealment and redundancy at equal total rates.
 
-    python -m soundstream.evaluate.loss valid/speech -o docs/results/loss.json --picture docs/images/loss.png
+    python -m benchmarks.packet_loss valid/speech -o docs/results/loss.json --picture docs/images/loss.png
 
 The rate of a system is all that its packets hold, redundancy and heads included; what the transport adds is not. Those
 with redundancy see the packet after a lost one before they give its sound, those without see nothing ahead.
@@ -196,7 +196,7 @@ def main() -> None:
     report = run(load(words.model), clips.find(words.folder, words.limit), METRICS)
     write_report(words.output, report)
     if words.picture:
-        from soundstream.evaluate.loss_picture import draw
+        from benchmarks.loss_picture import draw
 
         draw(words.picture, report)
 

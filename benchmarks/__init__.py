@@ -1,0 +1,1 @@
+"""Measurements that stand behind `docs/results`: programs for a checkout, not part of the package."""
