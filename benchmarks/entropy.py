@@ -21,7 +21,7 @@ from benchmarks.adaptive_counts import adaptive_bits
 from soundstream import audio
 from soundstream.bitstream.packet import OVERHEAD
 from soundstream.codec import Codec, load, packet_frames
-from soundstream.coding import MODES
+from soundstream.codec.packing import MODES
 from soundstream.entropy import ContextCoder
 from soundstream.entropy.ans import TOTAL
 from soundstream.evaluate.provenance import provenance, write_report

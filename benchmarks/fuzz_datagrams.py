@@ -24,9 +24,9 @@ import numpy as np
 from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.codec import Codec, load
 from soundstream.evaluate.provenance import provenance, write_report
-from soundstream.live.jitter import Statistics
-from soundstream.live.rtp import Packetizer
-from soundstream.live.udp import Receiver, Reception, connect, listen
+from soundstream.live.network.jitter import Statistics
+from soundstream.live.network.rtp import Packetizer
+from soundstream.live.network.udp import Receiver, Reception, connect, listen
 
 PER_PACKET = 400
 """Hostile datagrams to each packet of the stream."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks import damage
 from soundstream.bitstream import Header, Packet, Reader, RepairingReader, Writer
-from soundstream.coding import MODES, Coding
+from soundstream.codec.packing import MODES, Coding
 from soundstream.entropy import Tables
 from soundstream.entropy.ans import TOTAL
 from soundstream.entropy.frequencies import exponentials

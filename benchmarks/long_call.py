@@ -15,7 +15,7 @@ from soundstream.codec import Codec, load
 from soundstream.errors import CodecError
 from soundstream.evaluate.bench import speech_like
 from soundstream.evaluate.provenance import provenance, write_report
-from soundstream.live.simulate import RandomLoss
+from soundstream.live.network.simulate import RandomLoss
 
 LOSS = 0.1
 SAMPLE_RATE = 48_000

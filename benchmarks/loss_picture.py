@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from soundstream import drawing
+from soundstream.analysis import drawing
 from soundstream.evaluate.metrics import REGISTRY
 
 

@@ -25,7 +25,7 @@ from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.opus import CallOpus
 from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.statistics import mean_of
-from soundstream.live.simulate import GilbertLoss, Loss, RandomLoss
+from soundstream.live.network.simulate import GilbertLoss, Loss, RandomLoss
 
 Array = NDArray[np.float32]
 Lost = NDArray[np.bool_]

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 
 import soundstream
 from soundstream import audio
-from soundstream.drawing import spectrograms
+from soundstream.analysis.drawing import spectrograms
 from soundstream.evaluate.clips import noisy_pair
 from soundstream.evaluate.metrics import REGISTRY, measure
 

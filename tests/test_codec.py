@@ -28,7 +28,7 @@ from soundstream import (
 )
 from soundstream.bitstream import Header, Packet, Reader, Writer
 from soundstream.codec import Damage
-from soundstream.coding import MODES, Coding
+from soundstream.codec.packing import MODES, Coding
 from soundstream.entropy import PlainCoder
 from soundstream.runtime.artifact import load_artifact, write_manifest
 from soundstream.runtime.stream import LatentStream

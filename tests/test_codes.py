@@ -13,7 +13,7 @@ from soundstream import AudioError, ConfigError, ModelMismatch, OutputError, loa
 from soundstream.bitstream import Reader
 from soundstream.cli import app
 from soundstream.codec import CodedAudio, encode_file
-from soundstream.editing import cat
+from soundstream.codec.editing import cat
 from soundstream.runtime.quantizer import Quantizer
 
 RATES = (24_000, 44_100, 8000)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soundstream.errors import CodecError
-from soundstream.extras import DISTRIBUTION, extra, needs
+from soundstream.system.extras import DISTRIBUTION, extra, needs
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

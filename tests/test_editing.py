@@ -9,7 +9,7 @@ import pytest
 
 from soundstream import Codec, ConfigError, ModelMismatch
 from soundstream.bitstream import Reader
-from soundstream.editing import cat, cut
+from soundstream.codec.editing import cat, cut
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:

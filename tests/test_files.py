@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from soundstream.errors import OutputError
-from soundstream.files import atomic_output
+from soundstream.system.files import atomic_output
 
 
 def names(folder):

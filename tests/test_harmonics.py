@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from soundstream import audio
-from soundstream.harmonics import BANDS_HZ, harmonic_correlation
+from soundstream.analysis.harmonics import BANDS_HZ, harmonic_correlation
 
 RATE = 24_000
 EXAMPLES = Path(__file__).parents[1] / "examples" / "clips"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from soundstream import mel
+from soundstream.analysis import mel
 
 RATE = 24_000
 

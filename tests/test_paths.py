@@ -27,7 +27,7 @@ from soundstream.audio.ffmpeg import _tags
 from soundstream.bitstream import Header, Reader, Writer
 from soundstream.cli import app
 from soundstream.codec import decode_file, encode_file, load
-from soundstream.editing import cat
+from soundstream.codec.editing import cat
 
 RATE = 44_100
 

@@ -8,7 +8,7 @@ import pytest
 
 import soundstream
 from soundstream import audio
-from soundstream.mel import log_mel_distance
+from soundstream.analysis.mel import log_mel_distance
 from soundstream.runtime.artifact import DEFAULT, MODELS, shipped
 
 ROOT = Path(__file__).parent.parent

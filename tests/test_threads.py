@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from soundstream.runtime.quantizer import Quantizer
-from soundstream.threads import single_blas_thread
+from soundstream.system.threads import single_blas_thread
 
 
 @pytest.fixture

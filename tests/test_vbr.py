@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundstream.vbr import LEAST, Costs, allocate, residual_energy
+from soundstream.codec.vbr import LEAST, Costs, allocate, residual_energy
 
 
 def test_errors_fall_to_what_the_codebooks_leave():

@@ -7,7 +7,7 @@ import soundfile
 import entropy_tables
 from benchmarks.entropy import _zero_order, measure
 from soundstream import Codec
-from soundstream.coding import Coding
+from soundstream.codec.packing import Coding
 from soundstream.errors import ConfigError
 
 

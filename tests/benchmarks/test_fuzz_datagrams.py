@@ -23,7 +23,7 @@ def test_an_exception_in_the_receiver_is_a_failure(codec, monkeypatch):
     def fail(*words):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("soundstream.live.udp.decode", fail)
+    monkeypatch.setattr("soundstream.live.network.udp.decode", fail)
     assert bombard(codec, 400, False)[0].failures == 1
 
 

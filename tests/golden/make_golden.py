@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import entropy_tables as made  # noqa: E402
 from soundstream.bitstream import Header, Writer  # noqa: E402
-from soundstream.coding import MODES, Coding  # noqa: E402
+from soundstream.codec.packing import MODES, Coding  # noqa: E402
 from soundstream.entropy import Tables  # noqa: E402
 from soundstream.entropy.ans import TOTAL  # noqa: E402
 

@@ -5,7 +5,7 @@ from live_sounds import HOP, RATE
 from soundstream import load
 from soundstream.evaluate.bench import speech_like
 from soundstream.live.concealment import DECAY, FADE_FRAMES, FADE_FROM, NEXT_SHARE, Concealer
-from soundstream.live.simulate import GilbertLoss, RandomLoss
+from soundstream.live.network.simulate import GilbertLoss, RandomLoss
 
 SILENCE = np.array([1.0, -2.0, 0.5], np.float32)
 

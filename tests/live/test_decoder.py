@@ -8,7 +8,7 @@ from live_sounds import HOP, RATE, noise
 
 from soundstream.audio import soft_limit
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
-from soundstream.live.simulate import GilbertLoss, RandomLoss
+from soundstream.live.network.simulate import GilbertLoss, RandomLoss
 from soundstream.runtime.stream import DecoderStream
 
 same_fixture = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

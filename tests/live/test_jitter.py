@@ -5,16 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from soundstream.live.jitter import (
-    LONGEST_CONCEALMENT_S,
-    RESTART_S,
-    WINDOW,
-    JitterBuffer,
-    Slot,
-    Statistics,
-)
-from soundstream.live.rtp import RtpPacket
-from soundstream.live.simulate import GilbertLoss, RandomDelay, RandomLoss
+from soundstream.live.network.jitter import LONGEST_CONCEALMENT_S, RESTART_S, WINDOW, JitterBuffer, Slot, Statistics
+from soundstream.live.network.rtp import RtpPacket
+from soundstream.live.network.simulate import GilbertLoss, RandomDelay, RandomLoss
 
 CLOCK = 24_000
 STEP = 320

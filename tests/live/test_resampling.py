@@ -3,7 +3,7 @@ import pytest
 from live_sounds import noise
 
 from soundstream import audio
-from soundstream.live.resampling import LiveResampler
+from soundstream.audio.live_resampling import LiveResampler
 
 PAIRS = [
     (48_000, 24_000),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
-from soundstream.live.rtp import MOST_PAYLOAD, Form, Packetizer, RtpPacket, goodbyes, is_control
+from soundstream.live.network.rtp import MOST_PAYLOAD, Form, Packetizer, RtpPacket, goodbyes, is_control
 
 PACKET = RtpPacket(0x1234, 0x89ABCDEF, 0x01020304, b"sound", marker=True, payload_type=97)
 BYTES = bytes.fromhex("80e1 1234 89abcdef 01020304") + b"sound"

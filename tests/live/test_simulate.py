@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from soundstream.errors import ConfigError
-from soundstream.live.simulate import GilbertLoss, Network, RandomDelay, RandomLoss, fates
+from soundstream.live.network.simulate import GilbertLoss, Network, RandomDelay, RandomLoss, fates
 
 COUNT = 40_000
 

@@ -11,10 +11,19 @@ from live_sounds import noise
 
 from benchmarks.fuzz_datagrams import mutated
 from soundstream.errors import ConfigError, ModelMismatch
-from soundstream.live.jitter import WINDOW, Statistics
-from soundstream.live.rtp import Form, Packetizer
-from soundstream.live.simulate import Network, RandomDelay, RandomLoss
-from soundstream.live.udp import MOST_CANDIDATES, Receiver, Reception, Sender, connect, decode, listen, transmit
+from soundstream.live.network.jitter import WINDOW, Statistics
+from soundstream.live.network.rtp import Form, Packetizer
+from soundstream.live.network.simulate import Network, RandomDelay, RandomLoss
+from soundstream.live.network.udp import (
+    MOST_CANDIDATES,
+    Receiver,
+    Reception,
+    Sender,
+    connect,
+    decode,
+    listen,
+    transmit,
+)
 
 CLOCK, HOP = 24_000, 320
 FRAME_S = HOP / CLOCK

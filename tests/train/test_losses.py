@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from soundstream import mel
+from soundstream.analysis import mel
 from soundstream.errors import ConfigError
 from soundstream.train.losses import (
     MEL_LOSSES,

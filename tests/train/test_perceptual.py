@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundstream.harmonics import harmonic_correlation
+from soundstream.analysis.harmonics import harmonic_correlation
 from soundstream.train.perceptual import ComplexLoss, HarmonicLoss, LevelLoss, emphasized, erb_bands
 from tiny import noise
 

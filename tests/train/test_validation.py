@@ -89,7 +89,7 @@ def test_original_and_decoded_audio_and_their_picture_are_written(model, validat
 
 
 def test_the_first_step_and_the_newest_three_stay(model, validator, tmp_path, monkeypatch):
-    monkeypatch.setattr("soundstream.drawing.spectrograms", lambda path, rows: None)
+    monkeypatch.setattr("soundstream.analysis.drawing.spectrograms", lambda path, rows: None)
     for step in (5, 10, 100, 20, 1000):
         validator.write(model, tmp_path, step)
     assert {path.name for path in tmp_path.iterdir()} == {"5", "20", "100", "1000"}
@@ -99,7 +99,7 @@ def test_without_matplotlib_there_is_audio_and_a_reason(model, validator, tmp_pa
     plain = builtins.__import__
 
     def without(name, *args, **kwargs):
-        if name == "soundstream.drawing":
+        if name == "soundstream.analysis.drawing":
             raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
         return plain(name, *args, **kwargs)
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from soundstream.audio import ebml, ffmpeg
 from soundstream.audio.frames import FrameSound
 from soundstream.errors import AudioError
-from soundstream.extras import extra
+from soundstream.system.extras import extra
 
 READABLE = "WAV, FLAC, Ogg Vorbis, Ogg Opus, MP3 or AIFF"
 _MORE = "m4a, mp4, webm, mkv, wma and others"

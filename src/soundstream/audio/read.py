@@ -22,7 +22,7 @@ from soundstream.audio.sndfile import Sound, reason
 from soundstream.audio.split import find_parts
 from soundstream.audio.views import Gap
 from soundstream.errors import AudioError, IncompleteAudio
-from soundstream.files import name_of, open_input
+from soundstream.system.files import name_of, open_input
 
 _OWN = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aiff", ".aif", ".au", ".caf", ".w64", ".sph"}
 _MEDIA = {".m4a", ".m4b", ".aac", ".webm", ".mka", ".wma", ".mp4", ".mkv", ".mov", ".3gp", ".amr", ".wv", ".ape"}

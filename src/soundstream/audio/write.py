@@ -17,7 +17,7 @@ from soundstream.audio.metadata import TAGS
 from soundstream.audio.sndfile import reason
 from soundstream.audio.wav import BYTES, WAV_BYTES, WavPipe, to_int24
 from soundstream.errors import AudioError, OutputError
-from soundstream.files import atomic_output
+from soundstream.system.files import atomic_output
 
 _FORMATS: dict[str, tuple[str, dict[str | None, str]]] = {
     ".wav": ("WAV", {None: "PCM_16", "16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}),

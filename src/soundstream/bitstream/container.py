@@ -13,7 +13,7 @@ from soundstream.bitstream.fields import check_range, read_from_file
 from soundstream.bitstream.header import MAX_SAMPLES, Header, read_fully
 from soundstream.bitstream.packet import CRC, HEAD, MARKER, SEQUENCES, Packet, with_crc, without_crc
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
-from soundstream.files import name_of, named
+from soundstream.system.files import name_of, named
 
 END_MARKER = b"\xa5E"
 END = struct.Struct("<2sQQ")

@@ -15,7 +15,7 @@ from soundstream.cli.display import messages
 from soundstream.cli.options import Force
 from soundstream.codec import DEFAULT_BITRATE
 from soundstream.evaluate.peers import Peer
-from soundstream.files import atomic_output
+from soundstream.system.files import atomic_output
 
 if TYPE_CHECKING:
     from soundstream.evaluate.bench import Report

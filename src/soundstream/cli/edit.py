@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from soundstream import editing
 from soundstream.bitstream import Reader
 from soundstream.cli.options import FileModel, FileOutput, Force, Input, seconds
-from soundstream.codec import codec_for
-from soundstream.files import check_not_input, named, open_input, open_output
+from soundstream.codec import codec_for, editing
+from soundstream.system.files import check_not_input, named, open_input, open_output
 
 
 def cut(

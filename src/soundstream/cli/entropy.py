@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from soundstream.extras import extra, needs
+from soundstream.system.extras import extra, needs
 
 
 def fit_entropy(

@@ -17,7 +17,7 @@ from soundstream.cli.options import ModelOption, Quiet
 from soundstream.codec import Codec, load
 from soundstream.errors import ConfigError, OutputError
 from soundstream.evaluate.metrics import DEFAULT
-from soundstream.extras import extra, needs
+from soundstream.system.extras import extra, needs
 
 if TYPE_CHECKING:
     from soundstream.evaluate.denoise import Item

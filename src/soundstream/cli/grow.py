@@ -9,7 +9,7 @@ import typer
 
 from soundstream.cli.options import Force
 from soundstream.errors import ConfigError, OutputError
-from soundstream.extras import extra, needs
+from soundstream.system.extras import extra, needs
 
 _SIDES = "N[,N]"
 

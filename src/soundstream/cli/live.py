@@ -22,10 +22,11 @@ from soundstream.audio.wav import WavPipe
 from soundstream.cli.options import Force, RawSound
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
 from soundstream.errors import CodecError, ConfigError, OutputError
-from soundstream.live import LIVE_EFFORT, devices, pipes, udp
-from soundstream.live.jitter import Statistics
-from soundstream.live.rtp import Form, Packetizer
-from soundstream.live.simulate import GilbertLoss, Loss, Network, RandomDelay, RandomLoss
+from soundstream.live import LIVE_EFFORT, devices, pipes
+from soundstream.live.network import udp
+from soundstream.live.network.jitter import Statistics
+from soundstream.live.network.rtp import Form, Packetizer
+from soundstream.live.network.simulate import GilbertLoss, Loss, Network, RandomDelay, RandomLoss
 
 messages = Console(stderr=True, soft_wrap=True)
 

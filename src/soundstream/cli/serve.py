@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from soundstream.errors import ConfigError
-from soundstream.extras import extra, needs
+from soundstream.system.extras import extra, needs
 
 _CHECKOUT = Path(__file__).parents[3]
 

@@ -19,8 +19,8 @@ from rich.table import Column, Table
 from soundstream.cli.options import Force
 from soundstream.cli.train_display import Display, print_line
 from soundstream.errors import ConfigError
-from soundstream.extras import extra, needs
-from soundstream.files import atomic_output
+from soundstream.system.extras import extra, needs
+from soundstream.system.files import atomic_output
 
 if TYPE_CHECKING:
     from soundstream.train.checkpoint import Checkpoint

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.bitstream import Header
-from soundstream.coding import Coding
+from soundstream.codec.packing import Coding
 from soundstream.config import CodecConfig
 from soundstream.errors import InvalidField, ModelMismatch
 from soundstream.runtime.artifact import Artifact

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from soundstream import audio
+from soundstream.audio.blocks import regroup
 from soundstream.bitstream import Reader, Writer
 from soundstream.bitstream.header import MAGIC
-from soundstream.blocks import regroup
 from soundstream.codec.base import DEFAULT_BITRATE, Codes
 from soundstream.codec.codec import Codec
 from soundstream.codec.library import load, load_for
 from soundstream.codec.paths import FilePath, codec_for
 from soundstream.codec.writing import packet_frames
 from soundstream.errors import AudioError, ConfigError, ModelMismatch
-from soundstream.files import atomic_output, check_not_input, named, open_input
 from soundstream.runtime.models import describe
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
+from soundstream.system.files import atomic_output, check_not_input, named, open_input
 
 NPY_MAGIC = b"\x93NUMPY"
 _BLOCK_FRAMES = 750

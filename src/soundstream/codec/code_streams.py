@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from soundstream import audio
-from soundstream.blocks import Tail
+from soundstream.audio.blocks import Tail
 from soundstream.codec.base import Array, Codes
 from soundstream.errors import ConfigError
 from soundstream.live.session import Session

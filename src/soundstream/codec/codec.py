@@ -10,16 +10,16 @@ from typing import TypeVar
 import numpy as np
 
 from soundstream import audio
+from soundstream.audio.blocks import seconds
 from soundstream.bitstream import Reader, RepairingReader
-from soundstream.blocks import seconds
 from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder, check_codes
 from soundstream.codec.reading import Damage, Reading
 from soundstream.codec.writing import Writing
 from soundstream.errors import AudioError, ConfigError
-from soundstream.files import named
 from soundstream.live import LIVE_EFFORT, LiveDecoder, LiveEncoder
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
+from soundstream.system.files import named
 
 R = TypeVar("R")
 

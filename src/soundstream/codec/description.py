@@ -9,9 +9,9 @@ from os import PathLike
 from typing import Any, BinaryIO
 
 from soundstream.bitstream import Header, Loss, Packet, RepairingReader
-from soundstream.coding import MODES
-from soundstream.files import open_input
+from soundstream.codec.packing import MODES
 from soundstream.runtime.models import name_of_model
+from soundstream.system.files import open_input
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from soundstream.codec.codec import Codec
 from soundstream.codec.library import load, load_for
 from soundstream.codec.reading import Damage
 from soundstream.errors import AudioWarning, ConfigError, OutputError
-from soundstream.files import check_not_input, name_of, named, open_input, open_output
 from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
+from soundstream.system.files import check_not_input, name_of, named, open_input, open_output
 
 FilePath = str | PathLike[str]
 _LONGEST_TAG = 4096

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from soundstream import audio
+from soundstream.audio.blocks import Tail, taken
 from soundstream.bitstream import Loss, Reader, RepairingReader
-from soundstream.blocks import Tail, taken
 from soundstream.codec.base import Array, Codes, LoadedModel
-from soundstream.files import named
 from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream
+from soundstream.system.files import named
 
 WARM_UP_FRAMES = 128
 """Frames decoded before the place that a reader seeks: more than what our decoders remember."""

@@ -10,12 +10,12 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from soundstream import audio
+from soundstream.audio.blocks import Counter, regroup
 from soundstream.bitstream import Header, Writer
-from soundstream.blocks import Counter, regroup
 from soundstream.codec.base import Array, Codes, LoadedModel
+from soundstream.codec.vbr import Costs, allocate, residual_energy, spooled
 from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
 from soundstream.runtime.stream import LatentStream
-from soundstream.vbr import Costs, allocate, residual_energy, spooled
 
 PACKET_FRAMES = 150
 """Frames in a packet of a file: 2 s at 75 frames a second."""

@@ -18,7 +18,7 @@ from soundstream.entropy.context import ContextModel, Room, contexts, with_ones
 from soundstream.entropy.side_by_side import decode_side_by_side
 from soundstream.entropy.tables import Tables
 from soundstream.errors import BitstreamError, CodesMismatch, ConfigError
-from soundstream.threads import single_blas_thread
+from soundstream.system.threads import single_blas_thread
 
 MAX_ROWS = 64
 """Codes that are encoded in one step, at most, so that its arrays stay in the cache."""

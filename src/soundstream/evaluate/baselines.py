@@ -21,10 +21,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from soundstream import audio
-from soundstream.blocks import seconds
+from soundstream.audio.blocks import seconds
 from soundstream.codec import Codec
 from soundstream.errors import CodecError, ConfigError
-from soundstream.extras import extra
+from soundstream.system.extras import extra
 
 Array = NDArray[np.float32]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from soundstream.drawing import spectrograms
+from soundstream.analysis.drawing import spectrograms
 from soundstream.errors import ConfigError, OutputError
 from soundstream.evaluate import clips, listening, metrics, report, runner
 from soundstream.evaluate.clips import Clip
@@ -15,7 +15,7 @@ from soundstream.evaluate.codecs import Sources, Spec, make, model_ids, parse
 from soundstream.evaluate.pictures import Point, rate_quality
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.report import Summary
-from soundstream.files import atomic_output
+from soundstream.system.files import atomic_output
 
 LISTENING_CLIPS = 9
 """Most clips of a listening test: about half an hour of a listener's time."""

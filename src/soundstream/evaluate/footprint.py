@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import soundstream
-from soundstream.extras import DISTRIBUTION
+from soundstream.system.extras import DISTRIBUTION
 
 _IMPORT = "import time; start = time.perf_counter(); import soundstream; print(time.perf_counter() - start)"
 _MEMORY = """

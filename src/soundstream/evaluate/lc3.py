@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.errors import ConfigError
-from soundstream.extras import extra, needs
+from soundstream.system.extras import extra, needs
 
 Array = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from soundstream.files import atomic_output
+from soundstream.system.files import atomic_output
 
 Array = NDArray[np.float32]
 

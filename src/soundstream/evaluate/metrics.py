@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.analysis.harmonics import BANDS_HZ, harmonic_correlation
+from soundstream.analysis.mel import log_mel_distance
 from soundstream.errors import CodecError, ConfigError
-from soundstream.extras import extra
-from soundstream.harmonics import BANDS_HZ, harmonic_correlation
-from soundstream.mel import log_mel_distance
+from soundstream.system.extras import extra
 
 Array = NDArray[np.float32]
 
@@ -222,13 +222,13 @@ REGISTRY = {
         ),
         Metric(
             "log-mel", "log-mel", 0, 9.2, False, None, log_mel_distance,
-            "the log part of the training loss, at the clip's own sample rate: see soundstream.mel",
+            "the log part of the training loss, at the clip's own sample rate: see soundstream.analysis.mel",
         ),
         *(
             Metric(
                 name, f"harmonics {low / 1000:g}-{high / 1000:g} kHz", -1, 1, True, SPEECH, partial(_harmonics, band),
                 "correlation of the lines of the spectrum, 0 where noise of the right level is in their place: "
-                "see soundstream.harmonics",
+                "see soundstream.analysis.harmonics",
             )
             for band, (name, (low, high)) in enumerate(zip(_HARMONICS, BANDS_HZ, strict=True))
         ),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.evaluate.timing import Part
-from soundstream.extras import extra, needs
+from soundstream.system.extras import extra, needs
 
 Array = NDArray[np.float32]
 

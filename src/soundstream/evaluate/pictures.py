@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from soundstream import drawing
+from soundstream.analysis import drawing
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from soundstream import drawing
+from soundstream.analysis import drawing
 from soundstream.codec import Codec
 from soundstream.evaluate.probes import TOLERANCE_DB, Report, coder, sweep
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.analysis.harmonics import BANDS_HZ, harmonic_correlation
 from soundstream.codec import Codec
 from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
@@ -25,7 +26,6 @@ from soundstream.evaluate.align import align
 from soundstream.evaluate.hard_sounds import hard_sounds, worst_peak
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.statistics import mean_of
-from soundstream.harmonics import BANDS_HZ, harmonic_correlation
 from soundstream.runtime.stream import DecoderStream
 
 Array = NDArray[np.float32]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from soundstream.files import atomic_output
+from soundstream.system.files import atomic_output
 
 
 def provenance(artifact: str, data: str) -> dict[str, str | None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from soundstream.evaluate.metrics import REGISTRY
 from soundstream.evaluate.runner import Row
 from soundstream.evaluate.statistics import Mean, mean_of, paired_difference
-from soundstream.files import atomic_output
+from soundstream.system.files import atomic_output
 
 DASH = "–"
 _LEGEND = (

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.audio import soft_limit
+from soundstream.audio.live_resampling import LiveResampler
 from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.live.concealment import Concealer
 from soundstream.live.payload import Codes, Content, Payloads
-from soundstream.live.resampling import LiveResampler
 from soundstream.live.session import Session
 from soundstream.runtime.stream import DecoderStream, Model
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.errors import AudioError, CodecError
-from soundstream.extras import extra, needs
 from soundstream.live.pipes import Source, piece_samples
+from soundstream.system.extras import extra, needs
 
 Array = NDArray[np.float32]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.audio.live_resampling import LiveResampler
 from soundstream.bitstream.fields import check_range
 from soundstream.bitstream.live import LIVE_FRAMES, LIVE_SEQUENCES
 from soundstream.live.payload import Codes, Content, Payloads
-from soundstream.live.resampling import LiveResampler
 from soundstream.live.session import Session
 from soundstream.runtime.quantizer import check_effort
 from soundstream.runtime.stream import LatentStream, Model

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.errors import ConfigError
-from soundstream.threads import single_blas_thread
+from soundstream.system.threads import single_blas_thread
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.audio.blocks import seconds
 from soundstream.bitstream import Reader
-from soundstream.blocks import seconds
 from soundstream.codec import Codec
-from soundstream.live.simulate import RandomLoss
+from soundstream.live.network.simulate import RandomLoss
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.serve.clips import Clip
 

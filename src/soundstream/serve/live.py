@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 
 from soundstream.codec import Codec
 from soundstream.errors import CodecError, ConfigError, LimitError
-from soundstream.live.simulate import RandomLoss
+from soundstream.live.network.simulate import RandomLoss
 from soundstream.serve.limits import Limits
 from soundstream.serve.models import Models
 from soundstream.serve.protocol import LiveOpen, LiveSet, error_message, parse, pcm_bytes, pcm_of

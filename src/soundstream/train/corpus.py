@@ -21,7 +21,7 @@ from torch import Tensor
 
 from soundstream import audio
 from soundstream.errors import AudioError
-from soundstream.files import atomic_output
+from soundstream.system.files import atomic_output
 from soundstream.train.layouts import Label, label, same_sound
 
 Folders = str | Path | Sequence[str | Path]

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream import drawing
-from soundstream.harmonics import BANDS_HZ, NAMES
+from soundstream.analysis import drawing
+from soundstream.analysis.harmonics import BANDS_HZ, NAMES
 from soundstream.train.report import LOSSES, RunLog
 
 POINTS = 40

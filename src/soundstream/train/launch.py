@@ -8,7 +8,7 @@ import torch
 from torch import distributed
 
 from soundstream.errors import ConfigError
-from soundstream.extras import extra, needs
+from soundstream.system.extras import extra, needs
 from soundstream.train.precision import choose_device
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from soundstream import mel
+from soundstream.analysis import mel
 from soundstream.errors import ConfigError
 from soundstream.train.perceptual import ComplexLoss, HarmonicLoss, LevelLoss, emphasized
 

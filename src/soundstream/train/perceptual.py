@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soundstream import harmonics
+from soundstream.analysis import harmonics
 
 LEVEL_WINDOWS_S = (0.027, 0.08)
 """Windows of the band levels: one as long as a syllable's edge, one in which harmonics stand apart."""
@@ -94,7 +94,7 @@ class HarmonicLoss(nn.Module):
     Correlation of each example and band, over the frames whose lines stand out most, averaged over both; an example
     without lines in a band costs nothing there. Audio has to be as long as a window of 85 ms.
 
-    Source: ours, see `soundstream.harmonics`. Differs: variances of nearly silent residuals are floored.
+    Source: ours, see `soundstream.analysis.harmonics`. Differs: variances of nearly silent residuals are floored.
     """
 
     def __init__(self, sample_rate: int) -> None:

@@ -14,12 +14,12 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from soundstream.analysis.harmonics import NAMES, harmonic_correlation
 from soundstream.config import CodecConfig
 from soundstream.errors import CodecError
-from soundstream.extras import extra, needs
-from soundstream.harmonics import NAMES, harmonic_correlation
 from soundstream.nn.model import SoundStream
 from soundstream.nn.quantize import DEAD_USAGE
+from soundstream.system.extras import extra, needs
 from soundstream.train.losses import MelLoss, aligned, signal_to_noise_db
 
 COUNTS = (1, 2, 4, 8, 16)
@@ -111,7 +111,7 @@ class Validator:
         }
         try:
             with needs(extra("plot")):
-                from soundstream.drawing import spectrograms
+                from soundstream.analysis.drawing import spectrograms
         except CodecError as error:
             return f"no spectrograms: {error}"
         spectrograms(place / "spectrograms.png", cells)

@@ -9,11 +9,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.audio.blocks import taken
 from soundstream.bitstream import Header, Reader, Writer
-from soundstream.blocks import taken
 from soundstream.codec import Codec
 from soundstream.errors import ConfigError
-from soundstream.files import named
+from soundstream.system.files import named
 
 Codes = NDArray[np.int64]
 JOINED = ("model_id", "sample_rate", "channels", "codec_sample_rate", "hop_length", "codebook_bits")

@@ -17,9 +17,9 @@ from soundstream.bitstream.live import LivePacket
 from soundstream.errors import BitstreamError, ConfigError, ModelMismatch
 from soundstream.live.decoder import LiveDecoder
 from soundstream.live.encoder import LiveEncoder
-from soundstream.live.jitter import WINDOW, JitterBuffer, Slot, Statistics
-from soundstream.live.rtp import PAYLOAD_TYPE, Form, Packetizer, RtpPacket, goodbyes, is_control
-from soundstream.live.simulate import Network
+from soundstream.live.network.jitter import WINDOW, JitterBuffer, Slot, Statistics
+from soundstream.live.network.rtp import PAYLOAD_TYPE, Form, Packetizer, RtpPacket, goodbyes, is_control
+from soundstream.live.network.simulate import Network
 from soundstream.runtime.models import name_of_model
 
 Array = NDArray[np.float32]

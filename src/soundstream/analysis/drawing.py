@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
-from soundstream.files import atomic_output
+from soundstream.system.files import atomic_output
 
 Array = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from soundstream.live.rtp import RtpPacket
+from soundstream.live.network.rtp import RtpPacket
 
 WINDOW = 256
 """Packets before and after the next one that are taken for neighbours of it, and so the most that are held."""

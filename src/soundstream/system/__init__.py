@@ -1,0 +1,1 @@
+"""What the machine and the installation offer: files, threads, optional packages."""
