@@ -7,7 +7,7 @@ import pytest
 def artifact_folder(tmp_path_factory):
     """The tiny model as an exported artifact; not to be changed."""
     import tiny
-    from soundstream.nn.export import export
+    from soundstream.export.artifact import export
 
     folder = tmp_path_factory.mktemp("tiny") / "artifact"
     export(tiny.model(), folder)
@@ -44,7 +44,7 @@ def _small(tmp_path_factory, seed):
     import torch
 
     from soundstream.config import SeanetConfig
-    from soundstream.nn.export import export
+    from soundstream.export.artifact import export
     from soundstream.nn.model import SoundStream
 
     torch.manual_seed(seed)

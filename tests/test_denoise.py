@@ -14,7 +14,7 @@ import torch
 
 import tiny
 from soundstream import Codec, CodecConfig, ConfigError, SeanetConfig, load
-from soundstream.nn.export import export
+from soundstream.export.artifact import export
 from soundstream.nn.model import SoundStream
 from soundstream.train.checkpoint import Checkpoint, Progress, load_model, save
 

@@ -90,7 +90,7 @@ def test_drawing_leaves_the_backend_and_the_figures_of_its_host_alone(tmp_path):
     code = f"""
 import pathlib, sys, numpy, matplotlib
 matplotlib.use("svg")
-from soundstream import drawing
+from soundstream.analysis import drawing
 drawing.spectrograms(pathlib.Path("{tmp_path}/a.png"), {{"clip": [("original", numpy.zeros(9000), 8000)]}})
 assert matplotlib.get_backend() == "svg" and "matplotlib.pyplot" not in sys.modules
 """
@@ -107,7 +107,7 @@ def switches():
         torch.backends.mkldnn.enabled, torch.random.initial_seed())
 torch.manual_seed(7)
 before = switches()
-import soundstream.nn.export, soundstream.release.release, soundstream.train.fitting, soundstream.train.loop
+import soundstream.export.artifact, soundstream.release.release, soundstream.train.fitting, soundstream.train.loop
 assert switches() == before
 """
     subprocess.run([sys.executable, "-c", code], check=True)

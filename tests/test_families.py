@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from soundstream import SeanetConfig, SpectralConfig, load
-from soundstream.nn.export import export
+from soundstream.export.artifact import export
 from soundstream.nn.model import SoundStream
 from soundstream.runtime.stream import DecoderStream, LatentStream
 

@@ -178,7 +178,7 @@ class SeanetConfig(CodecConfig):
 class SpectralConfig(CodecConfig):
     """A codec whose networks work on the frames of an MDCT: all their layers run at the frame rate.
 
-    Source: ours, related to StreamCodec (MDCT), APCodec and Vocos (ConvNeXt); see `soundstream.nn.spectral`.
+    Source: ours, related to StreamCodec (MDCT), APCodec and Vocos (ConvNeXt); see `soundstream.nn.families.spectral`.
     """
 
     family: ClassVar[str] = "spectral"

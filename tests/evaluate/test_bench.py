@@ -13,8 +13,8 @@ from soundstream.evaluate.bench import bench, speech_like
 from soundstream.evaluate.peers import Peer
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.timing import cpu_seconds, gflops, matrix_product, percentiles, single_thread
+from soundstream.export.artifact import export
 from soundstream.nn.conv import CausalConv
-from soundstream.nn.export import export
 from soundstream.runtime.session import Network
 
 OWN = ("encoder", "quantizer", "entropy encoder", "entropy decoder", "decoder")

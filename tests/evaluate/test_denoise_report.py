@@ -16,7 +16,7 @@ from soundstream.evaluate import clips, denoise, denoise_pictures, switching
 from soundstream.evaluate.denoise import Item, System
 from soundstream.evaluate.denoisers import DENOISERS
 from soundstream.evaluate.tables import TABLES
-from soundstream.nn.export import export
+from soundstream.export.artifact import export
 from soundstream.nn.model import SoundStream
 
 RATE = 24_000

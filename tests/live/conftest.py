@@ -7,7 +7,7 @@ import torch
 from live_sounds import HOP, RATE, noise
 
 from soundstream import SeanetConfig, SpectralConfig, load
-from soundstream.nn.export import export
+from soundstream.export.artifact import export
 from soundstream.nn.model import SoundStream
 
 SMALL = {"latent_dim": 32, "num_quantizers": 4, "codebook_size": 256}

@@ -7,11 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundstream.nn import denoiser, seanet, spectral
+from soundstream.nn import denoiser
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.convnext import ConvNeXtBlock
-from soundstream.nn.seanet import ResidualUnit
-from soundstream.nn.spectral import InverseMdct, Mdct, Noise
+from soundstream.nn.families import seanet, spectral
+from soundstream.nn.families.seanet import ResidualUnit
+from soundstream.nn.families.spectral import InverseMdct, Mdct, Noise
 from soundstream.nn.streaming import Chain
 from tiny import CONFIG, SPECTRAL, TRUNK, VARIANTS, noise
 

@@ -7,7 +7,7 @@ import pytest
 
 import tiny
 from soundstream.errors import ArtifactError, ConfigError
-from soundstream.nn.export import export
+from soundstream.export.artifact import export
 from soundstream.runtime.artifact import DENOISER_FILE, load_artifact
 from soundstream.runtime.stream import TURN_FRAMES, LatentStream, Model
 

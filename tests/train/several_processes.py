@@ -14,7 +14,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import tiny
-from soundstream.nn import processes, quantize
+from soundstream.nn import distributed, quantize
 from soundstream.train import loop
 from soundstream.train.crops import DataConfig
 from soundstream.train.loop import Trainer
@@ -42,7 +42,7 @@ def main(folder, family, seconds="0"):
         parameter.requires_grad_(name not in OFFSETS)
     trainer.fit()
     state = {"generator": learner.model.state_dict(), "discriminators": learner.critic.discriminators.state_dict()}
-    torch.save(state, folder / f"{processes.rank()}-of-{processes.count()}.pt")
+    torch.save(state, folder / f"{distributed.rank()}-of-{distributed.count()}.pt")
 
 
 if __name__ == "__main__":

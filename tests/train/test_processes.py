@@ -9,7 +9,7 @@ import torch
 
 import tiny
 from soundstream.errors import ConfigError
-from soundstream.nn import processes
+from soundstream.nn import distributed
 from soundstream.train.launch import check_batch
 
 SCRIPT = Path(__file__).with_name("several_processes.py")
@@ -88,10 +88,10 @@ def test_the_number_of_processes_is_said(two):
 
 def test_a_single_process_gets_back_what_it_gives():
     x = tiny.noise(3, 4)
-    assert (processes.count(), processes.rank()) == (1, 0)
-    assert torch.equal(processes.total(x), x)
-    assert torch.equal(processes.mean(x), x)
-    assert torch.equal(processes.gather(x), x[None])
+    assert (distributed.count(), distributed.rank()) == (1, 0)
+    assert torch.equal(distributed.total(x), x)
+    assert torch.equal(distributed.mean(x), x)
+    assert torch.equal(distributed.gather(x), x[None])
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused():

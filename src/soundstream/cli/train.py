@@ -157,7 +157,7 @@ def export(
     [dim]soundstream release[/dim] does the same and checks, measures and describes the model.
     """
     with needs(extra("train")):
-        from soundstream.nn.export import export as write
+        from soundstream.export.artifact import export as write
         from soundstream.train import checkpoint as ckpt
     print(write(ckpt.load_model(checkpoint), output))
     for folder, smaller in ((state, ckpt.compact), (portable, ckpt.portable)):

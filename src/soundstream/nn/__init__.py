@@ -1,1 +1,1 @@
-"""The networks, in PyTorch. A codec runs without it: `nn.export` writes the artifact that the runtime reads."""
+"""The networks, in PyTorch. A codec runs without it: `export` writes the artifact that the runtime reads."""

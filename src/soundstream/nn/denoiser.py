@@ -17,7 +17,7 @@ from torch import Tensor
 from soundstream.config import SpectralConfig
 from soundstream.nn.conv import CausalConv
 from soundstream.nn.convnext import blocks
-from soundstream.nn.spectral import ENCODER_GAIN, LEVEL_GAIN
+from soundstream.nn.families.spectral import ENCODER_GAIN, LEVEL_GAIN
 from soundstream.nn.streaming import Chain, State, StreamingModule
 
 DEEPEST = 1000.0

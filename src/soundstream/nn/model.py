@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
 from soundstream.errors import ConfigError
-from soundstream.nn import denoiser, seanet, spectral
+from soundstream.nn import denoiser
 from soundstream.nn.conv import CausalConv
+from soundstream.nn.families import seanet, spectral
 from soundstream.nn.film import FiLM
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
 from soundstream.nn.streaming import Chain

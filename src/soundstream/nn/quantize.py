@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from soundstream.nn import processes
+from soundstream.nn import distributed
 
 DECAY = 0.99
 """Share of the usage statistics that is kept at each training step."""
@@ -51,8 +51,8 @@ class LatentNormalizer(nn.Module):
         if not self.training:
             return (x - self.mean[:, None, None]) / self.std
         x = x.float()
-        mean = processes.mean(x.mean(dim=(0, 2, 3)))
-        std = processes.mean((x - mean[:, None, None]).square().mean()).sqrt() + 1e-6
+        mean = distributed.mean(x.mean(dim=(0, 2, 3)))
+        std = distributed.mean((x - mean[:, None, None]).square().mean()).sqrt() + 1e-6
         with torch.no_grad():
             self.mean.lerp_(mean, 1 - DECAY)
             self.std.lerp_(std, 1 - DECAY)
@@ -161,8 +161,8 @@ class ResidualVectorQuantizer(nn.Module):
             torch.zeros_like(self.usage).flatten().index_add_(0, index, torch.ones_like(index, dtype=torch.float32))
         )
         sums = torch.zeros_like(self.sums).flatten(0, 1).index_add_(0, index, residuals.reshape(-1, dim))
-        self.usage.mul_(DECAY).add_(processes.total(counts).view_as(self.usage))
-        self.sums.mul_(DECAY).add_(processes.total(sums).view_as(self.sums))
+        self.usage.mul_(DECAY).add_(distributed.total(counts).view_as(self.usage))
+        self.sums.mul_(DECAY).add_(distributed.total(sums).view_as(self.sums))
         self._replace_dead(residuals)
         self.codebooks.copy_(self.sums / self.usage[..., None])
 
@@ -175,12 +175,12 @@ class ResidualVectorQuantizer(nn.Module):
     def _drawn(self, residuals: Tensor) -> Tensor:
         """A random vector of the whole batch for each entry; each process gives those that it holds."""
         number, batch, frames, _ = residuals.shape
-        draw = torch.randint(processes.count() * batch * frames, self.usage.shape, device=residuals.device)
+        draw = torch.randint(distributed.count() * batch * frames, self.usage.shape, device=residuals.device)
         example, frame = draw // frames, draw % frames
-        here = example % processes.count() == processes.rank()
+        here = example % distributed.count() == distributed.rank()
         codebook = torch.arange(number, device=residuals.device)[:, None]
-        vectors = residuals[codebook, example // processes.count(), frame]
-        return processes.total(torch.where(here[..., None], vectors, torch.zeros_like(vectors)))
+        vectors = residuals[codebook, example // distributed.count(), frame]
+        return distributed.total(torch.where(here[..., None], vectors, torch.zeros_like(vectors)))
 
     @torch.no_grad()
     def fit(self, vectors: Float[Tensor, "vectors latent_dim"]) -> None:

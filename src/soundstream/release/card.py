@@ -12,8 +12,8 @@ from typing import Any
 
 from soundstream.errors import ConfigError
 from soundstream.evaluate import probe_table, tables
+from soundstream.export.parity import Parity
 from soundstream.nn.model import SoundStream
-from soundstream.release.parity import Parity
 from soundstream.train.checkpoint import Checkpoint
 
 Entry = dict[str, Any]

@@ -17,10 +17,10 @@ from soundstream.entropy import TABLES_FILE, ContextCoder, Tables
 from soundstream.errors import ConfigError, OutputError
 from soundstream.evaluate import clips, probes
 from soundstream.evaluate.provenance import provenance
-from soundstream.nn.export import export
+from soundstream.export.artifact import export
+from soundstream.export.parity import Array, check_parity
 from soundstream.nn.model import SoundStream
 from soundstream.release.card import Facts, card, read_sources
-from soundstream.release.parity import Array, check_parity
 from soundstream.runtime.artifact import load_artifact, write_manifest
 from soundstream.system.files import atomic_output
 from soundstream.train import checkpoint as ckpt

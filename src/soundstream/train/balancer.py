@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from soundstream.nn import processes
+from soundstream.nn import distributed
 from soundstream.train.losses import LossConfig
 
 Losses = dict[str, Float[Tensor, ""]]
@@ -72,7 +72,7 @@ class Balancer:
         return sum_, {name: self._mean(name) for name in losses}
 
     def _pulled(self, loss: Tensor, audio: Tensor) -> Tensor:
-        (gradient,) = torch.autograd.grad(loss / processes.count(), audio, retain_graph=True)
+        (gradient,) = torch.autograd.grad(loss / distributed.count(), audio, retain_graph=True)
         return gradient
 
     def _scale(self, name: str, norms: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Balancer:
         """Factor of the gradient of all examples alike."""
         mean = self._mean(name)
         if not self.config.balance:
-            return torch.full_like(mean, examples * processes.count())
+            return torch.full_like(mean, examples * distributed.count())
         return 1 / (mean + 1e-12)
 
     def _mean(self, name: str) -> Float[Tensor, ""]:
@@ -93,7 +93,7 @@ class Balancer:
 
     def _follow(self, name: str, norms: Tensor) -> None:
         """Take a measurement into the average, in place; examples without any gradient were not heard."""
-        norm, heard = processes.total(torch.stack([norms.sum(), (norms > 0).sum()]))
+        norm, heard = distributed.total(torch.stack([norms.sum(), (norms > 0).sum()]))
         fresh = torch.stack([norm / heard.clamp(min=1), torch.ones_like(norm)])
         if name not in self.averages:
             self.averages[name] = torch.zeros_like(fresh)

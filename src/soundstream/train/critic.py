@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from soundstream.nn import processes
+from soundstream.nn import distributed
 from soundstream.train.adversarial import AdversarialLosses, adversarial_losses
 from soundstream.train.config import TrainConfig
 from soundstream.train.discriminators import build
@@ -28,7 +28,7 @@ class Critic:
             settings.discriminator_betas,
             settings.weight_decay,
         )
-        self.examples = (config.discriminator_examples or config.data.batch_size) // processes.count()
+        self.examples = (config.discriminator_examples or config.data.batch_size) // distributed.count()
 
     def judge(
         self,
@@ -50,5 +50,5 @@ class Critic:
     def learn(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Follow the discriminators' own loss; returns the norm of its gradient."""
         self.optimizer.zero_grad()
-        torch.autograd.backward(loss / processes.count(), inputs=list(self.discriminators.parameters()))
+        torch.autograd.backward(loss / distributed.count(), inputs=list(self.discriminators.parameters()))
         return follow(self.optimizer, self.config.optimizer.discriminator_clip_norm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from soundstream.nn import processes
+from soundstream.nn import distributed
 from soundstream.train.config import TrainConfig
 from soundstream.train.crops import Batch
 
@@ -21,7 +21,7 @@ class Inputs:
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         data, codec = config.data, config.codec
-        examples, samples = data.batch_size // processes.count(), data.crop_frames * codec.hop_length
+        examples, samples = data.batch_size // distributed.count(), data.crop_frames * codec.hop_length
         self.config = config
         self.audio = torch.zeros(examples, 1, samples, device=device)
         self.target = torch.zeros_like(self.audio)
@@ -40,9 +40,9 @@ class Inputs:
     def fill(self, batch: Batch) -> None:
         """Take the examples of this process, and draw what chance decides besides."""
         for name, part in batch._asdict().items():
-            getattr(self, name).copy_(part[processes.rank() :: processes.count()])
+            getattr(self, name).copy_(part[distributed.rank() :: distributed.count()])
         drawn = self.config.draw_counts(*torch.rand(2, self.config.data.batch_size))
-        self.counts.copy_(drawn[processes.rank() :: processes.count()], non_blocking=True)
+        self.counts.copy_(drawn[distributed.rank() :: distributed.count()], non_blocking=True)
         if self.heard is not None:
             hop, compared = self.config.codec.hop_length, batch.target.shape[-1] - self.config.codec.delay_samples
             start = int(torch.randint((compared - len(self.heard)) // hop + 1, ())) * hop

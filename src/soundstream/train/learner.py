@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from soundstream.nn import processes
+from soundstream.nn import distributed
 from soundstream.nn.model import Output, SoundStream
 from soundstream.train.adversarial import AdversarialLosses
 from soundstream.train.balancer import Balancer
@@ -119,9 +119,9 @@ class Learner:
             self.inputs.fill(self.crops.draw(draw + i))
             with self.precision.autocast():
                 latents.append(self.model.encode(self.inputs.audio, self.inputs.condition).float())
-        everywhere = processes.gather(torch.stack(latents).transpose(2, 3))
+        everywhere = distributed.gather(torch.stack(latents).transpose(2, 3))
         self.model.quantizer.fit(everywhere.permute(1, 2, 0, 3, 4).flatten(0, 3))
-        processes.share(list(self.model.quantizer.buffers()))
+        distributed.share(list(self.model.quantizer.buffers()))
         if self.average:
             self.average.restart(self.model)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from soundstream.nn import processes
+from soundstream.nn import distributed
 from soundstream.train.report import LOG
 
 Entry = dict[str, Any]
@@ -28,7 +28,7 @@ class Log:
 
     def write(self, entry: Entry) -> None:
         """Add a line."""
-        if processes.rank() == 0:
+        if distributed.rank() == 0:
             with self.path.open("a") as file:
                 file.write(json.dumps(entry) + "\n")
             self.report(entry)
@@ -55,7 +55,7 @@ class Tally:
         """The mean of each figure since the last time, over the steps that had it and over all processes."""
         totals, counts = Counter[str](), Counter[str]()
         for names, sums in self._sums.items():
-            for name, value in zip(names, processes.mean(sums).tolist(), strict=True):
+            for name, value in zip(names, distributed.mean(sums).tolist(), strict=True):
                 totals[name] += value
                 counts[name] += self._counts[names]
         self._sums.clear()

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from soundstream.errors import CodecError, ConfigError
-from soundstream.nn import processes
+from soundstream.nn import distributed
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.arrivals import Arrivals
 from soundstream.train.clock import Clock
@@ -84,20 +84,20 @@ class Trainer:
             raise ConfigError(f"the state to resume holds another model ({resume.codec}) than the run ({config.codec})")
         self.config, self.run = config, run
         self.precision = choose_precision(join(device), precision)
-        self.arrivals = arrivals if processes.count() == 1 else None
-        check_batch(config.data.batch_size, processes.count())
-        check_batch(config.discriminator_examples, processes.count(), "discriminator_examples")
+        self.arrivals = arrivals if distributed.count() == 1 else None
+        check_batch(config.data.batch_size, distributed.count())
+        check_batch(config.discriminator_examples, distributed.count(), "discriminator_examples")
         clips = fixed_clips(valid, seconds=2.0, per_category=5)
         voices = [i for i, category in enumerate(clips.categories) if category == SPEECH]
         self.validator = Validator(clips.audio, config.codec, voices)
-        captured = graphs and self.precision.device.type == "cuda" and processes.count() == 1
+        captured = graphs and self.precision.device.type == "cuda" and distributed.count() == 1
         self.learner = LEARNERS[config.stage](config, self._crops(train), self.precision, captured)
         self.noisy = self._noisy(valid)
         self.remarks = self.learner.resume(resume) if resume else []
         if compile:
             self.learner.compile()
         self.guard, self.contest, self.tally = Guard(self.learner), Contest(self.learner), Tally()
-        if processes.rank() == 0:
+        if distributed.rank() == 0:
             run.mkdir(parents=True, exist_ok=True)
         self.log, self.control, self.clock = Log(run), Control(run), Clock(limit_s=0.0)
 
@@ -120,7 +120,7 @@ class Trainer:
             while not self._ends(stop):
                 self.train_step()
                 due = time.monotonic() - saved > validate_every_s
-                if self.step % LOG_EVERY_STEPS == 0 or (due and processes.count() == 1):
+                if self.step % LOG_EVERY_STEPS == 0 or (due and distributed.count() == 1):
                     sound = self._look()
                     if due and sound:
                         self.validate_and_save()
@@ -144,17 +144,17 @@ class Trainer:
     def _ends(self, stop: threading.Event) -> bool:
         """Whether it was the last step; several processes look at clock and signals where they look at figures."""
         stopped = False
-        if processes.count() == 1 or self.step % LOG_EVERY_STEPS == 0:
-            self.clock.look(self.step, lambda share: self._total(share * (processes.rank() == 0)))
+        if distributed.count() == 1 or self.step % LOG_EVERY_STEPS == 0:
+            self.clock.look(self.step, lambda share: self._total(share * (distributed.rank() == 0)))
             stopped = self._total(float(stop.is_set())) > 0
         by_clock = self.config.time_limit_s > 0
         return stopped or (self.clock.is_over if by_clock else self.step >= self.config.total_steps)
 
     def _total(self, value: float) -> float:
         """Sum over the processes."""
-        if processes.count() == 1:
+        if distributed.count() == 1:
             return value
-        return float(processes.total(torch.tensor(float(value), device=self.precision.device)))
+        return float(distributed.total(torch.tensor(float(value), device=self.precision.device)))
 
     def _crops(self, corpus: Corpus) -> Crops:
         return Crops(corpus, self.config.data, self.config.codec, self.config.seed, self.precision.device)
@@ -163,7 +163,7 @@ class Trainer:
 
     def _place(self) -> str:
         threads = f", {torch.get_num_threads()} threads" if self.precision.device.type == "cpu" else ""
-        several = f", {processes.count()} processes" if processes.count() > 1 else ""
+        several = f", {distributed.count()} processes" if distributed.count() > 1 else ""
         return f"{self.precision}{threads}{several}"
 
     def _look(self) -> bool:
@@ -204,7 +204,7 @@ class Trainer:
 
     def _listen(self) -> None:
         """Now and then, do what `control.json` asks for and take up new data; mistakes in them go into the log."""
-        if time.monotonic() - self.listened < LISTEN_EVERY_S or processes.count() > 1:
+        if time.monotonic() - self.listened < LISTEN_EVERY_S or distributed.count() > 1:
             return
         self.listened = time.monotonic()
         try:
@@ -251,7 +251,7 @@ class Trainer:
 
     def validate_and_save(self) -> None:
         """Replace the checkpoint, log the validation figures, write decoded clips; the first process alone does."""
-        if processes.rank() == 0:
+        if distributed.rank() == 0:
             self.save()
             self.log.write(self.validate())
             self._event(self.validator.write(self.learner.best_model, self.run / "audio", self.step))

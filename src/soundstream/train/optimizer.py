@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from soundstream.errors import ConfigError
-from soundstream.nn import processes
+from soundstream.nn import distributed
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -87,9 +87,9 @@ def follow(optimizer: torch.optim.Optimizer, clip_norm: float) -> Tensor:
 def _add_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """One sum for all gradients at once."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    if processes.count() == 1:
+    if distributed.count() == 1:
         return
-    flat = processes.total(torch.cat([g.reshape(-1) for g in gradients]))
+    flat = distributed.total(torch.cat([g.reshape(-1) for g in gradients]))
     for gradient, part in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
 

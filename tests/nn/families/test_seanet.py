@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from soundstream.config import SeanetConfig
-from soundstream.nn.seanet import OUTPUT_SCALE, RESIDUAL_SCALE, ResidualUnit, decoder, encoder
+from soundstream.nn.families.seanet import OUTPUT_SCALE, RESIDUAL_SCALE, ResidualUnit, decoder, encoder
 from tiny import CONFIG, TRUNK, noise
 
 

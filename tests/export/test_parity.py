@@ -7,8 +7,8 @@ import torch
 
 import tiny
 from soundstream import ParityError
-from soundstream.nn.export import export
-from soundstream.release.parity import check_parity
+from soundstream.export.artifact import export
+from soundstream.export.parity import check_parity
 from soundstream.runtime.artifact import write_manifest
 
 PCM = tiny.clip(1.5).astype(np.float32) / 32768

@@ -8,8 +8,7 @@ from torch.nn import functional
 
 from soundstream.config import SpectralConfig
 from soundstream.errors import ConfigError
-from soundstream.nn.model import SoundStream
-from soundstream.nn.spectral import (
+from soundstream.nn.families.spectral import (
     ENERGY_FLOOR,
     LOUDEST,
     Features,
@@ -24,6 +23,7 @@ from soundstream.nn.spectral import (
     mdct_basis,
     projection,
 )
+from soundstream.nn.model import SoundStream
 from tiny import SPECTRAL, noise
 
 OVERLAPS = [2, 40, 80, 160, 320]

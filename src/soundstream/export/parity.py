@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from soundstream.config import SIDES
 from soundstream.errors import ParityError
-from soundstream.nn.export import export, exportable
+from soundstream.export.artifact import export, exportable
 from soundstream.nn.model import SoundStream, plain_condition
 from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model

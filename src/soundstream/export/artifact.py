@@ -21,15 +21,15 @@ from torch import Tensor, nn
 
 from soundstream.config import CodecConfig, SpectralConfig
 from soundstream.errors import ConfigError
+from soundstream.export.int8 import with_int8_products
+from soundstream.export.macs import macs_per_frame
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.convnext import ConvNeXtBlock
 from soundstream.nn.denoiser import DEEPEST, Magnitudes
+from soundstream.nn.families.seanet import ResidualUnit
+from soundstream.nn.families.spectral import ENERGY_FLOOR, LOUDEST, Decoder, Features, Noise, NoisyOutput
 from soundstream.nn.film import FiLM
-from soundstream.nn.macs import macs_per_frame
 from soundstream.nn.model import SoundStream
-from soundstream.nn.products import with_int8_products
-from soundstream.nn.seanet import ResidualUnit
-from soundstream.nn.spectral import ENERGY_FLOOR, LOUDEST, Decoder, Features, Noise, NoisyOutput
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import DENOISER_FILE, FILES, MACS_PROPERTY, OPTIONAL_FILES, write_manifest
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import tiny
 from soundstream.errors import ArtifactError, ConfigError
+from soundstream.export.artifact import Graph, export, exportable, fold_normalizer, quantize_weight
 from soundstream.nn.conv import Elu
-from soundstream.nn.export import Graph, export, exportable, fold_normalizer, quantize_weight
 from soundstream.nn.model import SoundStream, plain_condition
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import FILES, load_artifact, write_manifest

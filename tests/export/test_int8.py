@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import tiny
-from soundstream.nn.export import Graph
-from soundstream.nn.products import with_int8_products
+from soundstream.export.artifact import Graph
+from soundstream.export.int8 import with_int8_products
 
 
 def products(inputs, outputs):
