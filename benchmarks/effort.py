@@ -20,8 +20,8 @@ from soundstream.codec import Codec, load
 from soundstream.evaluate import clips
 from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.provenance import provenance, write_report
+from soundstream.evaluate.speed.timing import cpu_seconds, gflops, matrix_product
 from soundstream.evaluate.statistics import mean_of, paired_difference
-from soundstream.evaluate.timing import cpu_seconds, gflops, matrix_product
 from soundstream.runtime.stream import LatentStream
 
 Array = NDArray[np.float32]

@@ -13,8 +13,8 @@ import numpy as np
 
 from soundstream.codec import Codec, load
 from soundstream.errors import CodecError
-from soundstream.evaluate.bench import speech_like
 from soundstream.evaluate.provenance import provenance, write_report
+from soundstream.evaluate.speed.bench import speech_like
 from soundstream.live.network.simulate import RandomLoss
 
 LOSS = 0.1

@@ -21,8 +21,8 @@ from soundstream import audio
 from soundstream.codec import Codec, load
 from soundstream.evaluate import clips
 from soundstream.evaluate.align import find_delay
+from soundstream.evaluate.codecs.opus import CallOpus
 from soundstream.evaluate.metrics import measure, select
-from soundstream.evaluate.opus import CallOpus
 from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.statistics import mean_of
 from soundstream.live.network.simulate import GilbertLoss, Loss, RandomLoss

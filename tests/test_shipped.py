@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from soundstream.codec import load
-from soundstream.evaluate.hard_sounds import hard_sounds
-from soundstream.evaluate.probes import coder
+from soundstream.evaluate.probes.hard_sounds import hard_sounds
+from soundstream.evaluate.probes.probes import coder
 from soundstream.runtime.artifact import shipped
 from soundstream.runtime.stream import DecoderStream
 

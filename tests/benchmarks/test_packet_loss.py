@@ -8,9 +8,9 @@ import soundfile
 from benchmarks import packet_loss
 from benchmarks.packet_loss import NETWORKS, Network, Opus, Own
 from soundstream.evaluate import tables
-from soundstream.evaluate.bench import speech_like
-from soundstream.evaluate.calls import count_calls
-from soundstream.evaluate.opus import CallOpus
+from soundstream.evaluate.codecs.opus import CallOpus
+from soundstream.evaluate.speed.bench import speech_like
+from soundstream.evaluate.speed.calls import count_calls
 
 RATE = 24_000
 RATE_OF_ALL = 1500
@@ -93,5 +93,5 @@ def test_calls_that_keep_up_are_counted(codec):
 
 
 def test_a_codec_that_is_too_slow_carries_none(codec, monkeypatch):
-    monkeypatch.setattr("soundstream.evaluate.calls._round_ms", lambda *_: np.full(100, 1e6))
+    monkeypatch.setattr("soundstream.evaluate.speed.calls._round_ms", lambda *_: np.full(100, 1e6))
     assert count_calls("tiny", codec, speech_like(1, RATE), RATE_OF_ALL).sessions == 0

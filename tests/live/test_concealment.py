@@ -3,7 +3,7 @@ import pytest
 from live_sounds import HOP, RATE
 
 from soundstream import load
-from soundstream.evaluate.bench import speech_like
+from soundstream.evaluate.speed.bench import speech_like
 from soundstream.live.concealment import DECAY, FADE_FRAMES, FADE_FROM, NEXT_SHARE, Concealer
 from soundstream.live.network.simulate import GilbertLoss, RandomLoss
 

@@ -5,7 +5,7 @@ import pytest
 
 from soundstream import load
 from soundstream.evaluate.align import find_delay
-from soundstream.evaluate.bench import speech_like
+from soundstream.evaluate.speed.bench import speech_like
 
 
 def measured_ms(encoder, decoder, pcm):

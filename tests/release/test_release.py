@@ -13,7 +13,7 @@ import entropy_tables
 import soundstream
 from soundstream.cli import main
 from soundstream.config import SeanetConfig
-from soundstream.evaluate import probes
+from soundstream.evaluate.probes import probes
 from soundstream.nn.model import SoundStream
 from soundstream.release import card
 from soundstream.runtime.artifact import load_artifact

@@ -14,11 +14,11 @@ from rich.table import Column, Table
 from soundstream.cli.display import messages
 from soundstream.cli.options import Force
 from soundstream.codec import DEFAULT_BITRATE
-from soundstream.evaluate.peers import Peer
+from soundstream.evaluate.speed.peers import Peer
 from soundstream.system.files import atomic_output
 
 if TYPE_CHECKING:
-    from soundstream.evaluate.bench import Report
+    from soundstream.evaluate.speed.bench import Report
 
 
 def bench(
@@ -39,7 +39,7 @@ def bench(
 
     EnCodec has random weights here and is measured for its speed only.
     """
-    from soundstream.evaluate.bench import bench as run
+    from soundstream.evaluate.speed.bench import bench as run
 
     with atomic_output(output, force) if output else nullcontext() as file, messages.status("measuring"):
         report = run(models or ["default"], bitrate, against or [], rounds)

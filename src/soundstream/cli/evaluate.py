@@ -20,7 +20,7 @@ from soundstream.evaluate.metrics import DEFAULT
 from soundstream.system.extras import extra, needs
 
 if TYPE_CHECKING:
-    from soundstream.evaluate.denoise import Item
+    from soundstream.evaluate.denoise.report import Item
 
 CODECS = (
     "original,lowpass:3500,lowpass:7000,soundstream:1500,soundstream:3000,soundstream:6000,soundstream:12000,"
@@ -90,7 +90,7 @@ def evaluate(
         raise typer.BadParameter("give a folder of CLIPS and a report folder with -o, or a model with --probes")
     with needs(extra("eval")):
         from soundstream.evaluate import evaluation
-        from soundstream.evaluate.baselines import check_shell
+        from soundstream.evaluate.codecs.baselines import check_shell
     if shell:
         check_shell(shell)
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
@@ -119,7 +119,7 @@ def evaluate_denoise(
 ) -> None:
     """Measure what the denoise switch does to noisy speech, clean speech, music and ambient sound."""
     with needs(extra("eval")):
-        from soundstream.evaluate import denoise
+        from soundstream.evaluate.denoise import report as denoise
         from soundstream.evaluate.provenance import write_report
     codec = load(model)
     with counted("measuring", quiet) as progress:
@@ -132,8 +132,8 @@ def evaluate_denoise(
 def _probe(codec: Codec, folder: Path | None, output: Path | None, force: bool, quiet: bool) -> None:
     """Measure, show and, into a folder, write the probes of one model."""
     with needs(extra("eval")):
-        from soundstream.evaluate import probe_pictures
-        from soundstream.evaluate.probes import find_speech, run
+        from soundstream.evaluate.probes import pictures as probe_pictures
+        from soundstream.evaluate.probes.probes import find_speech, run
         from soundstream.evaluate.provenance import write_report
     speech = find_speech(folder) if folder else []
     if folder and not speech:
@@ -159,7 +159,7 @@ def _claim(folder: Path, name: str, force: bool) -> None:
 
 
 def _show_probes(report: dict[str, Any]) -> None:
-    from soundstream.evaluate import probe_table
+    from soundstream.evaluate.probes import table as probe_table
 
     head = probe_table.head(report)
     table = Table(head[0], *(Column(name, justify="right") for name in head[1:]), box=SIMPLE_HEAD)
@@ -174,7 +174,7 @@ def _show_probes(report: dict[str, Any]) -> None:
 def _draw_denoise(place: Path, noisy: Sequence[Item], codec: Codec, report: dict[str, Any]) -> None:
     """Curves of the report, and spectrograms of one of the noisy sounds: that of rain, among the validation clips."""
     with needs(extra("eval")):
-        from soundstream.evaluate import denoise_pictures
+        from soundstream.evaluate.denoise import pictures as denoise_pictures
     place.mkdir(parents=True, exist_ok=True)
     denoise_pictures.draw_curves(place / "denoise.png", report)
     denoise_pictures.draw_spectrograms(place / "denoise_spectrograms.png", codec, noisy[len(noisy) // 4])

@@ -11,7 +11,7 @@ from soundstream.analysis.drawing import spectrograms
 from soundstream.errors import ConfigError, OutputError
 from soundstream.evaluate import clips, listening, metrics, report, runner
 from soundstream.evaluate.clips import Clip
-from soundstream.evaluate.codecs import Sources, Spec, make, model_ids, parse
+from soundstream.evaluate.codecs.spec import Sources, Spec, make, model_ids, parse
 from soundstream.evaluate.pictures import Point, rate_quality
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.report import Summary

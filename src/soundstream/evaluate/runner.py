@@ -19,7 +19,7 @@ from soundstream.errors import CodecError
 from soundstream.evaluate import clips, metrics
 from soundstream.evaluate.align import Array, align
 from soundstream.evaluate.clips import Clip
-from soundstream.evaluate.codecs import Sources, Spec, make
+from soundstream.evaluate.codecs.spec import Sources, Spec, make
 
 PACKAGES = ("numpy", "av", "visqol-python", "ai-edge-litert", "pesq", "pystoi", "speechmos", "onnxruntime", "soxr")
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")

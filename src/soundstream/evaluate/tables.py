@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from soundstream.errors import ConfigError
-from soundstream.evaluate import probe_table
 from soundstream.evaluate.metrics import REGISTRY
+from soundstream.evaluate.probes import table
 from soundstream.evaluate.report import DASH, cell
 from soundstream.evaluate.statistics import Mean
 
@@ -146,7 +146,7 @@ def loss(words: Sequence[str], results: Results) -> str:
 def probes(words: Sequence[str], results: Results) -> str:
     """What a codec makes of made sounds and of speech by band; words choose kinds of probes, such as `tone`."""
     report = results["probes"]
-    return markdown(probe_table.head(report), probe_table.lines(report, words), words=1)
+    return markdown(table.head(report), table.lines(report, words), words=1)
 
 
 def listing(rows: Sequence[dict[str, Any]], words: Sequence[str]) -> str:

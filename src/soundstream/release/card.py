@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from soundstream.errors import ConfigError
-from soundstream.evaluate import probe_table, tables
+from soundstream.evaluate import tables
+from soundstream.evaluate.probes import table as probe_table
 from soundstream.export.parity import Parity
 from soundstream.nn.model import SoundStream
 from soundstream.train.checkpoint import Checkpoint

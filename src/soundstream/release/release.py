@@ -15,7 +15,8 @@ from soundstream import audio
 from soundstream.codec import load
 from soundstream.entropy import TABLES_FILE, ContextCoder, Tables
 from soundstream.errors import ConfigError, OutputError
-from soundstream.evaluate import clips, probes
+from soundstream.evaluate import clips
+from soundstream.evaluate.probes import probes
 from soundstream.evaluate.provenance import provenance
 from soundstream.export.artifact import export
 from soundstream.export.parity import Array, check_parity
@@ -156,9 +157,9 @@ def _probe(plan: Plan, artifact: Path, say: Say) -> Entry:
     codec = load(artifact)
     report = probes.run(codec, probes.find_speech(plan.valid), _tenths(say, "probes"))
     if plan.codecs is not None:
-        from soundstream.evaluate import probe_pictures
+        from soundstream.evaluate.probes import pictures
 
-        probe_pictures.draw(plan.work / "probes.png", report, codec)
+        pictures.draw(plan.work / "probes.png", report, codec)
         say(f"probes are drawn in {plan.work / 'probes.png'}")
     return report
 

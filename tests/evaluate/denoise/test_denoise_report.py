@@ -12,15 +12,18 @@ import torch
 from soundstream import ConfigError, load
 from soundstream.cli import main
 from soundstream.config import SeanetConfig
-from soundstream.evaluate import clips, denoise, denoise_pictures, switching
-from soundstream.evaluate.denoise import Item, System
-from soundstream.evaluate.denoisers import DENOISERS
+from soundstream.evaluate import clips
+from soundstream.evaluate.denoise import pictures as denoise_pictures
+from soundstream.evaluate.denoise import report as denoise
+from soundstream.evaluate.denoise import switching
+from soundstream.evaluate.denoise.denoisers import DENOISERS
+from soundstream.evaluate.denoise.report import Item, System
 from soundstream.evaluate.tables import TABLES
 from soundstream.export.artifact import export
 from soundstream.nn.model import SoundStream
 
 RATE = 24_000
-EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "clips"
 
 
 @pytest.fixture(scope="module")

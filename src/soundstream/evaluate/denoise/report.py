@@ -22,11 +22,11 @@ from soundstream import audio
 from soundstream.codec import Codec
 from soundstream.errors import ConfigError
 from soundstream.evaluate import clips
-from soundstream.evaluate.denoisers import DENOISERS
+from soundstream.evaluate.denoise.denoisers import DENOISERS
+from soundstream.evaluate.denoise.switching import switching
 from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.statistics import Mean, mean_of, paired_difference
-from soundstream.evaluate.switching import switching
 
 Array = NDArray[np.float32]
 

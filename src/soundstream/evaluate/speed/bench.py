@@ -14,11 +14,11 @@ import numpy as np
 import onnxruntime
 
 from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
-from soundstream.evaluate import footprint, peers
-from soundstream.evaluate.calls import Calls, count_calls
-from soundstream.evaluate.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.provenance import provenance
-from soundstream.evaluate.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
+from soundstream.evaluate.speed import footprint, peers
+from soundstream.evaluate.speed.calls import Calls, count_calls
+from soundstream.evaluate.speed.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
+from soundstream.evaluate.speed.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.runtime.artifact import find
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.evaluate.timing import Part
+from soundstream.evaluate.speed.timing import Part
 from soundstream.system.extras import extra, needs
 
 Array = NDArray[np.float32]

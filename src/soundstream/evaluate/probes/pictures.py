@@ -8,7 +8,7 @@ from typing import Any
 
 from soundstream.analysis import drawing
 from soundstream.codec import Codec
-from soundstream.evaluate.probes import TOLERANCE_DB, Report, coder, sweep
+from soundstream.evaluate.probes.probes import TOLERANCE_DB, Report, coder, sweep
 
 _LOWEST_DB = -60
 """Lower end of the axes of levels."""

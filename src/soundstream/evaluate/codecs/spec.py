@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from soundstream.codec import load
 from soundstream.errors import ConfigError
-from soundstream.evaluate.baselines import (
+from soundstream.evaluate.codecs.baselines import (
     MP3_RATES,
     OPUS_RATES,
     Baseline,
@@ -19,8 +19,8 @@ from soundstream.evaluate.baselines import (
     Shell,
     Variable,
 )
-from soundstream.evaluate.lc3 import Lc3
-from soundstream.evaluate.opus import ForcedOpus
+from soundstream.evaluate.codecs.lc3 import Lc3
+from soundstream.evaluate.codecs.opus import ForcedOpus
 from soundstream.runtime.artifact import shipped
 
 WITHOUT_RATE = frozenset({"original", "lowpass"})

@@ -10,12 +10,12 @@ import soundfile
 
 from soundstream.cli import main
 from soundstream.config import SeanetConfig
-from soundstream.evaluate import probe_table, probes
-from soundstream.evaluate.hard_sounds import hard_sounds
+from soundstream.evaluate.probes import probes, table
+from soundstream.evaluate.probes.hard_sounds import hard_sounds
 from soundstream.evaluate.tables import fill
 
 RATE, HOP = 24_000, 320
-SPEECH = Path(__file__).parents[2] / "examples" / "clips" / "speech.flac"
+SPEECH = Path(__file__).parents[3] / "examples" / "clips" / "speech.flac"
 RANDOM = np.random.default_rng(0)
 
 
@@ -280,10 +280,10 @@ def test_a_marker_is_filled_with_the_table():
 
 
 def test_words_choose_kinds_of_probes():
-    assert [line[0] for line in probe_table.lines(REPORT, ["sweep", "noise", "silence"])] == [
+    assert [line[0] for line in table.lines(REPORT, ["sweep", "noise", "silence"])] == [
         "noise above 3 kHz, dB",
         "noise, frame to frame",
         "silence, dBFS",
         "sweep kept",
     ]
-    assert len(probe_table.lines(REPORT)) == 3 + 8
+    assert len(table.lines(REPORT)) == 3 + 8

@@ -8,11 +8,11 @@ import torch
 
 import tiny
 from soundstream.errors import CodecError, ConfigError
-from soundstream.evaluate import footprint, peers
-from soundstream.evaluate.bench import bench, speech_like
-from soundstream.evaluate.peers import Peer
 from soundstream.evaluate.provenance import provenance
-from soundstream.evaluate.timing import cpu_seconds, gflops, matrix_product, percentiles, single_thread
+from soundstream.evaluate.speed import footprint, peers
+from soundstream.evaluate.speed.bench import bench, speech_like
+from soundstream.evaluate.speed.peers import Peer
+from soundstream.evaluate.speed.timing import cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.export.artifact import export
 from soundstream.nn.conv import CausalConv
 from soundstream.runtime.session import Network

@@ -23,7 +23,7 @@ from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
 from soundstream.evaluate import clips
 from soundstream.evaluate.align import align
-from soundstream.evaluate.hard_sounds import hard_sounds, worst_peak
+from soundstream.evaluate.probes.hard_sounds import hard_sounds, worst_peak
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.statistics import mean_of
 from soundstream.runtime.stream import DecoderStream
@@ -95,7 +95,7 @@ class Sounds:
     sweep_kept: float
     """Share of a sweep's duration in which its line comes out within 3 dB of its level, 0 to 1."""
     worst_peak: float
-    """Largest absolute sample of all hard sounds (`soundstream.evaluate.hard_sounds`), which peak at 1 or below."""
+    """Largest absolute sample of all hard sounds (`evaluate.probes.hard_sounds`), which peak at 1 or below."""
     worst_sound: str
     """The hard sound that gives it."""
 

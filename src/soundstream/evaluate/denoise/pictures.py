@@ -7,7 +7,7 @@ from typing import Any
 
 from soundstream.analysis import drawing
 from soundstream.codec import Codec
-from soundstream.evaluate.denoise import MAIN_BITRATE, MAIN_SNR_DB, SNRS_DB, Item, System, process
+from soundstream.evaluate.denoise.report import MAIN_BITRATE, MAIN_SNR_DB, SNRS_DB, Item, System, process
 from soundstream.evaluate.metrics import REGISTRY
 
 SHOWN = ("pesq", "stoi", "dnsmos-ovrl")

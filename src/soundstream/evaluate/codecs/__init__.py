@@ -1,0 +1,1 @@
+"""Codecs to compare, ours and others', behind the same two methods."""

@@ -1,0 +1,1 @@
+"""What the denoise switch does, beside noise reduction of others."""

@@ -1,0 +1,1 @@
+"""Made sounds whose perfect answer is known."""

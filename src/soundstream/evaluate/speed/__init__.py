@@ -1,0 +1,1 @@
+"""Speed, memory and the number of calls that a core carries."""
