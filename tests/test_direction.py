@@ -107,7 +107,7 @@ def switches():
         torch.backends.mkldnn.enabled, torch.random.initial_seed())
 torch.manual_seed(7)
 before = switches()
-import soundstream.export.artifact, soundstream.release.release, soundstream.train.fitting, soundstream.train.loop
+import soundstream.export.artifact, soundstream.release.release, soundstream.train.entropy_fit, soundstream.train.loop
 assert switches() == before
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,14 +7,14 @@ import torch
 
 from soundstream.config import SeanetConfig, SpectralConfig
 from soundstream.nn.model import SoundStream
+from soundstream.train.adversarial.discriminators import DiscriminatorConfig
 from soundstream.train.config import TrainConfig
-from soundstream.train.corpus import Corpus
-from soundstream.train.crops import Crops, DataConfig
-from soundstream.train.discriminators import DiscriminatorConfig
-from soundstream.train.learner import Learner
-from soundstream.train.losses import LossConfig
-from soundstream.train.optimizer import OptimizerConfig
-from soundstream.train.precision import choose_precision
+from soundstream.train.data.corpus import Corpus
+from soundstream.train.data.crops import Crops, DataConfig
+from soundstream.train.losses.reconstruction import LossConfig
+from soundstream.train.steps.learner import Learner
+from soundstream.train.steps.optimizer import OptimizerConfig
+from soundstream.train.steps.precision import choose_precision
 
 CONFIG = SeanetConfig(
     sample_rate=8_000,

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny
 from soundstream.nn import distributed, quantize
 from soundstream.train import loop
-from soundstream.train.crops import DataConfig
+from soundstream.train.data.crops import DataConfig
 from soundstream.train.loop import Trainer
 
 STEPS = 6

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from soundstream.train.adversarial import adversarial_losses, discriminator_loss, feature_loss, generator_loss
-from soundstream.train.discriminators import DiscriminatorConfig, Judgement, build
+from soundstream.train.adversarial.discriminators import DiscriminatorConfig, Judgement, build
+from soundstream.train.adversarial.losses import adversarial_losses, discriminator_loss, feature_loss, generator_loss
 from tiny import noise
 
 

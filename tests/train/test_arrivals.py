@@ -6,9 +6,9 @@ import soundfile
 
 import tiny
 from soundstream.errors import CodecError
-from soundstream.train import corpus as corpus_module
-from soundstream.train.arrivals import Arrivals
-from soundstream.train.corpus import load_corpus
+from soundstream.train.data import corpus as corpus_module
+from soundstream.train.data.arrivals import Arrivals
+from soundstream.train.data.corpus import load_corpus
 
 RATE = tiny.CONFIG.sample_rate
 

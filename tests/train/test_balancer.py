@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from soundstream.train.balancer import LEAST_NORM, Balancer
-from soundstream.train.losses import LossConfig
+from soundstream.train.losses.balancer import LEAST_NORM, Balancer
+from soundstream.train.losses.reconstruction import LossConfig
 from tiny import noise
 
 SHARES = {"a": 0.7, "b": 0.3}

@@ -9,10 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 import tiny
-from soundstream.train import capture
-from soundstream.train.capture import PLAIN_STEPS, Captured
-from soundstream.train.losses import LossConfig
-from soundstream.train.schedule import Phase
+from soundstream.train.losses.reconstruction import LossConfig
+from soundstream.train.steps import capture
+from soundstream.train.steps.capture import PLAIN_STEPS, Captured
+from soundstream.train.steps.schedule import Phase
 from tiny import learner
 
 

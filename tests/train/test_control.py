@@ -7,7 +7,7 @@ import tiny
 from soundstream.errors import ConfigError
 from soundstream.train.config import timed
 from soundstream.train.control import Control, parsed
-from soundstream.train.losses import LossConfig
+from soundstream.train.losses.reconstruction import LossConfig
 
 CONFIG = timed(dataclasses.replace(tiny.RUN, loss=LossConfig(levels_weight=(0.0, 0.3))), 600.0)
 

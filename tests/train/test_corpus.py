@@ -6,8 +6,8 @@ import soundfile
 
 import tiny
 from soundstream.errors import AudioError, IncompleteAudio
-from soundstream.train import corpus as module
-from soundstream.train.corpus import Corpus, fixed_clips, load_corpus
+from soundstream.train.data import corpus as module
+from soundstream.train.data.corpus import Corpus, fixed_clips, load_corpus
 
 RATE = tiny.CONFIG.sample_rate
 

@@ -7,8 +7,8 @@ import torch
 
 import tiny
 from soundstream.errors import AudioError, ConfigError
-from soundstream.train.corpus import Corpus
-from soundstream.train.crops import PEAK, Crops, DataConfig, clip_shares, filtered, low_pass
+from soundstream.train.data.corpus import Corpus
+from soundstream.train.data.crops import PEAK, Crops, DataConfig, clip_shares, filtered, low_pass
 
 RATE = tiny.CONFIG.sample_rate
 CORPUS = Corpus.of(

@@ -7,12 +7,12 @@ import torch
 import tiny
 from soundstream.errors import ConfigError
 from soundstream.nn.model import plain_condition
-from soundstream.train.corpus import Corpus
-from soundstream.train.crops import Batch, Crops
-from soundstream.train.denoising import DenoiseLearner, distances, noise_left_db
-from soundstream.train.learner import Learner
+from soundstream.train.data.corpus import Corpus
+from soundstream.train.data.crops import Batch, Crops
 from soundstream.train.loop import Trainer
-from soundstream.train.precision import choose_precision
+from soundstream.train.steps.denoising import DenoiseLearner, distances, noise_left_db
+from soundstream.train.steps.learner import Learner
+from soundstream.train.steps.precision import choose_precision
 
 NAMES = ("speech/a.wav", "speech/b.wav", "ambient/c.wav", "music/d.wav")
 CORPUS = Corpus.of(tiny.CONFIG.sample_rate, {name: tiny.clip(2.5, seed) for seed, name in enumerate(NAMES)})

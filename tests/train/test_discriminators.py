@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from soundstream.errors import ConfigError
-from soundstream.train.adversarial import discriminator_loss
-from soundstream.train.discriminators import BlockSpectrum, DiscriminatorConfig, Spectrum, build
+from soundstream.train.adversarial.discriminators import BlockSpectrum, DiscriminatorConfig, Spectrum, build
+from soundstream.train.adversarial.losses import discriminator_loss
 from tiny import noise
 
 RATE = 24_000

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import tiny
-from soundstream.train.ema import FOLLOWED, Average
+from soundstream.train.steps.ema import FOLLOWED, Average
 
 
 def moved(seed):

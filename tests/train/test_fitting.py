@@ -16,8 +16,8 @@ from soundstream.entropy.ans import TOTAL
 from soundstream.entropy.context import contexts, fixed_point
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.runtime.artifact import load_artifact
-from soundstream.train import fitting
-from soundstream.train.fitting import FitConfig, Predictor, fit, fit_artifact, rounded, spread, vector_shifts
+from soundstream.train import entropy_fit
+from soundstream.train.entropy_fit import FitConfig, Predictor, fit, fit_artifact, rounded, spread, vector_shifts
 
 CONFIG = FitConfig(hidden=32, steps=300, crops=4, crop_frames=32, learning_rate=1e-2)
 
@@ -90,7 +90,7 @@ def test_crops_come_from_codes_that_were_searched_for_in_as_few_codebooks_as_fit
     rng, config = np.random.default_rng(0), dataclasses.replace(CONFIG, crops=4, crop_frames=8)
     codes = [np.full((count, 40), count, np.int16) for count in (1, 2, 4)]
     for wanted, found in ((1, 1), (2, 2), (3, 4), (4, 4)):
-        drawn = fitting._draw(codes, config, rng, wanted)
+        drawn = entropy_fit._draw(codes, config, rng, wanted)
         assert drawn.shape == (4, wanted, 8) and (drawn == found).all()
 
 

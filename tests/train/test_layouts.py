@@ -1,6 +1,6 @@
 import pytest
 
-from soundstream.train.layouts import label, same_sound
+from soundstream.train.data.corpora import label, same_sound
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 
 import tiny
 from soundstream.train import checkpoint as ckpt
-from soundstream.train.losses import LossConfig
+from soundstream.train.losses.reconstruction import LossConfig
 from tiny import learner
 
 OFFSETS = {"encoder.last.bias", "project.bias", "film.beta"}

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from soundstream.train.log import Log, Tally
+from soundstream.train.report.log import Log, Tally
 
 
 def test_means_are_over_the_steps_that_had_the_figure():

@@ -14,7 +14,7 @@ from soundstream.errors import ConfigError, TrainingError
 from soundstream.train import checkpoint as ckpt
 from soundstream.train import clock, guard, loop
 from soundstream.train.clock import ClockConfig
-from soundstream.train.corpus import Corpus
+from soundstream.train.data.corpus import Corpus
 from soundstream.train.guard import ATTEMPTS
 from soundstream.train.loop import Trainer
 

@@ -5,7 +5,7 @@ import torch
 
 from soundstream.analysis import mel
 from soundstream.errors import ConfigError
-from soundstream.train.losses import (
+from soundstream.train.losses.reconstruction import (
     MEL_LOSSES,
     LossConfig,
     MelLoss,

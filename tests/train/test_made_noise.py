@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from soundstream.train import made_noise as kinds
-from soundstream.train.made_noise import made_noise
+from soundstream.train.data import made_noise as kinds
+from soundstream.train.data.made_noise import made_noise
 
 
 def test_noises_are_the_same_for_the_same_chance_differ_from_row_to_row_and_have_one_level():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from soundstream.train import made_tones as kinds
-from soundstream.train.made_tones import MAX_SHARE, PEAK, made_tones
+from soundstream.train.data import made_tones as kinds
+from soundstream.train.data.made_tones import MAX_SHARE, PEAK, made_tones
 
 RATE = 8000
 TIME_S = np.arange(RATE) / RATE

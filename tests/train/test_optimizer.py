@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from soundstream.train.optimizer import OptimizerConfig, adamw, follow, optimizer_state, restore_optimizer, set_rate
+from soundstream.train.steps.optimizer import (
+    OptimizerConfig,
+    adamw,
+    follow,
+    optimizer_state,
+    restore_optimizer,
+    set_rate,
+)
 from tiny import noise
 
 

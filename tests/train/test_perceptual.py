@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from soundstream.analysis.harmonics import harmonic_correlation
-from soundstream.train.perceptual import ComplexLoss, HarmonicLoss, LevelLoss, emphasized, erb_bands
+from soundstream.train.losses.perceptual import ComplexLoss, HarmonicLoss, LevelLoss, emphasized, erb_bands
 from tiny import noise
 
 RATE = 24_000

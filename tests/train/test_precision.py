@@ -3,8 +3,8 @@ import torch
 
 import tiny
 from soundstream.errors import ConfigError
-from soundstream.train import precision
-from soundstream.train.precision import choose_device, choose_precision
+from soundstream.train.steps import precision
+from soundstream.train.steps.precision import choose_device, choose_precision
 
 CPU = torch.device("cpu")
 

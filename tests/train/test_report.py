@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from soundstream import ConfigError
-from soundstream.train import curves
-from soundstream.train.report import RunLog, read_log, summary, thinned
+from soundstream.train.report import curves
+from soundstream.train.report.records import RunLog, read_log, summary, thinned
 
 
 def training(step, **more):

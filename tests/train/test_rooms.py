@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from soundstream.train.rooms import GAP_S, room_spectra
+from soundstream.train.data.reverberation import GAP_S, room_spectra
 
 RATE, LENGTH = 8000, 8000
 

@@ -8,12 +8,12 @@ import pytest
 import tiny
 from soundstream.config import SpectralConfig
 from soundstream.errors import ConfigError
+from soundstream.train.adversarial.discriminators import DiscriminatorConfig
 from soundstream.train.checkpoint import Progress
 from soundstream.train.clock import ClockConfig
 from soundstream.train.config import TrainConfig, annealed, load_run, timed
-from soundstream.train.crops import DataConfig
-from soundstream.train.discriminators import DiscriminatorConfig
-from soundstream.train.schedule import Schedule
+from soundstream.train.data.crops import DataConfig
+from soundstream.train.steps.schedule import Schedule
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("*.toml"))

@@ -6,9 +6,9 @@ import pytest
 from soundstream.train.checkpoint import Progress
 from soundstream.train.clock import ClockConfig
 from soundstream.train.config import TrainConfig, timed
-from soundstream.train.losses import LossConfig
-from soundstream.train.optimizer import OptimizerConfig
-from soundstream.train.schedule import Phase, Schedule, ramp
+from soundstream.train.losses.reconstruction import LossConfig
+from soundstream.train.steps.optimizer import OptimizerConfig
+from soundstream.train.steps.schedule import Phase, Schedule, ramp
 
 CLOCK = ClockConfig(
     trunk_from=0.1, quantize_from=0.2, shift=(0.3, 0.5), adversarial_from=0.6, decay_from=0.4, average=0.02

@@ -23,6 +23,6 @@ def fit_entropy(
     Files made before keep the old id: keep a copy of a model that is in use.
     """
     with needs(extra("train")):
-        from soundstream.train.fitting import FitConfig, fit_artifact
+        from soundstream.train.entropy_fit import FitConfig, fit_artifact
     messages = Console(stderr=True)
     print(fit_artifact(artifact, data, minutes, FitConfig(hidden=hidden, steps=steps), messages.print))

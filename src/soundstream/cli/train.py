@@ -24,8 +24,8 @@ from soundstream.system.files import atomic_output
 
 if TYPE_CHECKING:
     from soundstream.train.checkpoint import Checkpoint
-    from soundstream.train.corpus import Corpus
-    from soundstream.train.report import RunLog
+    from soundstream.train.data.corpus import Corpus
+    from soundstream.train.report.records import RunLog
 
 StateOption = Annotated[
     Path | None, typer.Option("--state", help="Also write a small checkpoint here, for `train --resume` elsewhere.")
@@ -88,8 +88,8 @@ def train(
     with needs(extra("train")):
         import torch
 
-        from soundstream.train.arrivals import Arrivals
         from soundstream.train.config import annealed, load_run, timed
+        from soundstream.train.data.arrivals import Arrivals
         from soundstream.train.loop import Trainer
     if anneal_steps and time_limit_s is not None:
         raise ConfigError("--anneal and --time-limit both say when the rates fall to zero; choose one")
@@ -125,8 +125,8 @@ def train_report(
     [dim]soundstream train-report runs/a runs/b -o report[/dim] compares two runs. Works while they train.
     """
     with needs(extra("plot")):
-        from soundstream.train import curves
-        from soundstream.train.report import read_log, summary
+        from soundstream.train.report import curves
+        from soundstream.train.report.records import read_log, summary
     logs = [read_log(run) for run in runs]
     text = json.dumps([summary(log) for log in logs], indent=2) + "\n"
     picture = output if output.suffix.lower() == ".png" else output / "curves.png"
@@ -252,7 +252,7 @@ def _cache(folders: list[str], out: Path) -> Path:
 
 
 def _load(folders: list[str], sample_rate: int, out: Path) -> Corpus:
-    from soundstream.train.corpus import load_corpus
+    from soundstream.train.data.corpus import load_corpus
 
     cache = _cache(folders, out)
     corpus = load_corpus(folders, sample_rate, cache, _counter(cache.stem))

@@ -25,8 +25,8 @@ from soundstream.release.card import Facts, card, read_sources
 from soundstream.runtime.artifact import load_artifact, write_manifest
 from soundstream.system.files import atomic_output
 from soundstream.train import checkpoint as ckpt
-from soundstream.train.fitting import fit_artifact
-from soundstream.train.report import LOG, read_log, thinned
+from soundstream.train.entropy_fit import fit_artifact
+from soundstream.train.report.records import LOG, read_log, thinned
 
 CODECS = (
     "original,lowpass:3500,soundstream:1500,soundstream:3000,soundstream:6000,soundstream:12000,"

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from soundstream.config import CodecConfig, SeanetConfig
 from soundstream.errors import ConfigError
+from soundstream.train.adversarial.discriminators import NONE, DiscriminatorConfig
 from soundstream.train.clock import ClockConfig
-from soundstream.train.crops import DataConfig
-from soundstream.train.discriminators import NONE, DiscriminatorConfig
-from soundstream.train.losses import LossConfig
-from soundstream.train.optimizer import OptimizerConfig
+from soundstream.train.data.crops import DataConfig
+from soundstream.train.losses.reconstruction import LossConfig
+from soundstream.train.steps.optimizer import OptimizerConfig
 
 Table = TypeVar("Table")
 STAGES = ("codec", "denoise")
@@ -40,7 +40,7 @@ class TrainConfig:
     clock: ClockConfig = field(default_factory=ClockConfig)
     """What begins when, where there is a time limit."""
     stage: str = "codec"
-    """What learns: `codec` is all of it, `denoise` the denoise switch alone (see `soundstream.train.denoising`)."""
+    """What learns: `codec` is all of it, `denoise` the denoise switch alone (see `train.steps.denoising`)."""
     seed: int = 0
     """Start of every random draw; each step derives its own from it, so that a resumed run repeats exactly."""
     time_limit_s: float = 0.0

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from soundstream.errors import TrainingError
-from soundstream.train.learner import Learner
+from soundstream.train.steps.learner import Learner
 
 KEEP_EVERY_STEPS = 100
 """Steps after which the state is kept to step back to, if all figures since the last one were finite."""

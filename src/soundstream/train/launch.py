@@ -9,7 +9,7 @@ from torch import distributed
 
 from soundstream.errors import ConfigError
 from soundstream.system.extras import extra, needs
-from soundstream.train.precision import choose_device
+from soundstream.train.steps.precision import choose_device
 
 
 def join(device: str = "auto") -> torch.device:

@@ -15,18 +15,18 @@ import torch
 from soundstream.errors import CodecError, ConfigError
 from soundstream.nn import distributed
 from soundstream.train import checkpoint as ckpt
-from soundstream.train.arrivals import Arrivals
 from soundstream.train.clock import Clock
 from soundstream.train.config import TrainConfig
 from soundstream.train.control import Control, Wishes
-from soundstream.train.corpus import Corpus, fixed_clips
-from soundstream.train.crops import NOISE, SPEECH, Batch, Crops
-from soundstream.train.denoising import DenoiseLearner, noise_left_db
+from soundstream.train.data.arrivals import Arrivals
+from soundstream.train.data.corpus import Corpus, fixed_clips
+from soundstream.train.data.crops import NOISE, SPEECH, Batch, Crops
 from soundstream.train.guard import Contest, Guard
 from soundstream.train.launch import check_batch, join
-from soundstream.train.learner import Learner
-from soundstream.train.log import Entry, Log, Report, Tally, rounded
-from soundstream.train.precision import choose_precision
+from soundstream.train.report.log import Entry, Log, Report, Tally, rounded
+from soundstream.train.steps.denoising import DenoiseLearner, noise_left_db
+from soundstream.train.steps.learner import Learner
+from soundstream.train.steps.precision import choose_precision
 from soundstream.train.validation import Validator
 
 LOG_EVERY_STEPS = 25
@@ -58,7 +58,7 @@ class Trainer:
         run: folder to write to.
         resume: state to go on from.
         device: `auto`, `cpu` or `cuda`.
-        precision: `auto`, `bf16` or `fp32`; see `soundstream.train.precision`.
+        precision: `auto`, `bf16` or `fp32`; see `soundstream.train.steps.precision`.
         compile: compile the networks, which takes minutes and pays on a GPU.
         graphs: on a GPU, replay each step as one CUDA graph; several processes run plain steps.
         arrivals: training audio that comes in while the run goes on.

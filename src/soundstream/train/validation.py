@@ -20,7 +20,7 @@ from soundstream.errors import CodecError
 from soundstream.nn.model import SoundStream
 from soundstream.nn.quantize import DEAD_USAGE
 from soundstream.system.extras import extra, needs
-from soundstream.train.losses import MelLoss, aligned, signal_to_noise_db
+from soundstream.train.losses.reconstruction import MelLoss, aligned, signal_to_noise_db
 
 COUNTS = (1, 2, 4, 8, 16)
 """Codebooks in use, of those that the model has, for which figures are given."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from soundstream.nn import distributed
-from soundstream.train.report import LOG
+from soundstream.train.report.records import LOG
 
 Entry = dict[str, Any]
 Report = Callable[[Entry], None]

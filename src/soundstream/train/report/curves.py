@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from soundstream.analysis import drawing
 from soundstream.analysis.harmonics import BANDS_HZ, NAMES
-from soundstream.train.report import LOSSES, RunLog
+from soundstream.train.report.records import LOSSES, RunLog
 
 POINTS = 40
 """A noisy curve is shown as its mean over a fortieth of its points, above the points themselves."""

@@ -22,7 +22,7 @@ from torch import Tensor
 from soundstream import audio
 from soundstream.errors import AudioError
 from soundstream.system.files import atomic_output
-from soundstream.train.layouts import Label, label, same_sound
+from soundstream.train.data.corpora import Label, label, same_sound
 
 Folders = str | Path | Sequence[str | Path]
 Progress = Callable[[int, int], None]
@@ -35,7 +35,7 @@ class Clip:
     path: str
     """Relative to the data folder, such as `speech/anna_01.flac`."""
     category: str
-    """Such as `speech`; see `soundstream.train.layouts.label`."""
+    """Such as `speech`; see `soundstream.train.data.corpora.label`."""
     source: str
     """Speaker, instrument or recording, such as `anna`."""
     start: int
@@ -100,7 +100,7 @@ def load_corpus(
 ) -> Corpus:
     """Decode every audio file below the data folders to mono int16 at `sample_rate`.
 
-    Category and source of a file come from its path (`soundstream.train.layouts.label`).
+    Category and source of a file come from its path (`soundstream.train.data.corpora.label`).
 
     Args:
         folders: one data folder or several; `speech=/data/LibriTTS` names the category of all its files.

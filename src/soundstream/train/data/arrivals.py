@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from soundstream.errors import CodecError
-from soundstream.train.corpus import Corpus, extended, scan
+from soundstream.train.data.corpus import Corpus, extended, scan
 
 LOOK_EVERY_S = 20.0
 """Time from one look into the folders to the next."""

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from soundstream.config import CodecConfig
 from soundstream.errors import AudioError, ConfigError
-from soundstream.train.corpus import Corpus
-from soundstream.train.made_noise import made_noise
-from soundstream.train.made_tones import made_tones
-from soundstream.train.rooms import room_spectra
+from soundstream.train.data.corpus import Corpus
+from soundstream.train.data.made_noise import made_noise
+from soundstream.train.data.made_tones import made_tones
+from soundstream.train.data.reverberation import room_spectra
 
 PEAK = 0.99
 """Crops are turned down, whatever their gain, until the peaks of input and target are at most this."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from soundstream.train.schedule import Phase
+from soundstream.train.steps.schedule import Phase
 
 Figures = dict[str, Tensor]
 StepFunction = Callable[[Phase], Figures]
@@ -19,7 +19,7 @@ PLAIN_STEPS = 3
 class Captured:
     """A step function, run plainly, or replayed as the CUDA graph of its phase.
 
-    The function has to read all that changes from tensors that keep their places (`soundstream.train.inputs`) and to
+    The function has to read all that changes from tensors that keep their places (`train.steps.inputs`) and to
     write to such: the same function then serves both ways. On a CPU, and where a capture fails, it is called plainly.
     Steps in which the balancer measures, if it does not in every step, are rare and stay plain.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from soundstream.analysis import mel
 from soundstream.errors import ConfigError
-from soundstream.train.perceptual import ComplexLoss, HarmonicLoss, LevelLoss, emphasized
+from soundstream.train.losses.perceptual import ComplexLoss, HarmonicLoss, LevelLoss, emphasized
 
 Pair = tuple[float, ...]
 Spectra = list[Float[Tensor, "batch _frames _bins"]]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from soundstream.nn import distributed
-from soundstream.train.losses import LossConfig
+from soundstream.train.losses.reconstruction import LossConfig
 
 Losses = dict[str, Float[Tensor, ""]]
 Weights = Mapping[str, float | Float[Tensor, ""]]

@@ -9,19 +9,19 @@ from torch import Tensor
 
 from soundstream.nn import distributed
 from soundstream.nn.model import Output, SoundStream
-from soundstream.train.adversarial import AdversarialLosses
-from soundstream.train.balancer import Balancer
-from soundstream.train.capture import Captured, Figures
+from soundstream.train.adversarial.critic import Critic
+from soundstream.train.adversarial.losses import AdversarialLosses
 from soundstream.train.checkpoint import Checkpoint, Progress
 from soundstream.train.config import TrainConfig
-from soundstream.train.critic import Critic
-from soundstream.train.crops import Crops
-from soundstream.train.ema import Average
-from soundstream.train.inputs import COMMITMENT, FLOOR, Inputs
-from soundstream.train.losses import FROM_DISCRIMINATORS, ReconstructionLoss, aligned
-from soundstream.train.optimizer import adamw, follow, optimizer_state, restore_optimizer, set_rate
-from soundstream.train.precision import Precision
-from soundstream.train.schedule import Phase, Schedule
+from soundstream.train.data.crops import Crops
+from soundstream.train.losses.balancer import Balancer
+from soundstream.train.losses.reconstruction import FROM_DISCRIMINATORS, ReconstructionLoss, aligned
+from soundstream.train.steps.capture import Captured, Figures
+from soundstream.train.steps.ema import Average
+from soundstream.train.steps.inputs import COMMITMENT, FLOOR, Inputs
+from soundstream.train.steps.optimizer import adamw, follow, optimizer_state, restore_optimizer, set_rate
+from soundstream.train.steps.precision import Precision
+from soundstream.train.steps.schedule import Phase, Schedule
 
 
 class Learner:

@@ -7,11 +7,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from soundstream.nn import distributed
-from soundstream.train.adversarial import AdversarialLosses, adversarial_losses
+from soundstream.train.adversarial.discriminators import build
+from soundstream.train.adversarial.losses import AdversarialLosses, adversarial_losses
 from soundstream.train.config import TrainConfig
-from soundstream.train.discriminators import build
-from soundstream.train.optimizer import adamw, follow
-from soundstream.train.precision import Precision
+from soundstream.train.steps.optimizer import adamw, follow
+from soundstream.train.steps.precision import Precision
 
 
 class Critic:

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from soundstream.train.discriminators import Judgement
+from soundstream.train.adversarial.discriminators import Judgement
 
 FEATURE_FLOOR = 1e-3
 """Added to the level of real features, so that digital silence does not divide by zero."""

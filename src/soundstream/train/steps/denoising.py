@@ -18,12 +18,12 @@ from torch import Tensor
 
 from soundstream.errors import ConfigError
 from soundstream.nn.model import SoundStream
-from soundstream.train.capture import Figures
 from soundstream.train.config import TrainConfig
-from soundstream.train.crops import Batch, Crops
-from soundstream.train.learner import Learner
-from soundstream.train.precision import Precision
-from soundstream.train.schedule import Phase
+from soundstream.train.data.crops import Batch, Crops
+from soundstream.train.steps.capture import Figures
+from soundstream.train.steps.learner import Learner
+from soundstream.train.steps.precision import Precision
+from soundstream.train.steps.schedule import Phase
 
 _CLOSE = 0.1
 """Squared distance under which it hardly matters how close input and target are."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from soundstream.nn import distributed
 from soundstream.train.config import TrainConfig
-from soundstream.train.crops import Batch
+from soundstream.train.data.crops import Batch
 
 COMMITMENT, FLOOR = "commitment", "mel_floor"
 

@@ -1,0 +1,1 @@
+"""Discriminators, what they are, what they teach, and how they learn."""

@@ -1,0 +1,1 @@
+"""Losses of the decoded sound, and the balance between them."""
