@@ -341,7 +341,7 @@ def test_a_wav_of_more_than_4_gib_is_read_to_its_end(tmp_path):
 
 
 def test_the_parts_of_a_long_wav_are_one(monkeypatch):
-    monkeypatch.setattr("soundstream.audio.chunks._MOST", 1001)
+    monkeypatch.setattr("soundstream.audio.formats.chunks._MOST", 1001)
     for channels in (1, 2):
         whole = sound("WAV", "PCM_24", channels=channels)
         pcm, rate, said = read(sized(whole, 0))

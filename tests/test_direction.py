@@ -31,7 +31,7 @@ FACE = {"codec", "config", "errors", "live"}
 TORCH = {"torch", "safetensors", "onnx", "jaxtyping"}
 TORCH_ROOMS = {"export", "nn", "release", "train"}
 """Rooms that need PyTorch; besides themselves, only the command line knows them."""
-INSIDE_A_FUNCTION = {"cli.entropy", "cli.train", "evaluate.peers"}
+INSIDE_A_FUNCTION = {"cli.training.entropy", "cli.training.train", "evaluate.speed.peers"}
 """Modules that import from the torch half only where a command asks for it."""
 
 

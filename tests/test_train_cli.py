@@ -11,7 +11,7 @@ from typer.main import get_command
 
 import tiny
 from soundstream.cli import app, main
-from soundstream.cli.train_display import Display, trained, validated
+from soundstream.cli.training.display import Display, trained, validated
 
 RUN_FILE = """
 total_steps = 4

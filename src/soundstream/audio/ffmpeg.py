@@ -15,10 +15,10 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from soundstream.audio.formats.views import Gap
 from soundstream.audio.frames import CONTAINERS, FrameSound
 from soundstream.audio.metadata import chosen_tags
 from soundstream.audio.sndfile import SequentialFile
-from soundstream.audio.views import Gap
 from soundstream.errors import AudioError
 
 _OPTIONS = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-format_whitelist", CONTAINERS)

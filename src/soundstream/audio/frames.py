@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from soundstream.audio.views import Gap
+from soundstream.audio.formats.views import Gap
 
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ogg,aac,latm,ac3,eac3,flac,mp3,wav,w64,aiff,au,caf,avi,flv,mpeg,mpegts,"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import BinaryIO
 
-from soundstream.audio import ebml, ffmpeg
+from soundstream.audio import ffmpeg
+from soundstream.audio.formats import ebml
 from soundstream.audio.frames import FrameSound
 from soundstream.errors import AudioError
 from soundstream.system.extras import extra

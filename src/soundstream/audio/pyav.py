@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
+from soundstream.audio.formats.views import Gap
 from soundstream.audio.frames import CONTAINERS, FrameSound
 from soundstream.audio.metadata import chosen_tags
-from soundstream.audio.views import Gap
 from soundstream.errors import AudioError
 
 _ESTIMATED = {"aac", "latm", "ac3", "eac3", "mp3", "dts", "amr", "mpeg", "mpegts"}

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from soundstream.audio.checks import check_format
+from soundstream.audio.formats.views import Gap, View
 from soundstream.audio.sndfile import SequentialFile
-from soundstream.audio.views import Gap, View
 from soundstream.errors import ConfigError
 
 _SUBTYPES = {

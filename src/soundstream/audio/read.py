@@ -14,13 +14,13 @@ import numpy as np
 import soundfile
 
 from soundstream.audio.checks import Level, check_finite, check_format
+from soundstream.audio.formats.split import find_parts
+from soundstream.audio.formats.views import Gap
 from soundstream.audio.frames import FrameSound
 from soundstream.audio.media import READABLE, open_media
 from soundstream.audio.metadata import file_tags
 from soundstream.audio.raw import Raw, open_raw
 from soundstream.audio.sndfile import Sound, reason
-from soundstream.audio.split import find_parts
-from soundstream.audio.views import Gap
 from soundstream.errors import AudioError, IncompleteAudio
 from soundstream.system.files import name_of, open_input
 

@@ -9,8 +9,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from soundstream.audio.formats.views import Gap, Part, View
 from soundstream.audio.resample import Resampler, resampled_length
-from soundstream.audio.views import Gap, Part, View
 from soundstream.errors import AudioError
 
 _UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63 - 1 when a file does not say how long it is

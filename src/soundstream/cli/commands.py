@@ -10,9 +10,10 @@ import typer
 from rich.text import Text
 
 from soundstream import __version__
-from soundstream.cli import bench, codes, edit, entropy, evaluate, files, grow, info, live, serve, train
+from soundstream.cli import bench, codes, edit, evaluate, files, info, live, serve
 from soundstream.cli.display import messages, tell_warnings
 from soundstream.cli.signals import ending_cleanly
+from soundstream.cli.training import entropy, grow, train
 from soundstream.errors import CodecError
 
 app = typer.Typer(

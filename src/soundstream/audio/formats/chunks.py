@@ -13,9 +13,9 @@ import struct
 from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
-from soundstream.audio import mpeg
-from soundstream.audio.tags import after_tags, before_tags
-from soundstream.audio.views import Bytes, Gap, Part
+from soundstream.audio.formats import mpeg
+from soundstream.audio.formats.tags import after_tags, before_tags
+from soundstream.audio.formats.views import Bytes, Gap, Part
 
 
 class _Layout(NamedTuple):

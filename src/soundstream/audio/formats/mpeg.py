@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
-from soundstream.audio.tags import after_tags, before_tags
-from soundstream.audio.views import Bytes, Gap, Part
+from soundstream.audio.formats.tags import after_tags, before_tags
+from soundstream.audio.formats.views import Bytes, Gap, Part
 
 DECODER_DELAY = 529
 """Samples that a decoder of layer III is late; an encoder's own delay and padding come with its header."""

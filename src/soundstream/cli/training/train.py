@@ -17,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from soundstream.cli.options import Force
-from soundstream.cli.train_display import Display, print_line
+from soundstream.cli.training.display import Display, print_line
 from soundstream.errors import ConfigError
 from soundstream.system.extras import extra, needs
 from soundstream.system.files import atomic_output

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from soundstream.audio import chunks, flac, mpeg, ogg
-from soundstream.audio.tags import after_tags
-from soundstream.audio.views import Part
+from soundstream.audio.formats import chunks, flac, mpeg, ogg
+from soundstream.audio.formats.tags import after_tags
+from soundstream.audio.formats.views import Part
 
 
 def find_parts(file: BinaryIO) -> list[Part] | None:

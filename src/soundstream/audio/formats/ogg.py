@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
-from soundstream.audio import flac
-from soundstream.audio.tags import after_tags, before_tags
-from soundstream.audio.views import Bytes, Gap, Part, Piece, joined
+from soundstream.audio.formats import flac
+from soundstream.audio.formats.tags import after_tags, before_tags
+from soundstream.audio.formats.views import Bytes, Gap, Part, Piece, joined
 
 MAGIC = b"OggS"
 _HEAD = struct.Struct("<4sBBqIIIB")

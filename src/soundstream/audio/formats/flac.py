@@ -14,8 +14,8 @@ from functools import cache
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
-from soundstream.audio.tags import after_tags, before_tags
-from soundstream.audio.views import Bytes, Gap, Part
+from soundstream.audio.formats.tags import after_tags, before_tags
+from soundstream.audio.formats.views import Bytes, Gap, Part
 
 MAGIC = b"fLaC"
 _START = MAGIC + b"\x00\x00\x00\x22"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from soundstream.audio.views import Bytes
+from soundstream.audio.formats.views import Bytes
 
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
 

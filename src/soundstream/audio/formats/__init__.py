@@ -1,0 +1,1 @@
+"""Bytes of audio files, read only as far as needed: what a file says of itself, and where its parts begin."""

@@ -1,0 +1,1 @@
+"""The commands of training and what follows; all but one need PyTorch."""
