@@ -83,7 +83,7 @@ def test_the_graph_takes_a_condition_that_switches_between_frames(config, runtim
     expected = exportable(tiny.model(config=config)).encode(torch.from_numpy(pcm[:, None]), condition)
     inputs = {"pcm": pcm[:, None, None], "condition": condition[:, :, None].numpy()}
     if runtime.denoiser:
-        inputs["modulation"], _ = runtime.denoiser.step(runtime.denoiser.init_state(2), pcm=inputs["pcm"])
+        inputs["mask"], _ = runtime.denoiser.step(runtime.denoiser.init_state(2), pcm=inputs["pcm"])
     latents, _ = runtime.encoder.step(runtime.encoder.init_state(2), **inputs)
     np.testing.assert_allclose(latents[:, :, 0], expected, rtol=0, atol=1e-4)
 

@@ -4,46 +4,41 @@ import pytest
 import torch
 
 import tiny
-from soundstream.nn.denoiser import denoiser, modulated
+from soundstream.nn.denoiser import denoiser, masked
 from soundstream.nn.model import SoundStream, plain_condition
 from tiny import SPECTRAL, noise
 
 FEATURES = SPECTRAL.bands + SPECTRAL.hop_length
 
 
-def test_a_fresh_denoiser_changes_nothing():
-    x = noise(2, FEATURES, 1, 9, scale=1)
-    assert torch.equal(modulated(x, denoiser(SPECTRAL)(x), torch.ones(2, 1, 1, 9), SPECTRAL.bands), x)
+def test_a_fresh_denoiser_takes_next_to_nothing():
+    mask = denoiser(SPECTRAL)(noise(2, FEATURES, 1, 9, scale=1))
+    assert mask.shape == (2, SPECTRAL.hop_length, 1, 9)
+    assert ((mask > 0.98) & (mask < 1)).all()
 
 
-def changed(x, gain, shift, strength=1.0, bands=0):
-    """What modulation makes of single values."""
-    values, modulation = (torch.tensor(part).reshape(1, -1, 1, 1) for part in (x, [*gain, *shift]))
-    return modulated(values, modulation, torch.full((1, 1, 1, 1), strength), bands).flatten().tolist()
-
-
-def test_modulation_is_a_gain_and_a_shift_as_far_as_the_strength_says():
-    assert changed([2.0, 3.0, -1.0], [-50.0, 0.0, 0.0], [0.0, -1.0, 1.5]) == [0, 2, 0.5]
-    assert changed([2.0, 3.0, -1.0], [-50.0, 0.0, 0.0], [0.0, -1.0, 1.5], strength=0.5) == [1, 2.5, -0.25]
-
-
-def test_nothing_is_added():
-    assert changed([2.0, -3.0, -1.0], [50.0, 50.0, 0.0], [9.0, 0.0, 5.0]) == [2, -3, 1]  # magnitudes do not grow
-    assert changed([-4.0, -4.0], [0.0, 0.0], [1.0, -1.0], bands=2) == [-4, -5]  # and levels do not rise
+def test_a_mask_counts_as_far_as_the_strength_says():
+    x, mask = (torch.tensor(values).reshape(1, -1, 1, 1) for values in ([2.0, 3.0, -1.0], [0.0, 1.0, 0.5]))
+    for strength, expected in ((0.0, [2, 3, -1]), (0.5, [1, 3, -0.75]), (1.0, [0, 3, -0.5])):
+        assert masked(x, mask, torch.full((1, 1, 1, 1), strength)).flatten().tolist() == expected
 
 
 @torch.no_grad()
-def test_whatever_a_denoiser_says_the_encoder_sees_a_quieter_sound():
-    x, modulation = noise(3, FEATURES, 1, 20, scale=2), noise(3, 2 * FEATURES, 1, 20, seed=1, scale=9)
-    y = modulated(x, modulation, torch.rand(3, 1, 1, 20), SPECTRAL.bands)
+def test_whatever_a_denoiser_says_the_encoder_sees_features_of_a_quieter_sound():
+    model, audio = tiny.model(config=SPECTRAL), noise(3, 1, 20 * SPECTRAL.hop_length)
+    model.denoiser.out.weight.mul_(50)
+    plain, cleaned = (model._analysed(audio.unsqueeze(2), c) for c in (None, plain_condition(SPECTRAL, 3, 20).flip(1)))
     bands = SPECTRAL.bands
-    assert (y[:, :bands] <= x[:, :bands]).all() and (y[:, bands:].abs() <= x[:, bands:].abs() + 1e-6).all()
+    assert (cleaned[:, bands:].abs() <= plain[:, bands:].abs()).all()
+    assert (cleaned[:, :bands] <= plain[:, :bands] + 1e-5).all() and (cleaned[:, :bands] < plain[:, :bands] - 1).any()
+    coefficients = cleaned[:, bands:].square() * cleaned[:, bands:].sign()
+    torch.testing.assert_close(model.analysis.features(coefficients), cleaned, rtol=1e-4, atol=1e-4)
 
 
 def test_the_strength_counts_frame_by_frame():
-    x, modulation = noise(1, 3, 1, 4, scale=1), noise(1, 6, 1, 4, seed=1, scale=1)
+    x, mask = noise(1, 3, 1, 4, scale=1), torch.full((1, 3, 1, 4), 0.5)
     strength = torch.tensor([0.0, 1.0, 0.0, 1.0]).reshape(1, 1, 1, 4)
-    changed = (modulated(x, modulation, strength, 1) != x).any(dim=1).flatten()
+    changed = (masked(x, mask, strength) != x).any(dim=1).flatten()
     assert changed.tolist() == [False, True, False, True]
 
 

@@ -53,7 +53,7 @@ def test_what_is_left_is_the_distance_with_the_switch_on_over_that_without():
     model, pair = tiny.model(config=tiny.SPECTRAL), batch()
     off, on = (float(distances(model, pair, switch).sum()) for switch in (False, True))
     assert noise_left_db(model, pair) == pytest.approx(10 * math.log10(on / off), abs=1e-3)
-    assert noise_left_db(learner().model, pair) == 0
+    assert noise_left_db(learner().model, pair) == pytest.approx(0, abs=0.1)  # a fresh mask takes next to nothing
 
 
 @pytest.mark.parametrize("codec", tiny.CONFIGS, ids=lambda codec: codec.family)
@@ -123,4 +123,4 @@ def test_an_unknown_stage_is_refused():
 def test_validation_says_what_the_switch_leaves_where_it_can(tmp_path, speech_alone):
     valid = Corpus.of(CORPUS.sample_rate, {"speech/a.wav": tiny.clip(2.5)}) if speech_alone else CORPUS
     trainer = Trainer(dataclasses.replace(RUN, total_steps=1), CORPUS, valid, tmp_path)
-    assert trainer.validate().get("noise_left_db") == (None if speech_alone else 0)
+    assert trainer.validate().get("noise_left_db") == (None if speech_alone else pytest.approx(0, abs=0.2))

@@ -19,13 +19,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from soundstream.config import CodecConfig, SpectralConfig
+from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
 from soundstream.export.int8 import with_int8_products
 from soundstream.export.macs import macs_per_frame
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.convnext import ConvNeXtBlock
-from soundstream.nn.denoiser import DEEPEST, Magnitudes
+from soundstream.nn.denoiser import Magnitudes, Sigmoid
 from soundstream.nn.families.seanet import ResidualUnit
 from soundstream.nn.families.spectral import ENERGY_FLOOR, LOUDEST, Decoder, Features, Noise, NoisyOutput
 from soundstream.nn.film import FiLM
@@ -129,37 +129,35 @@ def encoder_graph(model: SoundStream) -> onnx.ModelProto:
     """`pcm [batch, 1, 1, samples]` to `latents`, of as many frames.
 
     With FiLM on this side `condition [batch, condition_dim, 1, frames]` is a second input, with a denoiser its
-    `modulation` a third; zeros of that change nothing.
+    `mask [batch, coefficients, 1, frames]` a third; ones in it change nothing.
     """
     config, graph = model.config, Graph("encoder")
     graph.input("pcm", 1, "samples")
-    x = graph.add(model.analysis, "", "pcm")
     if config.film == "encoder":
         graph.input("condition", config.condition_dim, "frames")
-    if model.denoiser:
-        graph.input("modulation", _modulations(config), "frames")
-        x = graph.modulated(x, "modulation", "condition", config)
-    x = graph.add(model.encoder, "", x)
+    x = graph.add(model.encoder, "", _analysed(graph, model))
     if config.film == "encoder":
         x = graph.film(model.film, x, "condition", "film")
     graph.node("Identity", [graph.add(model.project, "project", x) if model.project else x], "latents")
     return graph.finish("latents", config.latent_dim, "frames", config)
 
 
+def _analysed(graph: Graph, model: SoundStream) -> str:
+    """What the encoder sees of `pcm`; with a denoiser, of what its mask leaves of it."""
+    if not model.denoiser:
+        return graph.add(model.analysis, "", "pcm")
+    graph.input("mask", model.config.hop_length, "frames")
+    x = graph.add(model.analysis.mdct, "mdct", "pcm")
+    return graph.add(model.analysis.features, "features", graph.masked(x, "mask", "condition"))
+
+
 def denoiser_graph(model: SoundStream) -> onnx.ModelProto:
-    """`pcm [batch, 1, 1, samples]` -> `modulation`, of the same frames; only for a model that has a denoiser."""
+    """`pcm [batch, 1, 1, samples]` -> `mask`, of the same frames; only for a model that has a denoiser."""
     assert model.denoiser
     graph = Graph("denoiser")
     graph.input("pcm", 1, "samples")
-    x = graph.add(model.denoiser, "", graph.add(model.analysis, "", "pcm"))
-    graph.node("Identity", [x], "modulation")
-    return graph.finish("modulation", _modulations(model.config), "frames", model.config)
-
-
-def _modulations(config: CodecConfig) -> int:
-    """Channels of what a denoiser gives."""
-    assert isinstance(config, SpectralConfig)
-    return 2 * config.features
+    mask = graph.add(model.denoiser, "", graph.add(model.analysis, "", "pcm"))
+    return graph.finish(mask, model.config.hop_length, "frames", model.config)
 
 
 def decoder_graph(model: SoundStream) -> onnx.ModelProto:
@@ -218,22 +216,12 @@ class Graph:
         self.node("Mul", [x, "film.gamma"], "film.scaled")
         return self.node("Add", ["film.scaled", "film.beta"], output)
 
-    def modulated(self, x: str, modulation: str, condition: str, config: CodecConfig) -> str:
-        """`soundstream.nn.denoiser.modulated`, the strength being the second value of the condition."""
-        assert isinstance(config, SpectralConfig)
+    def masked(self, x: str, mask: str, condition: str) -> str:
+        """`soundstream.nn.denoiser.masked`, the strength being the second value of the condition."""
         strength = self._slice(condition, "strength", start=1, end=2, axis=1)
-        self.nodes.append(helper.make_node("Split", [modulation], ["gain", "shift"], axis=1, num_outputs=2))
-        y = self.node("Mul", [self.node("Tanh", ["gain"], "gain.tanh"), x], "gain.change")
-        y = self.node("Add", [x, self.node("Add", [y, "shift"], "change")], "cleaned.free")
-        levels = self._slice(x, "levels", start=0, end=config.bands, axis=1)
-        roots = self._slice(x, "roots", start=config.bands, end=config.features, axis=1)
-        size = self.node("Abs", [roots], "roots.size")
-        deepest = self.node("Sub", [levels, self.constant("deepest", torch.tensor(DEEPEST))], "levels.lowest")
-        lowest = self.node("Concat", [deepest, self.node("Neg", [size], "roots.lowest")], "lowest", axis=1)
-        highest = self.node("Concat", [levels, size], "highest", axis=1)
-        y = self.node("Max", [self.node("Min", [y, highest], "cleaned.upper"), lowest], "cleaned")
-        y = self.node("Mul", [self.node("Sub", [y, x], "taken"), strength], "taken.counted")
-        return self.node("Add", [x, y], "modulated")
+        one = self.constant("one", torch.tensor(1.0))
+        taken = self.node("Mul", [self.node("Sub", [mask, one], "mask.taken"), strength], "mask.counted")
+        return self.node("Mul", [x, self.node("Add", [taken, one], "mask.gain")], "masked")
 
     @singledispatchmethod
     def add(self, layer: StreamingModule, name: str, x: str) -> str:
@@ -291,6 +279,10 @@ class Graph:
         sign, magnitude = self.node("Sign", [x], f"{name}.sign"), self.node("Abs", [x], f"{name}.magnitude")
         roots = self.node("Mul", [sign, self.node("Sqrt", [magnitude], f"{name}.root")], f"{name}.roots")
         return self.node("Concat", [levels, roots], name, axis=1)
+
+    @add.register
+    def _(self, layer: Sigmoid, name: str, x: str) -> str:
+        return self.node("Sigmoid", [x], name)
 
     @add.register
     def _(self, layer: Magnitudes, name: str, x: str) -> str:

@@ -1,11 +1,13 @@
-"""The denoiser of the spectral family: a network that scales and shifts what the encoder's blocks are to see.
+"""The denoiser of the spectral family: a network that says how much of each MDCT coefficient is sound and not noise.
 
-    features -> magnitudes beside them -> linear -> ConvNeXt blocks -> linear -> gain and shift of each feature
+    features -> magnitudes beside them -> linear -> ConvNeXt blocks -> linear -> sigmoid: the mask
 
-FiLM alone, behind the encoder's blocks, can only choose among channels that the blocks keep apart. Here gain and shift
-follow from the sound, and the condition says how far they count: with the denoise switch off the codec computes what it
-would without. They only take away: no feature becomes larger than it was. A trained decoder may still not know the
-latents of what is left: that of `base` bursts on some, so try tones and silence with the switch on before a release.
+FiLM alone, behind the encoder's blocks, can only choose among channels that the blocks keep apart. Here the mask follows
+from the sound, and the condition says how far it counts: with the denoise switch off the codec computes what it would
+without. Levels and roots come from the masked coefficients, so that the encoder is never shown what no sound has: where
+a denoiser could change features at will, the decoder of `base` burst on what the switch had made of tones.
+
+Source: ours. Related: RNNoise (Valin, 2018), gains of bands that a network finds, where these are of coefficients.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from soundstream.nn.convnext import blocks
 from soundstream.nn.families.spectral import ENCODER_GAIN, LEVEL_GAIN
 from soundstream.nn.streaming import Chain, State, StreamingModule
 
-DEEPEST = 1000.0
-"""What a level may fall by at most, in logarithms: more than any sound has."""
+OPEN = 4.0
+"""Fresh bias before the sigmoid: a fresh mask takes 0.16 dB."""
 
 
 class Magnitudes(StreamingModule):
@@ -35,37 +37,35 @@ class Magnitudes(StreamingModule):
         return torch.cat([x, x[:, self.bands :].abs()], dim=1), state
 
 
-def denoiser(config: SpectralConfig) -> Chain:
-    """Features `[batch, bands + coefficients, 1, frames]` to modulation, `[batch, 2 * (bands + coefficients), ...]`.
+class Sigmoid(StreamingModule):
+    """Any numbers to 0 to 1."""
 
-    A fresh one changes nothing: its last layer is zero.
-    """
-    width, features = config.denoiser_width, config.features
-    first = CausalConv(features + config.hop_length, width, kernel=1)
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return x.sigmoid(), state
+
+
+def denoiser(config: SpectralConfig) -> Chain:
+    """Features `[batch, bands + coefficients, 1, frames]` to a mask `[batch, coefficients, 1, frames]`, 0 to 1."""
+    width = config.denoiser_width
+    first = CausalConv(config.features + config.hop_length, width, kernel=1)
     first.weight.data[:, : config.bands] *= LEVEL_GAIN
     first.weight.data[:, config.bands :] *= 2 * ENCODER_GAIN
     first.int8 = False
+    out = CausalConv(width, config.hop_length, kernel=1, scale=0.0)
+    out.bias.data.fill_(OPEN)
     return Chain(
         magnitudes=Magnitudes(config.bands),
         first=first,
         **blocks(config.denoiser_blocks, width, config.denoiser_kernel),
-        out=CausalConv(width, 2 * features, kernel=1, scale=0.0),
+        out=out,
+        mask=Sigmoid(),
     )
 
 
-def modulated(
-    x: Float[Tensor, "batch channels 1 frames"],
-    modulation: Float[Tensor, "batch modulations 1 frames"],
+def masked(
+    coefficients: Float[Tensor, "batch coefficients 1 frames"],
+    mask: Float[Tensor, "batch coefficients 1 frames"],
     strength: Float[Tensor, "batch 1 1 frames"],
-    bands: int,
-) -> Float[Tensor, "batch channels 1 frames"]:
-    """x with gain tanh(a) + 1 and shift b, `strength` of the way there; modulation holds all a, then all b.
-
-    The first `bands` channels, levels in logarithms, do not rise; of the others, signed roots, the magnitude does not.
-    """
-    gain, shift = modulation.chunk(2, dim=1)
-    size = x.abs()
-    lowest = torch.cat([x[:, :bands] - DEEPEST, -size[:, bands:]], dim=1)
-    highest = torch.cat([x[:, :bands], size[:, bands:]], dim=1)
-    cleaned = (x + gain.tanh() * x + shift).clamp(lowest, highest)
-    return x + strength * (cleaned - x)
+) -> Float[Tensor, "batch coefficients 1 frames"]:
+    """Coefficients of the sound without its noise, `strength` of the way there."""
+    return coefficients * (1 + strength * (mask - 1))

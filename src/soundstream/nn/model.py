@@ -36,7 +36,7 @@ class Networks(NamedTuple):
     analysis: Chain
     """Audio to what the encoder sees; empty where that is audio."""
     denoiser: Chain | None
-    """Modulation of what the encoder sees."""
+    """What the encoder sees to a mask of the coefficients that it is made of."""
     encoder: Chain
     project: CausalConv | None
     """The linear layer between FiLM and latents."""
@@ -49,7 +49,7 @@ class SoundStream(nn.Module):
     Source: SoundStream (Zeghidour et al., 2021), Fig. 2. Differs: in the spectral family FiLM scales the channels of
     the encoder's last layer but one, of which there are more; a linear layer, `project`, makes latents of them. `film`
     of the config puts FiLM before the decoder instead. In the spectral family
-    a denoiser may modulate what the encoder sees, as far as the second value of the condition says.
+    a denoiser may mask the coefficients that the encoder sees, as far as the second value of the condition says.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -80,14 +80,18 @@ class SoundStream(nn.Module):
         condition: Float[Tensor, "batch condition frames"] | None = None,
     ) -> Float[Tensor, "batch latent_dim frames"]:
         """Latents before quantization; `condition` of None means plain coding, denoise off."""
-        x = self.analysis(audio.unsqueeze(2))
-        if self.denoiser and condition is not None:
-            assert isinstance(self.config, SpectralConfig)
-            x = denoiser.modulated(x, self.denoiser(x), condition[:, 1:2, None], self.config.bands)
-        x = self.encoder(x)
+        x = self.encoder(self._analysed(audio.unsqueeze(2), condition))
         if self.config.film == "encoder":
             x = self._conditioned(x, condition)
         return self.normalizer(self.project(x) if self.project else x).squeeze(2)
+
+    def _analysed(self, audio: Tensor, condition: Tensor | None) -> Tensor:
+        """What the encoder sees, `[batch, features, 1, frames]`."""
+        if not self.denoiser or condition is None:
+            return self.analysis(audio)
+        coefficients = self.analysis.mdct(audio)
+        mask = self.denoiser(self.analysis.features(coefficients))
+        return self.analysis.features(denoiser.masked(coefficients, mask, condition[:, 1:2, None]))
 
     def decode(
         self,

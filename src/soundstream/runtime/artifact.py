@@ -1,9 +1,9 @@
 """An artifact: the folder that training writes and the runtime reads.
 
 config.json      CodecConfig
-encoder.onnx     pcm, condition, modulation (with a denoiser) and states in; latents and states out
+encoder.onnx     pcm, condition, mask (with a denoiser) and states in; latents and states out
 decoder.onnx     latents, condition (if the encoder takes none) and states in; pcm and states out
-denoiser.onnx    pcm and states in; modulation and states out; needed only while noise is removed
+denoiser.onnx    pcm and states in; mask and states out; needed only while noise is removed
 codebooks.npy    float16 [num_quantizers, codebook_size, latent_dim]
 entropy.npz      tables of the entropy coder; a model without them writes plain codes
 manifest.json    SHA-256 of each file above, and the model id made of them

@@ -122,23 +122,23 @@ class LatentStream:
     def _encode(self, pcm: Array, denoise: float) -> Array:
         frames = pcm.shape[1] // self._model.config.hop_length
         pcm = np.ascontiguousarray(pcm[:, None, None])
-        inputs = {"pcm": pcm, **self._modulation(pcm, frames, denoise)}
+        inputs = {"pcm": pcm, **self._mask(pcm, frames, denoise)}
         inputs |= _condition(self._model.encoder, len(pcm), frames, denoise)
         latents, self._state = self._model.encoder.step(self._state, **inputs)
         return latents[:, :, 0]
 
-    def _modulation(self, pcm: Array, frames: int, denoise: float) -> dict[str, Array]:
+    def _mask(self, pcm: Array, frames: int, denoise: float) -> dict[str, Array]:
         """What the encoder is told of noise; while the switch is off the denoiser does not run, and forgets."""
-        channels = self._model.encoder.input_channels("modulation")
+        channels = self._model.encoder.input_channels("mask")
         if not channels:
             return {}
         denoiser = self._model.denoiser if denoise else None
         if denoiser is None:
             self._denoiser_state = None
-            return {"modulation": np.zeros((len(pcm), channels, 1, frames), np.float32)}
+            return {"mask": np.ones((len(pcm), channels, 1, frames), np.float32)}
         state = self._denoiser_state or denoiser.init_state(len(pcm))
-        modulation, self._denoiser_state = denoiser.step(state, pcm=pcm)
-        return {"modulation": modulation}
+        mask, self._denoiser_state = denoiser.step(state, pcm=pcm)
+        return {"mask": mask}
 
 
 class EncoderStream:
