@@ -2,8 +2,8 @@
 
     features -> magnitudes beside them -> linear -> ConvNeXt blocks -> linear -> sigmoid: the mask
 
-FiLM alone, behind the encoder's blocks, can only choose among channels that the blocks keep apart. Here the mask follows
-from the sound, and the condition says how far it counts: with the denoise switch off the codec computes what it would
+FiLM alone, behind the encoder's blocks, can only choose among channels that the blocks keep apart. Here the mask
+follows from the sound, and the condition says how far it counts: with the denoise switch off the codec computes what it would
 without. Levels and roots come from the masked coefficients, so that the encoder is never shown what no sound has: where
 a denoiser could change features at will, the decoder of `base` burst on what the switch had made of tones.
 
