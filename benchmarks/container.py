@@ -64,7 +64,7 @@ class Seeking:
 
 def size(codec: Codec, codes: Codes, samples: int, bitrate: int) -> Size:
     """Write the codes `[num_quantizers, frames]` of so many samples at a rate, and read them back."""
-    kept = codes[None, : codec.config.quantizers_for(bitrate)]
+    kept = codes[None, : codec.spec.quantizers_for(bitrate)]
     data = _file(codec, kept, samples, bitrate)
     reader = Reader(io.BytesIO(data))
     payloads = [0]
@@ -78,7 +78,7 @@ def size(codec: Codec, codes: Codes, samples: int, bitrate: int) -> Size:
     payload = sum(payloads)
     return Size(
         bitrate=bitrate,
-        seconds=round(samples / codec.config.sample_rate, 2),
+        seconds=round(samples / codec.spec.sample_rate, 2),
         file_bytes=len(data),
         payload_bytes=payload,
         overhead=round((len(data) - payload) / payload, 5) if payload else 0.0,
@@ -87,7 +87,7 @@ def size(codec: Codec, codes: Codes, samples: int, bitrate: int) -> Size:
 
 
 def _file(codec: Codec, kept: Codes, samples: int, bitrate: int) -> bytes:
-    header, stream = codec.header(codec.config.sample_rate, 1, bitrate, samples), io.BytesIO()
+    header, stream = codec.header(codec.spec.sample_rate, 1, bitrate, samples), io.BytesIO()
     writer, length = Writer(stream, header), packet_frames(header)
     parts = (kept[:, :, start : start + length] for start in range(0, kept.shape[2], length))
     for packet in codec.coding.pack(parts, header.entropy_mode):
@@ -98,10 +98,10 @@ def _file(codec: Codec, kept: Codes, samples: int, bitrate: int) -> bytes:
 
 def seeking(codec: Codec, codes: Codes, folder: Path) -> Seeking:
     """Seek in a file of an hour, made of these codes again and again, that lies in a folder."""
-    frames = int(HOUR_S * codec.config.frame_rate)
+    frames = int(HOUR_S * codec.spec.frame_rate)
     kept = np.resize(codes[:4].T, (frames, 4)).T[None]
     path = folder / "hour.nac"
-    path.write_bytes(_file(codec, kept, HOUR_S * codec.config.sample_rate, codec.config.bitrate(4)))
+    path.write_bytes(_file(codec, kept, HOUR_S * codec.spec.sample_rate, codec.spec.bitrate(4)))
     found = [_seek(codec, path, second) for second in np.linspace(1, HOUR_S - 10, PLACES).tolist()]
     finds, decodes = zip(*found, strict=True)
     return Seeking(
@@ -116,7 +116,7 @@ def _seek(codec: Codec, path: Path, second: float) -> tuple[float, float]:
     """Milliseconds to find a place, and from there to its sound."""
     with path.open("rb") as stream:
         start = time.perf_counter()
-        Reader(stream).skip_to(int(second * codec.config.frame_rate))
+        Reader(stream).skip_to(int(second * codec.spec.frame_rate))
         found = time.perf_counter()
         stream.seek(0)
         next(block for block in codec.read(Reader(stream), second) if block.size)
@@ -138,12 +138,12 @@ def sound(folder: Path, seconds: float, sample_rate: int) -> Array:
 
 def measure(codec: Codec, folder: Path, output: Path, lengths_s: Sequence[float]) -> dict[str, Any]:
     """Sizes of every length at every rate, from LONG_S at some, and places found in an hour."""
-    pcm = sound(folder, max(lengths_s), codec.config.sample_rate)
-    codes = codec.to_codes(pcm, codec.config.sample_rate, codec.config.bitrate(codec.config.num_quantizers))
+    pcm = sound(folder, max(lengths_s), codec.spec.sample_rate)
+    codes = codec.to_codes(pcm, codec.spec.sample_rate, codec.spec.bitrate(codec.spec.num_quantizers))
     sizes = []
     for seconds in lengths_s:
-        samples = int(seconds * codec.config.sample_rate)
-        frames = -(-(samples + codec.config.delay_samples) // codec.config.hop_length) if samples else 0
+        samples = int(seconds * codec.spec.sample_rate)
+        frames = -(-(samples + codec.spec.delay_samples) // codec.spec.hop_length) if samples else 0
         for bitrate in _rates(codec, seconds):
             sizes.append(asdict(size(codec, codes[:, :frames], samples, bitrate)))
     return {"rows": sizes, "hour": asdict(seeking(codec, codes, output))}
@@ -151,7 +151,7 @@ def measure(codec: Codec, folder: Path, output: Path, lengths_s: Sequence[float]
 
 def _rates(codec: Codec, seconds: float) -> list[int]:
     """Every rate, or a few for long audio."""
-    rates = [codec.config.bitrate(count) for count in range(1, codec.config.num_quantizers + 1)]
+    rates = [codec.spec.bitrate(count) for count in range(1, codec.spec.num_quantizers + 1)]
     return rates if seconds < LONG_S else [rate for rate in rates if rate in BITRATES]
 
 

@@ -44,7 +44,7 @@ def main() -> None:
     codec = load(args.model)
     chosen = [clip for clip in clips.find(args.clips) if clip.content_class == "speech"]
     chosen = [chosen[i * len(chosen) // min(args.limit, len(chosen))] for i in range(min(args.limit, len(chosen)))]
-    sounds = [excerpt(clip, codec.config.sample_rate) for clip in chosen]
+    sounds = [excerpt(clip, codec.spec.sample_rate) for clip in chosen]
     rows = [row for bitrate in BITRATES for row in rows_of(codec, sounds, bitrate)]
     about = provenance(codec.model_id.hex(), f"{len(sounds)} clips of speech, {EXCERPT_S:g} s of each")
     product = matrix_product()
@@ -66,12 +66,12 @@ def rows_of(codec: Codec, sounds: Sequence[Array], bitrate: int) -> list[dict[st
 
 def one(codec: Codec, sound: Array, bitrate: int, effort: int) -> dict[str, float | None]:
     """All figures of one clip."""
-    rate = codec.config.sample_rate
+    rate = codec.spec.sample_rate
     data = codec.encode(sound, rate, bitrate, effort=effort)
     decoded = codec.decode(data)[0][0]
     found = {metric.name: measure(metric, sound, decoded, rate) for metric in select(METRICS)}
     latents = LatentStream(codec.model, 1).push(sound[None])
-    codes = codec.model.quantizer.encode(latents, codec.config.quantizers_for(bitrate), effort)
+    codes = codec.model.quantizer.encode(latents, codec.spec.quantizers_for(bitrate), effort)
     error = np.square(latents - codec.model.quantizer.decode(codes)).sum()
     snr_db = float(10 * np.log10(np.square(latents).sum() / error))
     return found | {"latent_snr_db": snr_db, "file_bitrate": 8 * len(data) * rate / len(sound)}
@@ -81,7 +81,7 @@ def row(
     codec: Codec, sound: Array, bitrate: int, effort: int, measured: dict[int, list[dict[str, float | None]]]
 ) -> dict[str, Any]:
     latents = LatentStream(codec.model, 1).push(sound[None])
-    quantizers = codec.config.quantizers_for(bitrate)
+    quantizers = codec.spec.quantizers_for(bitrate)
     frames = latents.shape[2]
     block_ms = searched_ms(codec, [latents], quantizers, effort) / frames
     hops = [latents[:, :, i % frames, None] for i in range(HOPS)]

@@ -84,10 +84,10 @@ def _codes(codec: Codec, sounds: Sequence[tuple[Array, int]], bitrate: int) -> l
 
 
 def _row(codec: Codec, name: str, clips: list[Codes], bitrate: int) -> Row:
-    header = codec.header(codec.config.sample_rate, 1, bitrate, entropy=MODES[-1])
+    header = codec.header(codec.spec.sample_rate, 1, bitrate, entropy=MODES[-1])
     length = packet_frames(header)
     parts = [clip[None, :, start : start + length] for clip in clips for start in range(0, clip.shape[1], length)]
-    seconds = sum(clip.shape[1] for clip in clips) / codec.config.frame_rate
+    seconds = sum(clip.shape[1] for clip in clips) / codec.spec.frame_rate
     coder = codec.coding.coder(2)
     assert isinstance(coder, ContextCoder)
     start = time.process_time()

@@ -119,11 +119,11 @@ class _Line:
 
     def __init__(self, codec: Codec, inward: socket.socket, report: Report) -> None:
         self._report = report
-        self._step_s = codec.config.hop_length / codec.config.sample_rate
-        self._reception = Reception(codec.config.sample_rate, idle_s=10.0)
-        self._receiver = Receiver(inward, self._reception, codec.open_decoder(codec.config.sample_rate))
+        self._step_s = codec.spec.hop_length / codec.spec.sample_rate
+        self._reception = Reception(codec.spec.sample_rate, idle_s=10.0)
+        self._receiver = Receiver(inward, self._reception, codec.open_decoder(codec.spec.sample_rate))
         self._payloads = cycle(_payloads(codec))
-        self._stream = Packetizer(codec.config.hop_length)
+        self._stream = Packetizer(codec.spec.hop_length)
         self._friend, self._foe = (connect(*inward.getsockname()) for _ in range(2))
         self._sent = self._given_up = 0
 
@@ -188,8 +188,8 @@ def _counted(counts: Statistics) -> int:
 
 def _payloads(codec: Codec) -> list[bytes]:
     """Live packets that can go round and round."""
-    pcm = np.random.default_rng(0).normal(0, 0.1, (1, (LIVE_SEQUENCES + 2) * codec.config.hop_length))
-    encoder = codec.open_encoder(codec.config.sample_rate, bitrate=codec.config.bitrate(1), redundancy=1)
+    pcm = np.random.default_rng(0).normal(0, 0.1, (1, (LIVE_SEQUENCES + 2) * codec.spec.hop_length))
+    encoder = codec.open_encoder(codec.spec.sample_rate, bitrate=codec.spec.bitrate(1), redundancy=1)
     return list(islice(encoder.push(pcm.astype(np.float32)), LIVE_SEQUENCES))
 
 

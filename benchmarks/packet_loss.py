@@ -73,7 +73,7 @@ class Own:
     @property
     def packet_s(self) -> float:
         """Length of a packet's sound."""
-        return self.codec.config.hop_length / self.codec.config.sample_rate
+        return self.codec.spec.hop_length / self.codec.spec.sample_rate
 
     def packets(self, pcm: Array, sample_rate: int, loss: float) -> list[bytes]:
         """Packets of pcm `[samples]`; the same for any loss."""

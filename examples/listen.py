@@ -44,7 +44,7 @@ def main(out: Path) -> None:
             table.add_row(path.stem, str(bitrate), *cells)
             rows[path.stem].append((f"{bitrate} bit/s", decoded[0], sample_rate))
             save(out / f"{path.stem}_{bitrate}.wav", decoded, sample_rate)
-    if codec.config.denoise and codec.config.film == "encoder":
+    if codec.spec.has_denoise("encoder"):
         rows["noisy"] = denoised(codec, out)
     Console().print(table)
     spectrograms(out / "spectrograms.png", rows)

@@ -57,7 +57,7 @@ class Pipe(io.BytesIO):
 def test_length_rate_and_channels_come_back_exactly(
     codec: Codec, samples: int, sample_rate: int, channels: int
 ) -> None:
-    data = codec.encode(noise(channels, samples), sample_rate, bitrate=codec.config.bitrate(2))
+    data = codec.encode(noise(channels, samples), sample_rate, bitrate=codec.spec.bitrate(2))
     pcm, rate = codec.decode(data)
     assert (pcm.shape, rate, pcm.dtype) == ((channels, samples), sample_rate, np.float32)
 
@@ -78,7 +78,7 @@ def test_bytes_hold_the_codes_of_to_codes(codec: Codec) -> None:
     pcm = noise(1, 5000)
     codes = codec.to_codes(pcm, 24_000, 1500)
     packets = list(Reader(io.BytesIO(codec.encode(pcm, 24_000, 1500))))
-    read = [PlainCoder(codec.config.codebook_bits).decode(p.payload, (1, 2, p.frames))[0] for p in packets]
+    read = [PlainCoder(codec.spec.codebook_bits).decode(p.payload, (1, 2, p.frames))[0] for p in packets]
     np.testing.assert_array_equal(np.concatenate(read, axis=1), codes)
 
 
@@ -103,7 +103,7 @@ def test_size_follows_the_bitrate(codec: Codec) -> None:
 def test_a_packet_may_use_fewer_codebooks_than_the_header_allows(codec: Codec) -> None:
     codes = codec.to_codes(noise(1, 640), 24_000, 1500)
     stream = io.BytesIO()
-    writer, coder = Writer(stream, codec.header(24_000, 1, 1500)), PlainCoder(codec.config.codebook_bits)
+    writer, coder = Writer(stream, codec.header(24_000, 1, 1500)), PlainCoder(codec.spec.codebook_bits)
     writer.write(Packet(0, 2, 1, coder.encode(codes[None, :, :1])))
     writer.write(Packet(1, 1, 1, coder.encode(codes[None, :1, 1:])))
     writer.finish(640)
@@ -147,7 +147,7 @@ def test_a_file_of_another_model_names_both(codec: Codec, other_codec: Codec) ->
 
 
 def test_a_header_that_contradicts_its_model_is_refused(codec: Codec) -> None:
-    header = Header(codec.model_id, 24_000, 1, 24_000, 160, codec.config.codebook_bits, 1)
+    header = Header(codec.model_id, 24_000, 1, 24_000, 160, codec.spec.codebook_bits, 1)
     stream = io.BytesIO()
     Writer(stream, header).finish(0)
     with pytest.raises(InvalidField, match="hop_length is 160"):
@@ -158,7 +158,7 @@ def test_more_frames_than_samples_are_refused(codec: Codec) -> None:
     codes = codec.to_codes(noise(1, 24_000), 24_000, 750)
     stream = io.BytesIO()
     writer = Writer(stream, codec.header(24_000, 1, 750))
-    writer.write(Packet(0, 1, 75, PlainCoder(codec.config.codebook_bits).encode(codes[None])))
+    writer.write(Packet(0, 1, 75, PlainCoder(codec.spec.codebook_bits).encode(codes[None])))
     writer.finish(100)
     with pytest.raises(InvalidField, match="more than the 100"):
         codec.decode(stream.getvalue())
@@ -193,7 +193,7 @@ def coded_artifact(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory
     """The tiny model with entropy tables, of no use but whole."""
     folder = tmp_path_factory.mktemp("coded") / "artifact"
     shutil.copytree(tiny_artifact, folder)
-    config = load_artifact(folder).config
+    config = load_artifact(folder).spec
     shape = config.num_quantizers, config.codebook_size, config.latent_dim
     entropy_tables.tables(strength=9, shape=shape).save(folder / "entropy.npz")
     write_manifest(folder)
@@ -208,7 +208,7 @@ def coded(coded_artifact: Path) -> Codec:
 @pytest.mark.parametrize("samples", [0, 1, 24_000 * 5 + 7])
 @pytest.mark.parametrize("count", [1, 3, 8])
 def test_every_entropy_mode_gives_the_same_audio(coded: Codec, samples: int, count: int) -> None:
-    pcm, bitrate = noise(2, samples), coded.config.bitrate(count)
+    pcm, bitrate = noise(2, samples), coded.spec.bitrate(count)
     plain, *others = [coded.encode(pcm, 24_000, bitrate, entropy=mode) for mode in MODES]
     for data in others:
         np.testing.assert_array_equal(coded.decode(data)[0], coded.decode(plain)[0])
@@ -284,7 +284,7 @@ def test_what_is_whole_of_a_damaged_file_decodes(codec: Codec) -> None:
 def test_a_truncated_file_decodes_up_to_its_last_whole_packet(codec: Codec) -> None:
     data, damage = codec.encode(noise(1, 24_000 * 5), 24_000, 750), list[Damage]()
     pcm = codec.decode(data[:-100], damage)[0]
-    assert pcm.shape == (1, 4 * 24_000 - codec.config.delay_samples)
+    assert pcm.shape == (1, 4 * 24_000 - codec.spec.delay_samples)
     assert "ends before" in damage[-1].reason
 
 
@@ -318,7 +318,7 @@ def test_a_rate_that_cannot_be_is_refused_when_decoding(codec: Codec) -> None:
 def test_a_variable_rate_keeps_its_average(codec: Codec) -> None:
     pcm = np.concatenate([noise(1, 24_000 * 4), np.zeros((1, 24_000 * 4), np.float32)], axis=1)
     stream = io.BytesIO()
-    codec.write_vbr(stream, codec.header(24_000, 1, codec.config.bitrate(8)), [pcm], codec.config.bitrate(4))
+    codec.write_vbr(stream, codec.header(24_000, 1, codec.spec.bitrate(8)), [pcm], codec.spec.bitrate(4))
     packets = list(Reader(io.BytesIO(stream.getvalue())))
     frames = sum(packet.frames for packet in packets)
     assert sum(packet.num_quantizers * packet.frames for packet in packets) <= 4 * frames
@@ -328,8 +328,8 @@ def test_a_variable_rate_keeps_its_average(codec: Codec) -> None:
 @pytest.mark.parametrize("mode", ["fast", "best"])
 def test_a_variable_rate_writes_what_the_constant_one_would(coded: Codec, mode: str) -> None:
     pcm = np.concatenate([noise(1, 24_000 * 12), noise(1, 24_000 * 12) / 100], axis=1)
-    stream, bitrate = io.BytesIO(), coded.config.bitrate(4)
-    header = coded.header(24_000, 1, coded.config.bitrate(8), entropy=mode)
+    stream, bitrate = io.BytesIO(), coded.spec.bitrate(4)
+    header = coded.header(24_000, 1, coded.spec.bitrate(8), entropy=mode)
     coded.write_vbr(stream, header, [pcm], bitrate)
     constant = len(coded.encode(pcm, 24_000, bitrate, entropy=mode))
     assert 0.9 * constant < len(stream.getvalue()) <= 1.01 * constant
@@ -348,13 +348,13 @@ def test_overhead_at_3_kbit_per_second_is_at_most_2_percent(codec: Codec) -> Non
 def test_packets_are_longer_where_entropy_coding_leaves_few_bytes(
     coded: Codec, channels: int, count: int, mode: str, frames: int
 ) -> None:
-    data = coded.encode(noise(channels, 24_000 * 7), 24_000, coded.config.bitrate(count), entropy=mode)
+    data = coded.encode(noise(channels, 24_000 * 7), 24_000, coded.spec.bitrate(count), entropy=mode)
     packets = list(Reader(io.BytesIO(data)))
     assert packets[0].frames == packets[1].frames == frames
 
 
 def test_more_effort_finds_other_codes_that_are_nearer(codec: Codec) -> None:
-    pcm, most = noise(1, 6400), codec.config.bitrate(codec.config.num_quantizers)
+    pcm, most = noise(1, 6400), codec.spec.bitrate(codec.spec.num_quantizers)
     greedy, careful = (codec.to_codes(pcm, 24_000, most, effort=effort) for effort in (1, 16))
     latents = LatentStream(codec.model, 1).push(pcm)[0]
     frames = latents.shape[1]
@@ -365,18 +365,18 @@ def test_more_effort_finds_other_codes_that_are_nearer(codec: Codec) -> None:
 @pytest.mark.parametrize("vbr", [False, True])
 def test_an_effort_that_cannot_be_is_refused_before_anything_is_written(codec: Codec, vbr: bool) -> None:
     stream, blocks = io.BytesIO(), [noise(1, 800)]
-    header = codec.header(24_000, 1, codec.config.bitrate(2))
+    header = codec.header(24_000, 1, codec.spec.bitrate(2))
     with pytest.raises(ConfigError, match="effort is 0"):
         if vbr:
-            codec.write_vbr(stream, header, blocks, codec.config.bitrate(1), effort=0)
+            codec.write_vbr(stream, header, blocks, codec.spec.bitrate(1), effort=0)
         else:
             codec.write(stream, header, blocks, effort=0)
     assert not stream.getvalue()
 
 
 def test_the_context_model_is_the_default_as_long_as_it_decodes_quickly(coded: Codec) -> None:
-    many = coded.config.num_quantizers
-    modes = {count: coded.header(24_000, 1, coded.config.bitrate(count)).entropy_mode for count in (1, 8, many)}
+    many = coded.spec.num_quantizers
+    modes = {count: coded.header(24_000, 1, coded.spec.bitrate(count)).entropy_mode for count in (1, 8, many)}
     assert modes == {1: 2, 8: 2, many: 2 if many <= 8 else 1}
-    assert coded.header(24_000, 1, coded.config.bitrate(many), entropy="best").entropy_mode == 2
+    assert coded.header(24_000, 1, coded.spec.bitrate(many), entropy="best").entropy_mode == 2
     assert coded.coding.default_mode(9) == "fast"

@@ -81,7 +81,7 @@ def test_a_length_that_the_codes_do_not_hold_is_refused(codec):
 def test_the_number_of_codebooks_may_change_while_sound_is_made(codec):
     decoder = codec.open_code_decoder()
     sizes = [decoder.push(np.zeros((count, 2), int)).shape[1] for count in (1, 8, 3)]
-    assert sum(sizes) + decoder.flush().shape[1] == 6 * 320 - codec.config.delay_samples
+    assert sum(sizes) + decoder.flush().shape[1] == 6 * 320 - codec.spec.delay_samples
 
 
 def test_sessions_of_codes_refuse_what_does_not_fit(codec):
@@ -203,7 +203,7 @@ def test_a_plain_array_of_a_program_makes_sound_too(run, codec):
     np.save("plain.npy", np.zeros((3, 10), np.int32))
     run("plain.npy", "-o", "plain.flac")
     info = soundfile.info("plain.flac")
-    assert (info.frames, info.samplerate, info.channels) == (10 * 320 - codec.config.delay_samples, 24_000, 1)
+    assert (info.frames, info.samplerate, info.channels) == (10 * 320 - codec.spec.delay_samples, 24_000, 1)
 
 
 def test_the_model_of_codes_is_found_by_its_id(run, tiny_artifact, other_artifact, codec, monkeypatch):

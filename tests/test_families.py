@@ -32,30 +32,30 @@ def noise(samples, seed=0):
 @pytest.mark.parametrize("sample_rate", [8_000, 24_000, 44_100])
 @pytest.mark.parametrize("samples", [0, 1, 79, 80, 240, 241, 319, 320, 321, 400, 641, 5000])
 def test_decoded_audio_has_exactly_the_samples_of_the_original(codec, samples, sample_rate):
-    bitrate = codec.config.bitrate(2)
+    bitrate = codec.spec.bitrate(2)
     decoded, rate = codec.decode(codec.encode(noise(samples), sample_rate, bitrate))
     assert (decoded.shape, rate) == ((1, samples), sample_rate)
 
 
 @pytest.mark.parametrize("samples", [1, 240, 241, 320, 5000])
 def test_frames_cover_the_signal_and_what_the_decoder_gives_late(codec, samples):
-    config = codec.config
-    codes = codec.to_codes(noise(samples), RATE, config.bitrate(2))
-    assert codes.shape[1] == -(-(samples + config.delay_samples) // config.hop_length)
+    spec = codec.spec
+    codes = codec.to_codes(noise(samples), RATE, spec.bitrate(2))
+    assert codes.shape[1] == -(-(samples + spec.delay_samples) // spec.hop_length)
 
 
 def test_a_file_decodes_to_the_stream_without_its_delay(codec):
-    pcm, bitrate = noise(5000), codec.config.bitrate(3)
+    pcm, bitrate = noise(5000), codec.spec.bitrate(3)
     stream = DecoderStream(codec.model, 1).push(codec.to_codes(pcm, RATE, bitrate)[None])
     decoded, _ = codec.decode(codec.encode(pcm, RATE, bitrate))
-    late = codec.config.delay_samples
+    late = codec.spec.delay_samples
     np.testing.assert_allclose(decoded, stream[:, late : late + 5000], rtol=0, atol=1e-6)
 
 
 def test_codes_decode_in_step_with_the_original(codec):
-    codes = codec.to_codes(noise(5000), RATE, codec.config.bitrate(2))
+    codes = codec.to_codes(noise(5000), RATE, codec.spec.bitrate(2))
     stream = DecoderStream(codec.model, 1).push(codes[None])
-    np.testing.assert_array_equal(codec.from_codes(codes), stream[:, codec.config.delay_samples :])
+    np.testing.assert_array_equal(codec.from_codes(codes), stream[:, codec.spec.delay_samples :])
 
 
 @pytest.mark.parametrize("codec", CONFIGS[1:], ids=["spectral"], indirect=True)
@@ -63,6 +63,6 @@ def test_a_fresh_spectral_codec_follows_low_tones_as_late_as_it_says(codec):
     tone = np.sin(2 * np.pi * 300 * np.arange(9600) / RATE, dtype=np.float32)[None] * 0.3
     latents = LatentStream(codec.model, 1).push(tone)
     decoded, _ = codec.model.decoder.step(codec.model.decoder.init_state(1), latents=latents[:, :, None])
-    late = codec.config.delay_samples
+    late = codec.spec.delay_samples
     heard = decoded[0, 0, 0, late:]
     assert np.corrcoef(heard, tone[0, :-late])[0, 1] > 0.9

@@ -13,7 +13,7 @@ from soundstream.evaluate.tables import documents, fill, fill_files, find_value,
 
 ROOT = Path(__file__).parent.parent
 RESULTS = load_results(ROOT / "docs" / "results")
-BY_DESIGN = {f"{config.latency_ms:.1f} ms" for config in (SeanetConfig(), SpectralConfig())}
+BY_DESIGN = {f"{config.spec().latency_ms:.1f} ms" for config in (SeanetConfig(), SpectralConfig())}
 """Numbers that look measured and are not."""
 
 EXAMPLE = {

@@ -54,6 +54,7 @@ from soundstream.errors import (
     UnsupportedVersion,
 )
 from soundstream.live import LiveDecoder, LiveEncoder
+from soundstream.spec import CodecSpec
 
 __version__ = "0.2.0"
 
@@ -69,6 +70,7 @@ __all__ = [
     "Codec",
     "CodecConfig",
     "CodecError",
+    "CodecSpec",
     "CodedAudio",
     "CodesMismatch",
     "ConfigError",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from soundstream.errors import ConfigError
+from soundstream.spec import SIDES, Codebook, CodecSpec, Switch
 
 
 @dataclass(frozen=True)
@@ -63,51 +63,17 @@ class CodecConfig:
         """Frames per second."""
         return self.sample_rate / self.hop_length
 
-    @property
-    def latency_ms(self) -> float:
-        """Algorithmic latency: from a sample's arrival to its decoded value, if computing took no time."""
-        return 1000 * (self.hop_length + self.delay_samples) / self.sample_rate
-
-    @property
-    def codebook_bits(self) -> int:
-        """Bits of one plain code."""
-        return self.codebook_size.bit_length() - 1
-
-    def bitrate(self, num_quantizers: int) -> int:
-        """Nominal bit/s of `num_quantizers` plain codes a frame."""
-        return round(self.frame_rate * num_quantizers * self.codebook_bits)
-
-    def quantizers_for(self, bitrate: int) -> int:
-        """Number of codebooks for a nominal bit rate.
-
-        Raises:
-            ConfigError: no whole number of codebooks gives this rate.
-        """
-        count = round(bitrate / (self.frame_rate * self.codebook_bits))
-        if not 1 <= count <= self.num_quantizers or self.bitrate(count) != bitrate:
-            step, high = self.bitrate(1), self.bitrate(self.num_quantizers)
-            raise ConfigError(f"bitrate {bitrate} bit/s is not supported; choose {step} to {high} in steps of {step}")
-        return count
-
-    def check_denoise(self, denoise: float, side: str = "encoder") -> None:
-        """Refuse a strength of noise removal that the model does not have.
-
-        Args:
-            side: of the codec that is to remove noise.
-        Raises:
-            ConfigError: it is not 0 to 1, or above 0 on a side or with a model that was not trained for it.
-        """
-        if not 0 <= denoise <= 1:
-            raise ConfigError(f"denoise is {denoise}; expected 0 to 1")
-        if denoise and not self.denoise:
-            raise ConfigError(
-                "this model was not trained to remove noise; use denoise 0 or a model whose config.json says "
-                '"denoise": true'
-            )
-        if denoise and side != self.film:
-            raise ConfigError(
-                f"the {side} of this model does not remove noise; its {self.film} does, give denoise there"
-            )
+    def spec(self) -> CodecSpec:
+        """What an artifact says of the codec, but for what a decoder remembers."""
+        return CodecSpec(
+            sample_rate=self.sample_rate,
+            hop_length=self.hop_length,
+            latent_dim=self.latent_dim,
+            codebooks=(Codebook(self.codebook_size),) * self.num_quantizers,
+            counts=tuple(range(1, self.num_quantizers + 1)),
+            delay_samples=self.delay_samples,
+            switches=(Switch("denoise", self.film),) if self.denoise else (),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -132,9 +98,6 @@ class CodecConfig:
             raise ConfigError(f"unknown {family.family} setting {', '.join(sorted(unknown))}")
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "family"}
         return family(**plain)
-
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
 @dataclass(frozen=True)
@@ -246,8 +209,6 @@ class SpectralConfig(CodecConfig):
         return self.bands + self.hop_length
 
 
-SIDES = ("encoder", "decoder")
-"""Of the quantizer, where FiLM may stand."""
 OUTPUTS = ("exp", "square")
 """What the spectral family may make of the decoder's values."""
 

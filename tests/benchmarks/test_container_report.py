@@ -13,8 +13,8 @@ def test_lengths_are_exact_and_places_are_found(codec, tmp_path, monkeypatch):
     monkeypatch.setattr(container, "PLACES", 2)
     report = container.measure(codec, tmp_path, tmp_path, (0.0, 1.0, 4.0))
     rows = report["rows"]
-    assert len(rows) == 3 * codec.config.num_quantizers and all(row["exact"] for row in rows)
-    nothing, second, _ = (rows[i * codec.config.num_quantizers] for i in range(3))
+    assert len(rows) == 3 * codec.spec.num_quantizers and all(row["exact"] for row in rows)
+    nothing, second, _ = (rows[i * codec.spec.num_quantizers] for i in range(3))
     assert (nothing["file_bytes"], nothing["payload_bytes"]) == (44 + 22, 0)
     assert second["file_bytes"] - second["payload_bytes"] == 44 + 22 + 12
     assert report["hour"]["file_bytes"] > 60 * 3000 / 8

@@ -15,10 +15,10 @@ def test_rows_for_every_class_and_rate(codec, tmp_path, monkeypatch):
     for i, name in enumerate(("music/a.wav", "speech/b.wav", "speech/c.flac")):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         soundfile.write(tmp_path / name, np.random.default_rng(i).normal(0, 0.1, 24_000 * 3), 24_000)
-    config = codec.config
-    shape = config.num_quantizers, config.codebook_size, config.latent_dim
+    spec = codec.spec
+    shape = spec.num_quantizers, spec.codebook_size, spec.latent_dim
     tables = entropy_tables.tables(strength=9, shape=shape)
-    monkeypatch.setattr(codec, "coding", Coding(config.codebook_bits, codec.model.quantizer.codebooks, tables))
+    monkeypatch.setattr(codec, "coding", Coding(spec.codebook_bits, codec.model.quantizer.codebooks, tables))
     rows = measure(codec, tmp_path, (750, 3000))
     assert [(row.content_class, row.bitrate, row.seconds) for row in rows] == [
         (name, bitrate, seconds)

@@ -16,7 +16,7 @@ def test_a_stream_is_heard_beside_hostile_datagrams(codec, forged):
     assert report.hostile == 2000 and report.sent == 2 + 2000 // PER_PACKET + CALM
     assert counts.malformed > 500 and counts.foreign > 300
     assert report.heard_when_calm > 0.8 * CALM / 3
-    assert report.samples > 0.8 * CALM * codec.config.hop_length
+    assert report.samples > 0.8 * CALM * codec.spec.hop_length
 
 
 def test_an_exception_in_the_receiver_is_a_failure(codec, monkeypatch):

@@ -51,7 +51,7 @@ def test_redundancy_of_opus_is_of_no_use_where_the_next_packet_is_lost_as_well(p
 
 
 def test_own_sessions_bring_lost_packets_back_by_copies(codec, pcm):
-    system = Own(codec, RATE_OF_ALL, redundancy=codec.config.quantizers_for(RATE_OF_ALL))
+    system = Own(codec, RATE_OF_ALL, redundancy=codec.spec.quantizers_for(RATE_OF_ALL))
     packets = system.packets(pcm, RATE, 0.3)
     lost = np.arange(len(packets)) % 3 == 1
     lost[-1] = False

@@ -87,7 +87,7 @@ def test_codes_are_those_of_a_file_with_the_same_effort(live_codec, effort):
     decoder, encoder = live_codec.open_decoder(RATE), live_codec.open_encoder(RATE, bitrate=bitrate, effort=effort)
     heard = [decoder.push(packet) for packet in encoded(encoder, [pcm])]
     decoded, _ = live_codec.decode(live_codec.encode(pcm, RATE, bitrate, effort=effort))
-    late = live_codec.config.delay_samples
+    late = live_codec.spec.delay_samples
     live = np.concatenate(heard, axis=1)[:, late : late + pcm.shape[1]]
     np.testing.assert_allclose(live, decoded, rtol=0, atol=1e-5)
 
@@ -105,14 +105,14 @@ def test_a_packet_costs_two_bytes_beside_its_codes(live_codec, packet_frames, re
 @pytest.mark.parametrize("packet_frames", [1, 3])
 def test_flush_covers_the_signal_and_what_the_decoder_gives_late(live_codec, samples, packet_frames):
     packets = encoded(live_codec.open_encoder(RATE, bitrate=600, packet_frames=packet_frames), [noise(samples)])
-    needed = samples + live_codec.config.delay_samples if samples else 0
+    needed = samples + live_codec.spec.delay_samples if samples else 0
     assert len(packets) == -(-needed // (packet_frames * HOP))
 
 
 def test_a_session_that_is_over_takes_nothing(live_codec):
     with live_codec.open_encoder(RATE, bitrate=600) as encoder:
         encoder.push(noise(5 * HOP))
-        assert encoder.flush() == encoder.flush() == [] or live_codec.config.delay_samples
+        assert encoder.flush() == encoder.flush() == [] or live_codec.spec.delay_samples
     with pytest.raises(ConfigError, match="open a new one"):
         encoder.push(noise(1))
     assert encoder.flush() == []

@@ -111,8 +111,8 @@ def test_an_artifact_takes_tables_and_a_new_id(artifact_folder, tmp_path):
     assert "0.1 minutes of 2 files" in said[1] and len(said) == 5
     pcm = tiny.clip(2) / 32768
     codec = load(folder)
-    decoded = codec.decode(codec.encode(pcm, 8000, codec.config.bitrate(4)))[0]
-    plain = codec.decode(codec.encode(pcm, 8000, codec.config.bitrate(4), entropy="none"))[0]
+    decoded = codec.decode(codec.encode(pcm, 8000, codec.spec.bitrate(4)))[0]
+    plain = codec.decode(codec.encode(pcm, 8000, codec.spec.bitrate(4), entropy="none"))[0]
     np.testing.assert_array_equal(decoded, plain)
     (folder / "entropy.npz").unlink()
     with pytest.raises(ArtifactError, match=r"damaged: entropy\.npz"):

@@ -113,7 +113,7 @@ def encode(
     """
     codec = load(model, threads)
     codec.rates(bitrate, vbr, max_bitrate)
-    codec.config.check_denoise(denoise)
+    codec.spec.check_denoise(denoise)
     check_effort(effort)
     how: dict[str, Any] = {
         "bitrate": bitrate,

@@ -98,7 +98,7 @@ def send(
             effort=effort,
         ) as encoder,
     ):
-        packetizer = Packetizer(packet_frames * codec.config.hop_length, form=Form(codec.model_id, channels))
+        packetizer = Packetizer(packet_frames * codec.spec.hop_length, form=Form(codec.model_id, channels))
         sender = udp.Sender(sock, packetizer, network)
         pieces = _watched(pipes.mix(sound, channels), lambda: status.update(_sent_line(sender.sent)))
         sent = udp.transmit(pieces, encoder, sender, paced=not microphone, stopped=stopped)
@@ -148,7 +148,7 @@ def receive(
     _check_output(output, speaker, as_json)
     codec = load(model)
     reception = udp.Reception(
-        codec.config.sample_rate,
+        codec.spec.sample_rate,
         idle_s=IDLE_S if idle_s is None else idle_s,
         least_s=PATIENT_S if output not in (None, "-") else PROMPT_S,
         sender=sender,

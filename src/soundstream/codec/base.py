@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from soundstream import audio
 from soundstream.bitstream import Header
 from soundstream.codec.packing import Coding
-from soundstream.config import CodecConfig
 from soundstream.errors import InvalidField, ModelMismatch
 from soundstream.runtime.artifact import Artifact
 from soundstream.runtime.models import describe
 from soundstream.runtime.stream import Model
+from soundstream.spec import CodecSpec
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -31,12 +31,12 @@ class LoadedModel:
     """
 
     def __init__(self, artifact: Artifact, threads: int = 1) -> None:
-        self.config: CodecConfig = artifact.config
+        self.spec: CodecSpec = artifact.spec
         self.model_id = artifact.model_id
         self.folder = artifact.folder
         self.threads = threads
         self.model = Model(artifact, threads)
-        self.coding = Coding(self.config.codebook_bits, artifact.codebooks, artifact.tables)
+        self.coding = Coding(self.spec.codebook_bits, artifact.codebooks, artifact.tables)
 
     def header(
         self,
@@ -57,14 +57,14 @@ class LoadedModel:
         """
         audio.check_format(sample_rate, channels)
         sample_rate = audio.whole_rate(sample_rate)
-        num_quantizers = self.config.quantizers_for(bitrate)
+        num_quantizers = self.spec.quantizers_for(bitrate)
         return Header(
             model_id=self.model_id,
             sample_rate=sample_rate,
             channels=channels,
-            codec_sample_rate=self.config.sample_rate,
-            hop_length=self.config.hop_length,
-            codebook_bits=self.config.codebook_bits,
+            codec_sample_rate=self.spec.sample_rate,
+            hop_length=self.spec.hop_length,
+            codebook_bits=self.spec.codebook_bits,
             num_quantizers=num_quantizers,
             entropy_mode=self.coding.mode(entropy, num_quantizers),
             num_samples=num_samples,
@@ -83,11 +83,11 @@ class LoadedModel:
                 f"the file was made by {describe(header.model_id)}, loaded is {self.model_id.hex()}; "
                 "give the file's own model with --model"
             )
-        expected = self.header(header.sample_rate, header.channels, self.config.bitrate(1))
+        expected = self.header(header.sample_rate, header.channels, self.spec.bitrate(1))
         for name in ("codec_sample_rate", "hop_length", "codebook_bits"):
             if getattr(header, name) != getattr(expected, name):
                 raise InvalidField(f"{name} is {getattr(header, name)}; this model has {getattr(expected, name)}")
-        if header.num_quantizers > self.config.num_quantizers:
+        if header.num_quantizers > self.spec.num_quantizers:
             raise InvalidField(
-                f"the file uses {header.num_quantizers} codebooks; this model has {self.config.num_quantizers}"
+                f"the file uses {header.num_quantizers} codebooks; this model has {self.spec.num_quantizers}"
             )

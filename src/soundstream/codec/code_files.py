@@ -138,17 +138,15 @@ def codes_from_file(source: FilePath, output: FilePath, *, model: FilePath | Non
     with named(str(source)):
         codec = _codec_of(coded, model)
         codes = codec.check_codes(coded.codes)
-        rate = audio.whole_rate(coded.sample_rate or codec.config.sample_rate)
-        most = (
-            (codes.shape[2] * codec.config.hop_length - codec.config.delay_samples) * rate // codec.config.sample_rate
-        )
+        rate = audio.whole_rate(coded.sample_rate or codec.spec.sample_rate)
+        most = (codes.shape[2] * codec.spec.hop_length - codec.spec.delay_samples) * rate // codec.spec.sample_rate
         samples = max(0, most) if coded.num_samples is None else coded.num_samples
         write = _write_nac if Path(output).suffix.lower() == ".nac" else _write_audio
         write(codec, codes, rate, samples, output, force)
 
 
 def _write_nac(codec: Codec, codes: Codes, rate: int, samples: int, output: FilePath, force: bool) -> None:
-    header = codec.header(rate, len(codes), codec.config.bitrate(codes.shape[1]), samples)
+    header = codec.header(rate, len(codes), codec.spec.bitrate(codes.shape[1]), samples)
     with atomic_output(output, force) as stream:
         writer = Writer(stream, header)
         for packet in codec.coding.pack(regroup([codes], packet_frames(header)), header.entropy_mode):
@@ -190,11 +188,11 @@ def _codes_of_nac(source: FilePath, bitrate: int | None, model: FilePath | None)
             codec.check_model(header)
             parts = list(codec.coding.unpack(reader, header))
             counts = {part.shape[1] for part in parts} or {header.num_quantizers}
-            count = codec.config.quantizers_for(bitrate) if bitrate else max(counts)
+            count = codec.spec.quantizers_for(bitrate) if bitrate else max(counts)
             if count > min(counts):
-                rates = " to ".join(f"{codec.config.bitrate(c):,}" for c in (min(counts), max(counts)))
+                rates = " to ".join(f"{codec.spec.bitrate(c):,}" for c in (min(counts), max(counts)))
                 raise ConfigError(
-                    f"packets have {rates} bit/s; choose what all of them have: -b {codec.config.bitrate(min(counts))}"
+                    f"packets have {rates} bit/s; choose what all of them have: -b {codec.spec.bitrate(min(counts))}"
                 )
         empty = np.zeros((header.channels, count, 0), np.int64)
         codes = np.concatenate([empty, *(part[:, :count] for part in parts)], axis=2)

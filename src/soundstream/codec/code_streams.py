@@ -30,13 +30,13 @@ class CodeEncoder(Session):
         self, model: Model, sample_rate: int, channels: int, bitrate: int, denoise: float, effort: int
     ) -> None:
         super().__init__(sample_rate, channels)
-        model.config.check_denoise(denoise)
+        model.spec.check_denoise(denoise)
         check_effort(effort)
         self.num_samples = 0
         """Samples per channel that were pushed, which `CodeDecoder.flush` takes."""
         self._model, self._denoise, self._effort = model, denoise, effort
-        self._num_quantizers = model.config.quantizers_for(bitrate)
-        self._resampler = audio.Resampler(self.sample_rate, model.config.sample_rate, channels)
+        self._num_quantizers = model.spec.quantizers_for(bitrate)
+        self._resampler = audio.Resampler(self.sample_rate, model.spec.sample_rate, channels)
         self._latents = LatentStream(model, channels)
 
     def push(self, pcm: np.ndarray) -> Codes:
@@ -79,12 +79,12 @@ class CodeDecoder(Session):
 
     def __init__(self, model: Model, sample_rate: int, channels: int, denoise: float) -> None:
         super().__init__(sample_rate, channels)
-        self._config = model.config
+        self._spec = model.spec
         self._stream = DecoderStream(model, channels, denoise)
-        rates = model.config.sample_rate, self.sample_rate
+        rates = model.spec.sample_rate, self.sample_rate
         self._resampler = audio.Resampler(*rates, channels)
-        self._tail = Tail(channels, 2 * audio.resampled_length(model.config.hop_length, *rates))
-        self._late = model.config.delay_samples
+        self._tail = Tail(channels, 2 * audio.resampled_length(model.spec.hop_length, *rates))
+        self._late = model.spec.delay_samples
 
     def push(self, codes: np.ndarray) -> Array:
         """Take codes of any number of frames, as `CodeEncoder` gives them; give the pcm `[channels, samples]`.
@@ -95,7 +95,7 @@ class CodeDecoder(Session):
             ConfigError: the shape or a value is out of range, or the session is over.
         """
         self._check_open()
-        codes = check_codes(codes, self._config.num_quantizers, self._config.codebook_size)
+        codes = check_codes(codes, self._spec.num_quantizers, self._spec.codebook_size)
         if len(codes) != self.channels:
             raise ConfigError(f"codes have {len(codes)} channels; this session has {self.channels}")
         pcm = self._stream.push(codes)

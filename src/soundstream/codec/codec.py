@@ -98,7 +98,7 @@ class Codec(Writing, Reading):
             AudioError, ConfigError: as `encode`.
         """
         pcm, sample_rate = checked(pcm, sample_rate), audio.whole_rate(sample_rate)
-        num_quantizers = self.config.quantizers_for(bitrate)
+        num_quantizers = self.spec.quantizers_for(bitrate)
         parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers, denoise, effort)]
         codes = np.concatenate([np.zeros((len(pcm), num_quantizers, 0), np.int64), *parts], axis=2)
         return codes[0] if len(codes) == 1 else codes
@@ -125,7 +125,7 @@ class Codec(Writing, Reading):
         Raises:
             ConfigError: the shape or a value is out of range.
         """
-        return check_codes(codes, self.config.num_quantizers, self.config.codebook_size)
+        return check_codes(codes, self.spec.num_quantizers, self.spec.codebook_size)
 
     def encode_many(
         self,
@@ -186,7 +186,7 @@ class Codec(Writing, Reading):
         self, sample_rate: int | None = None, channels: int = 1, *, denoise: float = 0.0
     ) -> CodeDecoder:
         """A session that takes codes in chunks and gives sound, by default at the codec's rate; see `CodeDecoder`."""
-        rate = self.config.sample_rate if sample_rate is None else sample_rate
+        rate = self.spec.sample_rate if sample_rate is None else sample_rate
         return CodeDecoder(self.model, rate, channels, denoise)
 
     def open_encoder(

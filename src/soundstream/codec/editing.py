@@ -102,7 +102,7 @@ def _samples(header: Header, frames: int) -> int:
 def _frames(codec: Codec, samples: int, header: Header) -> int:
     """Frames that a decoder needs for so many samples of the original."""
     inner = -(-samples * header.codec_sample_rate // header.sample_rate)
-    return -(-(inner + codec.config.delay_samples) // header.hop_length)
+    return -(-(inner + codec.spec.delay_samples) // header.hop_length)
 
 
 def _left(reader: Reader, header: Header, start: int, last: int | None, frames: int) -> int:

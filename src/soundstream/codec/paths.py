@@ -89,7 +89,7 @@ def encode_file(
     """
     codec = load(model, threads)
     nominal, most = codec.rates(bitrate, vbr, max_bitrate)
-    codec.config.check_denoise(denoise)
+    codec.spec.check_denoise(denoise)
     check_effort(effort)
     name = output_name(source, output, ".nac")
     check_not_input(name, source)
@@ -97,7 +97,7 @@ def encode_file(
         _check_nac_name(name)
     form = None if raw is None else audio.Raw.parse(raw)
     with named(name_of(source)), audio.open_reader(source, form) as reader:
-        mode = entropy or codec.coding.default_mode(codec.config.quantizers_for(bitrate))
+        mode = entropy or codec.coding.default_mode(codec.spec.quantizers_for(bitrate))
         own = _own_tags(reader, tags or {}) if source_tags else {}
         header = codec.header(
             reader.sample_rate, reader.channels, most, reader.num_samples, {**own, **(tags or {})}, mode
@@ -152,7 +152,7 @@ def decode_file(
     with open_input(source) as stream:
         reader = RepairingReader(stream) if conceal else Reader(stream)
         codec = codec_for(reader, model, threads)
-        codec.config.check_denoise(denoise, "decoder")
+        codec.spec.check_denoise(denoise, "decoder")
         rate = audio.whole_rate(sample_rate or reader.header.sample_rate)
         left = None if conceal else _samples_from(reader, start_s, rate)
         if isinstance(reader, RepairingReader):

@@ -15,9 +15,6 @@ from soundstream.codec.base import Array, Codes, LoadedModel
 from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream
 from soundstream.system.files import named
 
-WARM_UP_FRAMES = 128
-"""Frames decoded before the place that a reader seeks: more than what our decoders remember."""
-
 
 class Damage(NamedTuple):
     """A part of a file that could not be decoded."""
@@ -60,8 +57,8 @@ class Reading(LoadedModel):
 
     def _frame_before(self, sample: int, sample_rate: int) -> int:
         """A frame from which to decode: early enough for the decoder to be warm, and at the place of a whole sample."""
-        hop, rate = self.config.hop_length * sample_rate, self.config.sample_rate
-        frame = max(0, sample * rate // hop - WARM_UP_FRAMES)
+        hop, rate = self.spec.hop_length * sample_rate, self.spec.sample_rate
+        frame = max(0, sample * rate // hop - self.spec.memory_frames)
         return frame - frame % (rate // math.gcd(hop, rate))
 
     def repair(
@@ -91,14 +88,14 @@ class Reading(LoadedModel):
         for item in items:
             length = item.frames if isinstance(item, Loss) else item.shape[2]
             if isinstance(item, Loss):
-                rate = self.config.frame_rate
+                rate = self.spec.frame_rate
                 damage.append(Damage(round(frames / rate, 3), round(length / rate, 3), item.packets, item.reason))
             frames += length
             yield item
 
     def _pcm(self, items: Iterable[Codes | Loss], channels: int, denoise: float) -> Iterator[Array]:
         """Decoded audio at the codec's rate, `delay_samples` late; a loss is silence with soft edges."""
-        hop = self.config.hop_length
+        hop = self.spec.hop_length
         ramp = np.linspace(0, 1, hop, dtype=np.float32)
         stream, last, rising = DecoderStream(self.model, channels, denoise), None, False
         for item in _in_pieces(items):
@@ -130,10 +127,10 @@ class Reading(LoadedModel):
         Args:
             first_sample: at that rate; what is before it is left out.
         """
-        channels, rates = reader.header.channels, (self.config.sample_rate, sample_rate)
-        resampler, late = audio.Resampler(*rates, channels), self.config.delay_samples
-        given = first_frame * self.config.hop_length * sample_rate // self.config.sample_rate
-        tail = Tail(channels, 2 * audio.resampled_length(self.config.hop_length, *rates), given, first_sample)
+        channels, rates = reader.header.channels, (self.spec.sample_rate, sample_rate)
+        resampler, late = audio.Resampler(*rates, channels), self.spec.delay_samples
+        given = first_frame * self.spec.hop_length * sample_rate // self.spec.sample_rate
+        tail = Tail(channels, 2 * audio.resampled_length(self.spec.hop_length, *rates), given, first_sample)
         for pcm in blocks:
             yield audio.soft_limit(tail.push(resampler.push(pcm[:, late:])))
             late = max(0, late - pcm.shape[1])

@@ -49,7 +49,7 @@ class Writing(LoadedModel):
         Args:
             denoise, effort: as `encode`.
         """
-        self.config.check_denoise(denoise)
+        self.spec.check_denoise(denoise)
         check_effort(effort)
         writer, counter = Writer(stream, header), Counter(blocks)
         codes = self._codes(counter, header.sample_rate, header.channels, header.num_quantizers, denoise, effort)
@@ -78,7 +78,7 @@ class Writing(LoadedModel):
             denoise, effort: as `encode`.
         """
         check_effort(effort)
-        constant, counter = self.config.quantizers_for(bitrate), Counter(blocks)
+        constant, counter = self.spec.quantizers_for(bitrate), Counter(blocks)
         frames = packet_frames(replace(header, num_quantizers=constant))
         latents = regroup(self._latents(counter, header.sample_rate, header.channels, denoise), frames)
         writer = Writer(stream, header)
@@ -98,11 +98,11 @@ class Writing(LoadedModel):
         Raises:
             ConfigError: the model does not have one of them.
         """
-        self.config.quantizers_for(bitrate)
+        self.spec.quantizers_for(bitrate)
         if not vbr:
             return bitrate, bitrate
-        most = max_bitrate or self.config.bitrate(self.config.num_quantizers)
-        self.config.quantizers_for(most)
+        most = max_bitrate or self.spec.bitrate(self.spec.num_quantizers)
+        self.spec.quantizers_for(most)
         return min(bitrate, most), most
 
     def _costs(self, latents: Array, header: Header) -> Costs:
@@ -118,7 +118,7 @@ class Writing(LoadedModel):
             yield self.model.quantizer.encode(latents, num_quantizers, effort)
 
     def _latents(self, blocks: Iterable[Array], sample_rate: int, channels: int, denoise: float) -> Iterator[Array]:
-        resampler = audio.Resampler(sample_rate, self.config.sample_rate, channels)
+        resampler = audio.Resampler(sample_rate, self.spec.sample_rate, channels)
         stream = LatentStream(self.model, channels)
         for block in blocks:
             yield stream.push(resampler.push(block), denoise)

@@ -7,6 +7,7 @@ the name that `init_state` gives it and an output under that name with `.next` b
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import json
 from functools import singledispatchmethod
@@ -21,8 +22,8 @@ from torch import Tensor, nn
 
 from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
+from soundstream.export.costs import macs_per_frame, memory_frames
 from soundstream.export.int8 import with_int8_products
-from soundstream.export.macs import macs_per_frame
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.convnext import ConvNeXtBlock
 from soundstream.nn.denoiser import Magnitudes, Sigmoid
@@ -62,7 +63,7 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
     if model.denoiser:
         graphs[DENOISER_FILE] = denoiser_graph(model)
     contents = {
-        "config.json": model.config.to_json().encode(),
+        "config.json": _description(model, graphs["decoder.onnx"]).encode(),
         "codebooks.npy": codebooks.getvalue(),
         **{
             name: (with_int8_products(graph) if int8_products else graph).SerializeToString()
@@ -74,6 +75,13 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return write_manifest(folder)
+
+
+def _description(model: SoundStream, decoder: onnx.ModelProto) -> str:
+    """config.json: the spec, which is all that the runtime reads, and the settings of the networks."""
+    memory = memory_frames(decoder, model.config.hop_length)
+    spec = dataclasses.replace(model.config.spec(), memory_frames=memory)
+    return json.dumps(model.config.to_dict() | {"spec": spec.to_dict()}, indent=2) + "\n"
 
 
 def exportable(model: SoundStream) -> SoundStream:

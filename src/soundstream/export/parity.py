@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from soundstream.config import SIDES
 from soundstream.errors import ParityError
 from soundstream.export.artifact import export, exportable
 from soundstream.nn.model import SoundStream, plain_condition
 from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
+from soundstream.spec import SIDES
 
 Array = NDArray[np.float32]
 
@@ -57,7 +57,7 @@ def check_parity(model: SoundStream, folder: Path, pcm: Array) -> Parity:
     audio, stored = torch.from_numpy(pcm.copy())[None, None], exportable(model)
     codes = stored.quantizer.encode(stored.encode(audio), config.num_quantizers)
     graphs, artifact = _graphs(model), Model(load_artifact(folder))
-    strengths, others = ((0.0, 1.0) if config.denoise and config.film == side else (0.0,) for side in SIDES)
+    strengths, others = ((0.0, 1.0) if config.spec().has_denoise(side) else (0.0,) for side in SIDES)
     found = Parity(
         latents_difference=max(_difference(_latents(stored, pcm, s), _stream(graphs, pcm, s)) for s in strengths),
         codes_equal=float((EncoderStream(graphs, 1, config.num_quantizers).push(pcm[None]) == codes.numpy()).mean()),

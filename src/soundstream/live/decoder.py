@@ -20,7 +20,7 @@ class LiveDecoder(Session):
     """Packets in, pcm in [-1, 1] out, softly limited near full scale; made by `Codec.open_decoder`.
 
     Packets are pushed in the order of their sequence numbers, the lost ones as None. Each gives its time in sound,
-    later than the encoder took it by `config.delay_samples`.
+    later than the encoder took it by `spec.delay_samples`.
 
     Args:
         sample_rate: Hz of the pcm, 8,000 to 192,000, whatever the encoder's.
@@ -31,18 +31,18 @@ class LiveDecoder(Session):
 
     def __init__(self, model: Model, sample_rate: int, channels: int, denoise: float = 0.0) -> None:
         super().__init__(sample_rate, channels)
-        self._config, self._quantizer = model.config, model.quantizer
-        self._payloads = Payloads(model.config, channels)
+        self._spec, self._quantizer = model.spec, model.quantizer
+        self._payloads = Payloads(model.spec, channels)
         self._stream = DecoderStream(model, channels, denoise)
         self._concealer = Concealer(model.silence, channels)
-        self._resampler = LiveResampler(model.config.sample_rate, self.sample_rate, channels)
+        self._resampler = LiveResampler(model.spec.sample_rate, self.sample_rate, channels)
         self._sequence: int | None = None
         self._frames = 1
 
     @property
     def latency_ms(self) -> float:
         """Time from a packet's coming to its sound, beyond that of the sound itself, if computing took no time."""
-        return self._resampler.latency_ms + 1000 * self._config.delay_samples / self._config.sample_rate
+        return self._resampler.latency_ms + 1000 * self._spec.delay_samples / self._spec.sample_rate
 
     def push(self, packet: bytes | None, following: bytes | None = None) -> Array:
         """Sound `[channels, samples]` of one packet; with resampling some of it comes with the next one.

@@ -47,15 +47,15 @@ class LiveEncoder(Session):
     ) -> None:
         super().__init__(sample_rate, channels)
         check_range("packet_frames", packet_frames, 1, LIVE_FRAMES)
-        check_range("redundancy", redundancy, 0, model.config.num_quantizers)
-        self._config, self._quantizer = model.config, model.quantizer
+        check_range("redundancy", redundancy, 0, model.spec.num_quantizers)
+        self._spec, self._quantizer = model.spec, model.quantizer
         self.bitrate, self.denoise = bitrate, denoise
         check_effort(effort)
         self._effort = effort
-        self._payloads = Payloads(model.config, channels)
+        self._payloads = Payloads(model.spec, channels)
         self._payloads.check_redundancy(redundancy, packet_frames)
         self._redundancy = redundancy
-        self._resampler = LiveResampler(self.sample_rate, model.config.sample_rate, channels)
+        self._resampler = LiveResampler(self.sample_rate, model.spec.sample_rate, channels)
         self._latents = LatentStream(model, channels)
         self._held = np.zeros((channels, 0), np.float32)
         self._before: Codes = np.zeros((channels, 0, packet_frames), np.int64)
@@ -72,7 +72,7 @@ class LiveEncoder(Session):
 
     @bitrate.setter
     def bitrate(self, bitrate: int) -> None:
-        self._num_quantizers = self._config.quantizers_for(bitrate)
+        self._num_quantizers = self._spec.quantizers_for(bitrate)
         self._bitrate = bitrate
 
     @property
@@ -86,13 +86,13 @@ class LiveEncoder(Session):
 
     @denoise.setter
     def denoise(self, denoise: float) -> None:
-        self._config.check_denoise(denoise)
+        self._spec.check_denoise(denoise)
         self._denoise = denoise
 
     @property
     def latency_ms(self) -> float:
         """Longest time from a sample's coming to its packet, if computing took no time."""
-        return self._resampler.latency_ms + 1000 * self._packet_samples / self._config.sample_rate
+        return self._resampler.latency_ms + 1000 * self._packet_samples / self._spec.sample_rate
 
     def push(self, pcm: np.ndarray) -> list[bytes]:
         """Take pcm `[channels, samples]` or `[samples]` of any length; give the packets that it completes, often none.
@@ -112,13 +112,13 @@ class LiveEncoder(Session):
         self._over = True
         if not self._packets and not self._held.shape[1]:
             return []
-        owed = self._config.delay_samples
+        owed = self._spec.delay_samples
         missing = owed + -(self._held.shape[1] + owed) % self._packet_samples
         return packets + self._take(np.zeros((self.channels, missing), np.float32))
 
     @property
     def _packet_samples(self) -> int:
-        return self._before.shape[2] * self._config.hop_length
+        return self._before.shape[2] * self._spec.hop_length
 
     def _take(self, pcm: Array) -> list[bytes]:
         """Packets of pcm at the codec's rate. One packet a call of the network: chunks leave no trace in the codes."""

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.bitstream import LivePacket
-from soundstream.config import CodecConfig
 from soundstream.entropy import PlainCoder
 from soundstream.errors import ConfigError, InvalidField
+from soundstream.spec import CodecSpec
 
 Codes = NDArray[np.int64]
 
@@ -33,9 +33,9 @@ class Content(NamedTuple):
 class Payloads:
     """Live packets of one model and number of channels."""
 
-    def __init__(self, config: CodecConfig, channels: int) -> None:
-        self._coder = PlainCoder(config.codebook_bits)
-        self._most = config.num_quantizers
+    def __init__(self, spec: CodecSpec, channels: int) -> None:
+        self._coder = PlainCoder(spec.codebook_bits)
+        self._most = spec.num_quantizers
         self._channels = channels
 
     def check_redundancy(self, redundancy: int, frames: int) -> None:

@@ -69,14 +69,12 @@ def read_sources(path: Path) -> list[Entry]:
 
 
 def _model(facts: Facts) -> str:
-    config = facts.model.config
-    rates = (
-        f"{config.bitrate(1):,} to {config.bitrate(config.num_quantizers):,} bit/s in steps of {config.bitrate(1):,}"
-    )
+    config, spec = facts.model.config, facts.model.config.spec()
+    rates = f"{spec.bitrate(1):,} to {spec.bitrate(spec.num_quantizers):,} bit/s in steps of {spec.bitrate(1):,}"
     settings = [[name, json.dumps(value)] for name, value in config.to_dict().items()]
     return f"""
 Family `{config.family}`; {facts.model.num_parameters() / 1e6:.2f} million parameters besides the codebooks;
-{config.sample_rate:,} Hz mono, {config.frame_rate:g} frames a second; algorithmic latency {config.latency_ms:.1f} ms;
+{spec.sample_rate:,} Hz mono, {spec.frame_rate:g} frames a second; algorithmic latency {spec.latency_ms:.1f} ms;
 {rates}. Model id `{facts.model_id}`. Licence of the weights: Apache-2.0.
 
 {tables.markdown(["setting", "value"], settings, words=2)}"""

@@ -1,6 +1,6 @@
 """An artifact: the folder that training writes and the runtime reads.
 
-config.json      CodecConfig
+config.json      the spec, and the settings of the networks
 encoder.onnx     pcm, condition, mask (with a denoiser) and states in; latents and states out
 decoder.onnx     latents, condition (if the encoder takes none) and states in; pcm and states out
 denoiser.onnx    pcm and states in; mask and states out; needed only while noise is removed
@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.config import CodecConfig
 from soundstream.entropy import TABLES_FILE, Tables
 from soundstream.errors import ArtifactError
+from soundstream.runtime.description import early_spec, unsupported
+from soundstream.spec import CodecSpec
 
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
 DENOISER_FILE = "denoiser.onnx"
@@ -42,7 +43,7 @@ class Artifact:
     """A verified artifact."""
 
     folder: Path
-    config: CodecConfig
+    spec: CodecSpec
     model_id: bytes
     """8 bytes that name these exact weights; every .nac file carries them."""
     codebooks: NDArray[np.float32]
@@ -67,11 +68,11 @@ def load_artifact(name_or_path: str | PathLike[str] = "default") -> Artifact:
     )
     if changed or manifest["model_id"] != _model_id(digests):
         raise ArtifactError(f"{folder} is damaged: {', '.join(changed) or 'manifest.json'} does not match its checksum")
-    config = _read_config(folder / "config.json")
-    codebooks = _read_codebooks(folder / "codebooks.npy", config)
+    spec = _read_spec(folder / "config.json")
+    codebooks = _read_codebooks(folder / "codebooks.npy", spec)
     tables = Tables.load(folder / TABLES_FILE) if TABLES_FILE in digests else None
     model_id = bytes.fromhex(manifest["model_id"])
-    return Artifact(folder, config, model_id, codebooks, tables, has_denoiser=DENOISER_FILE in digests)
+    return Artifact(folder, spec, model_id, codebooks, tables, has_denoiser=DENOISER_FILE in digests)
 
 
 def find(name_or_path: str | PathLike[str]) -> Path:
@@ -129,15 +130,19 @@ def _read_manifest(folder: Path) -> dict:
     return manifest
 
 
-def _read_config(path: Path) -> CodecConfig:
+def _read_spec(path: Path) -> CodecSpec:
     try:
-        return CodecConfig.from_dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise ArtifactError(f"{path}: {error}") from error
+        settings = json.loads(path.read_text())
+        spec = CodecSpec.from_dict(settings["spec"]) if "spec" in settings else early_spec(settings)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{path} does not describe a codec: {error}") from error
+    if wants := unsupported(spec):
+        raise ArtifactError(f"{path} is of a codec with {', '.join(wants)}, which this release cannot do")
+    return spec
 
 
-def _read_codebooks(path: Path, config: CodecConfig) -> NDArray[np.float32]:
-    expected = (config.num_quantizers, config.codebook_size, config.latent_dim)
+def _read_codebooks(path: Path, spec: CodecSpec) -> NDArray[np.float32]:
+    expected = (spec.num_quantizers, spec.codebook_size, spec.latent_dim)
     try:
         codebooks = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:

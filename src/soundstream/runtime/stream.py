@@ -28,7 +28,7 @@ class Model:
     """
 
     def __init__(self, artifact: Artifact, threads: int = 1) -> None:
-        self.config = artifact.config
+        self.spec = artifact.spec
         self._artifact, self._threads = artifact, threads
         self.quantizer = Quantizer(artifact.codebooks)
 
@@ -48,12 +48,12 @@ class Model:
         return self._network(DENOISER_FILE) if self._artifact.has_denoiser else None
 
     def _network(self, name: str) -> Network:
-        return Network(self._artifact.folder / name, self.config.hop_length, self._threads)
+        return Network(self._artifact.folder / name, self.spec.hop_length, self._threads)
 
     @cached_property
     def silence(self) -> Array:
         """Latents `[latent_dim]` of silence that has lasted."""
-        silence = np.zeros((1, BLOCK_FRAMES * self.config.hop_length), np.float32)
+        silence = np.zeros((1, BLOCK_FRAMES * self.spec.hop_length), np.float32)
         return LatentStream(self, 1).push(silence)[0, :, -1]
 
 
@@ -78,10 +78,10 @@ class LatentStream:
         Raises:
             ConfigError: it is not 0 to 1, or above 0 with a model that was not trained for it.
         """
-        self._model.config.check_denoise(denoise)
+        self._model.spec.check_denoise(denoise)
         self._denoise = denoise
         if pcm.shape[1]:
-            self._owed_samples = self._model.config.delay_samples
+            self._owed_samples = self._model.spec.delay_samples
         return self._push(pcm)
 
     def flush(self) -> Array:
@@ -91,11 +91,11 @@ class LatentStream:
         The signal is filled up with zeros. There are no frames if no samples came since the last flush.
         """
         owed, self._owed_samples = self._owed_samples, 0
-        missing = owed + -(self._rest.shape[1] + owed) % self._model.config.hop_length
+        missing = owed + -(self._rest.shape[1] + owed) % self._model.spec.hop_length
         return self._push(np.zeros((len(self._rest), missing), np.float32))
 
     def _push(self, pcm: Array) -> Array:
-        hop = self._model.config.hop_length
+        hop = self._model.spec.hop_length
         pcm = np.concatenate([self._rest, pcm], axis=1)
         whole = pcm.shape[1] // hop * hop
         self._rest = pcm[:, whole:]
@@ -105,7 +105,7 @@ class LatentStream:
         ]
         rest = pcm[:, len(steps) * hop : whole]
         blocks = [*turning, *(self._encode(block, self._denoise) for block in _blocks(rest, BLOCK_FRAMES * hop))]
-        empty = np.zeros((len(pcm), self._model.config.latent_dim, 0), np.float32)
+        empty = np.zeros((len(pcm), self._model.spec.latent_dim, 0), np.float32)
         return np.concatenate([empty, *blocks], axis=2)
 
     def _steps(self, frames: int) -> list[float]:
@@ -120,7 +120,7 @@ class LatentStream:
         return steps
 
     def _encode(self, pcm: Array, denoise: float) -> Array:
-        frames = pcm.shape[1] // self._model.config.hop_length
+        frames = pcm.shape[1] // self._model.spec.hop_length
         pcm = np.ascontiguousarray(pcm[:, None, None])
         inputs = {"pcm": pcm, **self._mask(pcm, frames, denoise)}
         inputs |= _condition(self._model.encoder, len(pcm), frames, denoise)
@@ -146,7 +146,7 @@ class EncoderStream:
 
     Args:
         channels: signals side by side.
-        num_quantizers: codebooks to use, 1 to config.num_quantizers.
+        num_quantizers: codebooks to use, 1 to spec.num_quantizers.
         effort: paths that the search for codes keeps, see `Quantizer`.
     """
 
@@ -167,7 +167,7 @@ class EncoderStream:
 class DecoderStream:
     """Codes in, pcm out, hop_length samples a frame; make a new one for each signal.
 
-    The pcm lags behind the encoder's by `config.delay_samples`: the first ones belong to no signal.
+    The pcm lags behind the encoder's by `spec.delay_samples`: the first ones belong to no signal.
 
     Args:
         denoise: how much noise to remove, with a model whose decoder can: 0 none, 1 all that can be.
@@ -176,7 +176,7 @@ class DecoderStream:
     """
 
     def __init__(self, model: Model, channels: int, denoise: float = 0.0) -> None:
-        model.config.check_denoise(denoise, "decoder")
+        model.spec.check_denoise(denoise, "decoder")
         self._model, self._denoise = model, denoise
         self._state = model.decoder.init_state(channels)
 

@@ -95,7 +95,7 @@ def _encoded(codec: Codec, clip: Clip, bitrate: int, denoise: float, watch: Watc
 
 def _code_live(codec: Codec, clip: Clip, bitrate: int, denoise: float, loss: float, file: bytes, watch: Watch) -> Coded:
     started = time.perf_counter()
-    pcm, rate = audio.resample(clip.pcm, clip.sample_rate, codec.config.sample_rate), codec.config.sample_rate
+    pcm, rate = audio.resample(clip.pcm, clip.sample_rate, codec.spec.sample_rate), codec.spec.sample_rate
     encoder = codec.open_encoder(rate, len(pcm), bitrate, denoise=denoise, effort=DEFAULT_EFFORT)
     packets = list[bytes]()
     for block in _watched(seconds(pcm, rate), pcm.shape[1], lambda share: watch(share / 2)):
@@ -111,13 +111,13 @@ def _code_live(codec: Codec, clip: Clip, bitrate: int, denoise: float, loss: flo
 def _heard(codec: Codec, clip: Clip, packets: list[bytes | None], watch: Watch) -> Array:
     """What live packets sound like, without the decoder's delay, so that it lies beside the clip sample by sample."""
     channels, samples = clip.pcm.shape
-    rate = codec.config.sample_rate
+    rate = codec.spec.sample_rate
     decoder = codec.open_decoder(rate, channels)
     decoded = list[Array]()
     for i, packet in enumerate(packets):
         watch((1 + i / len(packets)) / 2)
         decoded.append(decoder.push(packet))
-    pcm = np.concatenate([*decoded, decoder.flush()], axis=1)[:, codec.config.delay_samples :]
+    pcm = np.concatenate([*decoded, decoder.flush()], axis=1)[:, codec.spec.delay_samples :]
     return audio.resample(pcm, rate, clip.sample_rate)[:, :samples]
 
 

@@ -79,8 +79,8 @@ class Line:
 
     def __init__(self, codec: Codec, wanted: LiveOpen) -> None:
         self.sample_rate = wanted.sample_rate
-        self._config = codec.config
-        self._config.check_denoise(wanted.denoise)
+        self._spec = codec.spec
+        self._spec.check_denoise(wanted.denoise)
         self._encoder = codec.open_encoder(wanted.sample_rate, 1, wanted.bitrate, denoise=wanted.denoise)
         self._decoder = codec.open_decoder(wanted.sample_rate, 1)
         self._loss = RandomLoss(wanted.loss)
@@ -97,7 +97,7 @@ class Line:
         Raises:
             ConfigError: the model does not have them; nothing changes.
         """
-        self._config.check_denoise(wanted.denoise)
+        self._spec.check_denoise(wanted.denoise)
         self._encoder.bitrate = wanted.bitrate
         self._encoder.denoise = wanted.denoise
         self._loss = RandomLoss(wanted.loss)

@@ -40,14 +40,13 @@ class Models:
 
 
 def _facts(name: str, codec: Codec) -> dict[str, Any]:
-    config = codec.config
+    spec = codec.spec
     return {
         "name": name,
         "id": codec.model_id.hex(),
-        "family": config.family,
-        "sample_rate": config.sample_rate,
-        "bitrate_step": config.bitrate(1),
-        "most_bitrate": config.bitrate(config.num_quantizers),
-        "latency_ms": config.latency_ms,
-        "denoise": config.denoise and config.film == "encoder",
+        "sample_rate": spec.sample_rate,
+        "bitrate_step": spec.bitrate(1),
+        "most_bitrate": spec.bitrate(spec.num_quantizers),
+        "latency_ms": spec.latency_ms,
+        "denoise": spec.has_denoise("encoder"),
     }

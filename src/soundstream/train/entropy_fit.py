@@ -242,10 +242,10 @@ def fit_artifact(
         ConfigError: there is no audio that can be read.
     """
     artifact, config = load_artifact(folder), config or FitConfig()
-    check_size(artifact.config.latent_dim, config.hidden)
+    check_size(artifact.spec.latent_dim, config.hidden)
     codes = list(corpus_codes(Model(artifact), spread(data), minutes, say))
-    whole = [clip.shape[1] for clip in codes if len(clip) == artifact.config.num_quantizers]
-    say(f"coded {sum(whole) / artifact.config.frame_rate / 60:.1f} minutes of {len(whole)} files")
+    whole = [clip.shape[1] for clip in codes if len(clip) == artifact.spec.num_quantizers]
+    say(f"coded {sum(whole) / artifact.spec.frame_rate / 60:.1f} minutes of {len(whole)} files")
     tables = fit(codes, artifact.codebooks, config, _tenths(say, config.steps))
     tables.save(folder / TABLES_FILE)
     return write_manifest(folder)
@@ -276,16 +276,16 @@ def corpus_codes(
         if left_s <= 0:
             return
         try:
-            pcm = _middle(path, clip_s, model.config.sample_rate)
+            pcm = _middle(path, clip_s, model.spec.sample_rate)
         except AudioError as error:
             say(f"not used: {path}: {error}")
             continue
-        encoder, most = LatentStream(model, 1), model.config.num_quantizers
+        encoder, most = LatentStream(model, 1), model.spec.num_quantizers
         latents = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)[0]
-        left_s -= latents.shape[1] / model.config.frame_rate
+        left_s -= latents.shape[1] / model.spec.frame_rate
         for count in sorted({math.ceil(most * share) for share in SEARCHED}):
             codes = model.quantizer.encode(latents, count, DEFAULT_EFFORT)
-            yield codes.astype(np.int16 if model.config.codebook_size <= 1 << 15 else np.int32)
+            yield codes.astype(np.int16 if model.spec.codebook_size <= 1 << 15 else np.int32)
 
 
 def _middle(path: Path, seconds: float, sample_rate: int) -> NDArray[np.float32]:

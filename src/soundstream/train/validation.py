@@ -124,7 +124,7 @@ class Validator:
         for count in self._available(HEARD) or [self.config.num_quantizers]:
             target, decoded = self._decode(model, codes[:, :count])
             versions["original"] = target[chosen, 0].cpu().numpy()
-            versions[f"{self.config.bitrate(count)}bps"] = decoded[chosen, 0].cpu().numpy()
+            versions[f"{self.config.spec().bitrate(count)}bps"] = decoded[chosen, 0].cpu().numpy()
         return versions
 
     def _encode(self, model: SoundStream) -> tuple[Tensor, Tensor]:

@@ -231,7 +231,7 @@ def test_without_a_model_clips_and_report_are_needed(monkeypatch, capsys):
 def test_two_runs_are_the_same_and_progress_ends_at_the_total(codec, folder, few_tones):
     told = []
     first = probes.run(codec, probes.find_speech(folder), lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1] == len(told) == 3 * (3 + 5 + len(list(hard_sounds(codec.config.sample_rate))) + 1)
+    assert told[-1][0] == told[-1][1] == len(told) == 3 * (3 + 5 + len(list(hard_sounds(codec.spec.sample_rate))) + 1)
     second = probes.run(codec, probes.find_speech(folder), lambda done, total: None)
     assert json.loads(json.dumps(first)) == second
 

@@ -64,8 +64,8 @@ class Variable(Ours):
 
     def encode(self, pcm: Array, sample_rate: int) -> bytes:
         """Bytes of a `.nac` file."""
-        most = self.codec.config.bitrate(self.codec.config.num_quantizers)
-        mode = self.codec.coding.default_mode(self.codec.config.quantizers_for(self.bitrate))
+        most = self.codec.spec.bitrate(self.codec.spec.num_quantizers)
+        mode = self.codec.coding.default_mode(self.codec.spec.quantizers_for(self.bitrate))
         stream, header = io.BytesIO(), self.codec.header(sample_rate, len(pcm), most, pcm.shape[1], entropy=mode)
         self.codec.write_vbr(stream, header, seconds(pcm, sample_rate), self.bitrate)
         return stream.getvalue()

@@ -118,7 +118,7 @@ def make(spec: Spec, sources: Sources) -> Baseline:
     """
     if model := _model(spec, sources):
         codec = load(model)
-        codec.config.quantizers_for(spec.value)
+        codec.spec.quantizers_for(spec.value)
         return (Variable if spec.family.endswith(VARIABLE) else Ours)(codec, spec.value)
     if spec.family == "original":
         return Original()

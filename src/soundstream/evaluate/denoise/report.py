@@ -132,7 +132,7 @@ def run(codec: Codec, folder: Path, limit: int, progress: Callable[[int, int], N
         ConfigError: the model has no switch, or the folder lacks a class.
         CodecError: a package of the extra `eval` is not installed.
     """
-    codec.config.check_denoise(1.0)
+    codec.spec.check_denoise(1.0)
     found = inputs(folder, limit)
     total, done = sum(len(items) * len(systems(name)) for name, items in found.items()), 0
     summaries: list[Summary] = []

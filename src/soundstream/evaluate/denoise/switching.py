@@ -46,13 +46,13 @@ def switching(codec: Codec, sounds: Sequence[tuple[Array, int]], bitrate: int) -
 
 def _ratios(codec: Codec, pcm: Array, sample_rate: int, bitrate: int) -> list[tuple[float, float]]:
     """The ratio of each turn, and of its control."""
-    config = codec.config
-    pcm = audio.resample(pcm[None], sample_rate, config.sample_rate)
-    block = round(EVERY_S * config.frame_rate) * config.hop_length
+    spec = codec.spec
+    pcm = audio.resample(pcm[None], sample_rate, spec.sample_rate)
+    block = round(EVERY_S * spec.frame_rate) * spec.hop_length
     off, on, turned, half = (
         _coded(codec, pcm, bitrate, block, values) for values in ((0.0,), (1.0,), (0.0, 1.0), (0.5,))
     )
-    near, around = (round(seconds * config.sample_rate) for seconds in (NEAR_S, AROUND_S))
+    near, around = (round(seconds * spec.sample_rate) for seconds in (NEAR_S, AROUND_S))
     turns = range(block, pcm.shape[1] - around, block)
     found = []
     for turn in turns:
@@ -67,7 +67,7 @@ def _coded(codec: Codec, pcm: Array, bitrate: int, block: int, values: Sequence[
     encoder = LatentStream(codec.model, 1)
     starts = range(0, pcm.shape[1], block)
     parts = [encoder.push(pcm[:, at : at + block], values[i % len(values)]) for i, at in enumerate(starts)]
-    codes = codec.model.quantizer.encode(np.concatenate(parts, axis=2), codec.config.quantizers_for(bitrate))
+    codes = codec.model.quantizer.encode(np.concatenate(parts, axis=2), codec.spec.quantizers_for(bitrate))
     return DecoderStream(codec.model, 1).push(codes)[0]
 
 

@@ -20,7 +20,7 @@ def draw(path: Path, report: Report, codec: Codec) -> None:
     figure, axes = drawing.panels(len(measured) + 2, 3, 5.2, 3.6)
     for panel, axis in zip(measured, axes, strict=False):
         panel(axis, report)
-    rate = codec.config.sample_rate
+    rate = codec.spec.sample_rate
     bitrate = report["bitrates"][len(report["bitrates"]) // 2]
     given = sweep(rate)
     drawing.draw_spectrogram(axes[-2], "sweep, original", given, rate)

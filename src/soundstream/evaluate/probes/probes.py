@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from soundstream import audio
 from soundstream.analysis.harmonics import BANDS_HZ, harmonic_correlation
 from soundstream.codec import Codec
-from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
 from soundstream.evaluate import clips
 from soundstream.evaluate.align import align
@@ -27,6 +26,7 @@ from soundstream.evaluate.probes.hard_sounds import hard_sounds, worst_peak
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.statistics import mean_of
 from soundstream.runtime.stream import DecoderStream
+from soundstream.spec import CodecSpec
 
 Array = NDArray[np.float32]
 Code = Callable[[Array], Array]
@@ -120,7 +120,7 @@ def run(codec: Codec, speech: Sequence[clips.Clip], progress: Callable[[int, int
     Raises:
         AudioError: a clip cannot be read.
     """
-    rate, chosen, ticks = codec.config.sample_rate, bitrates(codec.config), count(1)
+    rate, chosen, ticks = codec.spec.sample_rate, bitrates(codec.spec), count(1)
     heard = [_at_rate(clip, rate) for clip in speech]
     made = len(tones_hz(rate)) + _OTHER_SOUNDS + len(list(hard_sounds(rate)))
     total = len(chosen) * (made + len(heard))
@@ -128,7 +128,7 @@ def run(codec: Codec, speech: Sequence[clips.Clip], progress: Callable[[int, int
     for bitrate in chosen:
         code = _counted(coder(codec, bitrate), lambda: progress(next(ticks), total))
         rows["tones"] += [asdict(measure_tone(code, rate, hertz, bitrate)) for hertz in tones_hz(rate)]
-        rows["sounds"].append(asdict(measure_sounds(code, rate, codec.config.hop_length, bitrate)))
+        rows["sounds"].append(asdict(measure_sounds(code, rate, codec.spec.hop_length, bitrate)))
         if pairs := [(pcm, align(pcm, code(pcm), rate)[0]) for pcm in heard]:
             rows["speech"] += [asdict(level) for level in speech_levels(pairs, rate, bitrate)]
             rows["harmonics"] += speech_harmonics(pairs, rate, bitrate)
@@ -136,14 +136,14 @@ def run(codec: Codec, speech: Sequence[clips.Clip], progress: Callable[[int, int
     return {**about, "sample_rate": rate, "bitrates": chosen, **rows}
 
 
-def bitrates(config: CodecConfig) -> list[int]:
+def bitrates(spec: CodecSpec) -> list[int]:
     """Bit/s of the probes: `BITRATES`, or the lowest, a middle and the highest of a model that lacks one of them."""
     try:
         for bitrate in BITRATES:
-            config.quantizers_for(bitrate)
+            spec.quantizers_for(bitrate)
     except ConfigError:
-        counts = {1, (config.num_quantizers + 1) // 2, config.num_quantizers}
-        return [config.bitrate(number) for number in sorted(counts)]
+        counts = {1, (spec.num_quantizers + 1) // 2, spec.num_quantizers}
+        return [spec.bitrate(number) for number in sorted(counts)]
     return [*BITRATES]
 
 
@@ -160,9 +160,9 @@ def coder(codec: Codec, bitrate: int) -> Code:
     """A codec at one bit rate; what its networks give, before it is limited, which would hide a burst."""
 
     def code(pcm: Array) -> Array:
-        codes = codec.check_codes(codec.to_codes(pcm, codec.config.sample_rate, bitrate))
+        codes = codec.check_codes(codec.to_codes(pcm, codec.spec.sample_rate, bitrate))
         decoded = DecoderStream(codec.model, 1).push(codes)[0]
-        return decoded[codec.config.delay_samples :][: len(pcm)]
+        return decoded[codec.spec.delay_samples :][: len(pcm)]
 
     return code
 

@@ -99,7 +99,7 @@ def bench(
         ArtifactError, ConfigError: the model or the bit rate do not exist.
     """
     codecs = {find(model).name: load(model) for model in models}
-    sample_rate = next(iter(codecs.values())).config.sample_rate
+    sample_rate = next(iter(codecs.values())).spec.sample_rate
     pcm = speech_like(seconds, sample_rate)
     with single_thread():
         parts = [matrix_product()]
@@ -163,18 +163,18 @@ class _Stage:
 
 def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[Part]:
     """Each stage, and the whole way from pcm to the bytes of a file and back."""
-    sample_rate = codec.config.sample_rate
+    sample_rate = codec.spec.sample_rate
     coded = codec.encode(pcm, sample_rate, bitrate)
     return [
-        *(part for stage in _stages(name, codec, pcm, codec.config.quantizers_for(bitrate)) for part in stage.parts()),
+        *(part for stage in _stages(name, codec, pcm, codec.spec.quantizers_for(bitrate)) for part in stage.parts()),
         Part(name, WHOLE_ENCODE, "offline", lambda: codec.encode(pcm, sample_rate, bitrate)),
         Part(name, WHOLE_DECODE, "offline", lambda: codec.decode(coded)),
     ]
 
 
 def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
-    model, config, coder = codec.model, codec.config, codec.coding.coder(codec.coding.mode(None, count))
-    search_macs = count * config.codebook_size * config.latent_dim
+    model, spec, coder = codec.model, codec.spec, codec.coding.coder(codec.coding.mode(None, count))
+    search_macs = count * spec.codebook_size * spec.latent_dim
     latents = LatentStream(model, 1).push(pcm)
     codes = model.quantizer.encode(latents, count)
     columns = _split(codes, 1)
@@ -197,10 +197,10 @@ def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
 
 def _encoders(name: str, codec: Codec, pcm: Array) -> list[_Stage]:
     """The encoder, and the encoder while it removes noise if it can."""
-    model, hops = codec.model, _split(pcm, codec.config.hop_length)
+    model, hops = codec.model, _split(pcm, codec.spec.hop_length)
     macs = model.encoder.macs_per_frame
     found = [_Stage(name, "encoder", lambda: LatentStream(model, 1).push, pcm, hops, macs)]
-    if codec.config.denoise:
+    if codec.spec.has_denoise("encoder"):
         macs += model.denoiser.macs_per_frame if model.denoiser else 0
         found.append(_Stage(name, "encoder, denoising", lambda: _cleaning(model), pcm, hops, macs))
     return found
@@ -232,10 +232,10 @@ def _row(part: Part, cpu_s: float, seconds: float, peak_gflops: float) -> Row:
 
 def _hop_ms(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[HopTime]:
     """Wall and CPU time of one hop after the other, pcm to plain codes in bytes to pcm."""
-    encoder = EncoderStream(codec.model, 1, codec.config.quantizers_for(bitrate))
+    encoder = EncoderStream(codec.model, 1, codec.spec.quantizers_for(bitrate))
     decoder, coder = DecoderStream(codec.model, 1), codec.coding.coder(codec.coding.mode("none", 1))
     clocks = []
-    for hop in _split(pcm, codec.config.hop_length):
+    for hop in _split(pcm, codec.spec.hop_length):
         clocks.append((time.perf_counter(), time.process_time()))
         codes = encoder.push(hop)
         decoder.push(coder.decode(coder.encode(codes), codes.shape))

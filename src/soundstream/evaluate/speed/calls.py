@@ -33,7 +33,7 @@ def count_calls(name: str, codec: Codec, pcm: Array, bitrate: int) -> Calls:
     Args:
         pcm: sound `[1, samples]` at the codec's rate, each session with another piece of it first.
     """
-    hop_ms = 1000 * codec.config.hop_length / codec.config.sample_rate
+    hop_ms = 1000 * codec.spec.hop_length / codec.spec.sample_rate
     sessions = int(_FIRST * hop_ms / np.median(_round_ms(codec, pcm, bitrate, _FIRST)))
     while sessions:
         spent_ms = float(np.percentile(_round_ms(codec, pcm, bitrate, sessions), 99))
@@ -45,7 +45,7 @@ def count_calls(name: str, codec: Codec, pcm: Array, bitrate: int) -> Calls:
 
 def _round_ms(codec: Codec, pcm: Array, bitrate: int, sessions: int) -> np.ndarray:
     """CPU milliseconds of each round: a hop of every session from pcm to a packet to pcm."""
-    rate, hop = codec.config.sample_rate, codec.config.hop_length
+    rate, hop = codec.spec.sample_rate, codec.spec.hop_length
     pairs = [(codec.open_encoder(rate, bitrate=bitrate), codec.open_decoder(rate)) for _ in range(sessions)]
     sounds = [np.resize(np.roll(pcm, i * hop), (1, ROUNDS * hop)) for i in range(sessions)]
     clocks = [time.process_time()]

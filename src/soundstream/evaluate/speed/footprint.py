@@ -20,7 +20,7 @@ _IMPORT = "import time; start = time.perf_counter(); import soundstream; print(t
 _MEMORY = """
 import pathlib, sys, numpy, soundstream
 codec = soundstream.load(sys.argv[1])
-codec.decode(codec.encode(numpy.zeros(10 * codec.config.sample_rate), codec.config.sample_rate, int(sys.argv[2])))
+codec.decode(codec.encode(numpy.zeros(10 * codec.spec.sample_rate), codec.spec.sample_rate, int(sys.argv[2])))
 print(pathlib.Path("/proc/self/status").read_text())
 """
 

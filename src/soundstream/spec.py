@@ -1,0 +1,177 @@
+"""What a codec is to everything that is not a network: an artifact says it of itself, and nobody asks for a family."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from soundstream.errors import ConfigError
+from soundstream.limits import OneOf, Whole, check_limits
+
+SIDES = ("encoder", "decoder")
+"""Of the quantizer, where a switch may work."""
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """One codebook of a stack."""
+
+    size: Annotated[int, Whole(2, 65_536)]
+    """Entries (N), a power of two."""
+    stride: Annotated[int, Whole(1, 64)] = 1
+    """Frames that one of its codes covers."""
+    group: str = "acoustic"
+    """Codebooks of one group are residual to each other; `semantic` ones come first."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if self.size & (self.size - 1):
+            raise ConfigError(f"codebook_size is {self.size}; expected a power of two")
+
+
+@dataclass(frozen=True)
+class Switch:
+    """What a listener or speaker may ask a codec for, from 0 (off) to 1."""
+
+    name: str
+    side: Annotated[str, OneOf(SIDES)]
+    """Which network does it."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True)
+class CodecSpec:
+    """A codec as bitstreams, streams and reports see it; `spec` in config.json of an artifact."""
+
+    sample_rate: Annotated[int, Whole(8_000, 192_000)]
+    """Hz at which the networks run."""
+    hop_length: Annotated[int, Whole(1, 65_536)]
+    """Samples per frame."""
+    latent_dim: Annotated[int, Whole(1, 4096)]
+    """Channels of the latents between encoder, quantizer and decoder (D)."""
+    codebooks: tuple[Codebook, ...]
+    """The stack, coarsest first."""
+    counts: Annotated[tuple[int, ...], Whole(1, 128)]
+    """How many of them, from the first on, may be used."""
+    channels: Annotated[int, Whole(1, 8)] = 1
+    """Channels coded together; with 1 each is coded by itself."""
+    segment_samples: Annotated[int, Whole(0, 2**31)] = 0
+    """Samples of the pieces that are coded one by one; 0 is one endless stream."""
+    overlap_samples: Annotated[int, Whole(0, 2**31)] = 0
+    """Samples that neighbouring segments share."""
+    lookahead_samples: Annotated[int, Whole(0, 2**31)] = 0
+    """Samples beyond its own hop that the encoder needs for a frame; 0 is causal."""
+    delay_samples: Annotated[int, Whole(0, 2**31)] = 0
+    """Samples by which decoded audio lags behind the input when a frame is decoded as soon as it is complete."""
+    memory_frames: Annotated[int, Whole(0, 2**31)] = 0
+    """Frames before one that its decoded audio may depend on: decoding from a place begins as many before it."""
+    side_numbers: Annotated[int, Whole(0, 64)] = 0
+    """Numbers that a segment has beside its codes, such as its gain."""
+    switches: tuple[Switch, ...] = ()
+    """What the codec can be asked for."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if not self.codebooks or max(self.counts) > len(self.codebooks):
+            raise ConfigError(f"counts are {list(self.counts)}; there are {len(self.codebooks)} codebooks")
+
+    @property
+    def num_quantizers(self) -> int:
+        """Codebooks that exist; fewer may be used."""
+        return len(self.codebooks)
+
+    @property
+    def codebook_size(self) -> int:
+        """Entries of a codebook (N), where all have as many.
+
+        Raises:
+            ConfigError: they differ.
+        """
+        sizes = {codebook.size for codebook in self.codebooks}
+        if len(sizes) > 1:
+            raise ConfigError(f"codebooks have {sorted(sizes)} entries; expected as many in all")
+        return self.codebooks[0].size
+
+    @property
+    def codebook_bits(self) -> int:
+        """Bits of one plain code, where all codebooks have as many entries."""
+        return self.codebook_size.bit_length() - 1
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def latency_ms(self) -> float:
+        """Algorithmic latency: from a sample's arrival to its decoded value, if computing took no time."""
+        return 1000 * (self.hop_length + self.lookahead_samples + self.delay_samples) / self.sample_rate
+
+    def bitrate(self, num_quantizers: int) -> int:
+        """Nominal bit/s of the first `num_quantizers` codebooks, as plain codes."""
+        bits = sum((book.size.bit_length() - 1) / book.stride for book in self.codebooks[:num_quantizers])
+        return round(self.frame_rate * bits)
+
+    def quantizers_for(self, bitrate: int) -> int:
+        """Number of codebooks for a nominal bit rate.
+
+        Raises:
+            ConfigError: no number of codebooks that may be used gives this rate.
+        """
+        rates = {self.bitrate(count): count for count in self.counts}
+        if bitrate in rates:
+            return rates[bitrate]
+        low, high = min(rates), max(rates)
+        even = list(rates) == list(range(low, high + 1, low))
+        choice = f"{low} to {high} in steps of {low}" if even and len(rates) > 1 else ", ".join(map(str, rates))
+        raise ConfigError(f"bitrate {bitrate} bit/s is not supported; choose {choice}")
+
+    def has_denoise(self, side: str) -> bool:
+        """Whether the encoder or the decoder removes noise when asked to."""
+        return Switch("denoise", side) in self.switches
+
+    def check_denoise(self, denoise: float, side: str = "encoder") -> None:
+        """Refuse a strength of noise removal that the codec does not have.
+
+        Args:
+            side: of the codec that is to remove noise.
+        Raises:
+            ConfigError: it is not 0 to 1, or above 0 on a side or with a model that was not trained for it.
+        """
+        if not 0 <= denoise <= 1:
+            raise ConfigError(f"denoise is {denoise}; expected 0 to 1")
+        if not denoise or self.has_denoise(side):
+            return
+        if not any(map(self.has_denoise, SIDES)):
+            raise ConfigError(
+                "this model was not trained to remove noise; use denoise 0 or a model whose config.json says "
+                '"denoise": true'
+            )
+        (other,) = set(SIDES) - {side}
+        raise ConfigError(f"the {side} of this model does not remove noise; its {other} does, give denoise there")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> CodecSpec:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ConfigError: a key is missing or unknown, or a value is out of range.
+        """
+        try:
+            return CodecSpec(
+                **data
+                | {
+                    "codebooks": tuple(Codebook(**book) for book in data["codebooks"]),
+                    "counts": tuple(data["counts"]),
+                    "switches": tuple(Switch(**switch) for switch in data.get("switches", ())),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"not the spec of a codec: {error}") from error

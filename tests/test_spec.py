@@ -1,0 +1,116 @@
+"""What an artifact says of its codec."""
+
+import dataclasses
+import json
+
+import pytest
+
+import tiny
+from soundstream.errors import ArtifactError, ConfigError
+from soundstream.export.costs import memory_frames
+from soundstream.runtime.artifact import load_artifact, shipped, write_manifest
+from soundstream.spec import Codebook, CodecSpec, Switch
+
+SPEC = CodecSpec(
+    sample_rate=24_000,
+    hop_length=512,
+    latent_dim=8,
+    codebooks=(Codebook(4096, stride=4), Codebook(4096, stride=2), Codebook(4096)),
+    counts=(1, 3),
+    lookahead_samples=256,
+    side_numbers=1,
+    switches=(Switch("denoise", "decoder"),),
+)
+
+
+def test_a_spec_comes_back_from_json():
+    assert CodecSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
+
+
+def test_bit_rates_count_the_stride_of_each_codebook():
+    assert [SPEC.bitrate(count) for count in (1, 2, 3)] == [141, 422, 984]
+    assert SPEC.quantizers_for(984) == 3
+    with pytest.raises(ConfigError, match="choose 141, 984"):
+        SPEC.quantizers_for(422)
+
+
+def test_look_ahead_and_hop_make_the_latency():
+    assert SPEC.latency_ms == 32
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"sample_rate": 7999}, "sample_rate"),
+        ({"hop_length": 0}, "hop_length"),
+        ({"counts": (1, 4)}, "counts"),
+        ({"counts": ()}, "counts"),
+        ({"codebooks": ()}, "counts"),
+        ({"memory_frames": -1}, "memory_frames"),
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused_by_name(change, name):
+    with pytest.raises(ConfigError, match=name):
+        dataclasses.replace(SPEC, **change)
+
+
+@pytest.mark.parametrize("change", [{"size": 1000}, {"size": 1}, {"stride": 0}], ids=str)
+def test_codebooks_have_limits(change):
+    with pytest.raises(ConfigError):
+        Codebook(**{"size": 1024, **change})
+
+
+@pytest.mark.parametrize("data", [{}, {"codebooks": 3}, SPEC.to_dict() | {"family": "snac"}], ids=lambda d: str(len(d)))
+def test_data_of_another_kind_is_refused(data):
+    with pytest.raises(ConfigError, match="not the spec of a codec"):
+        CodecSpec.from_dict(data)
+
+
+# in an artifact
+
+
+@pytest.mark.parametrize("config", tiny.CONFIGS, ids=lambda config: config.family)
+def test_export_writes_the_spec_with_what_the_decoder_remembers(config, tmp_path):
+    import torch
+
+    from soundstream.export.artifact import decoder_graph, export, exportable
+    from soundstream.nn.model import SoundStream
+
+    model = SoundStream(config)
+    export(model, tmp_path)
+    spec = load_artifact(tmp_path).spec
+    assert dataclasses.replace(spec, memory_frames=0) == config.spec()
+    assert spec.memory_frames == memory_frames(decoder_graph(exportable(model)), config.hop_length)
+    first = torch.randn(1, config.latent_dim, 2 * spec.memory_frames + 2)
+    other = torch.cat([torch.randn(1, config.latent_dim, 1), first[..., 1:]], dim=-1)
+    with torch.no_grad():
+        differs = (model.decode(first) != model.decode(other)).flatten().nonzero()
+    assert 0 < differs.max() < (spec.memory_frames + 1) * config.hop_length
+
+
+@pytest.mark.parametrize(("name", "delay_samples"), [("base", 80), ("seanet", 0)])
+def test_models_that_ship_without_a_spec_get_theirs(name, delay_samples):
+    spec = load_artifact(name).spec
+    assert name in shipped()
+    assert (spec.sample_rate, spec.hop_length, spec.delay_samples, spec.latent_dim) == (24_000, 320, delay_samples, 128)
+    assert (spec.codebooks, spec.counts, spec.switches) == ((Codebook(1024),) * 24, tuple(range(1, 25)), ())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"channels": 2}, "channels coded together"),
+        ({"segment_samples": 24_000}, "segments"),
+        ({"side_numbers": 1}, "numbers beside its codes"),
+    ],
+    ids=str,
+)
+def test_what_this_release_cannot_do_is_refused_in_words(artifact_folder, tmp_path, change, words):
+    for path in artifact_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"spec": settings["spec"] | change}))
+    write_manifest(tmp_path)
+    with pytest.raises(ArtifactError, match=f"{words}, which this release cannot do"):
+        load_artifact(tmp_path)
