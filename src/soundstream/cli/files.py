@@ -161,6 +161,9 @@ def decode(
         float,
         typer.Option("--denoise", metavar="0..1", help="Remove noise, with a model that does so here; see encode."),
     ] = 0.0,
+    postfilter: Annotated[
+        bool, typer.Option("--postfilter/--no-postfilter", help="Give voices back harmonics, from their pitch.")
+    ] = True,
     jobs: Jobs = None,
     model: FileModel = None,
     force: Force = False,
@@ -180,6 +183,7 @@ def decode(
         "bits": bits and bits.value,
         "conceal": conceal,
         "denoise": denoise,
+        "postfilter": postfilter,
     }
     work: Callable[..., Transfer] = partial(decode_file, **how, model=model, threads=threads, force=force)
     suffix = f".{audio_format or AudioFormat.WAV}"

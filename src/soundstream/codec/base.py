@@ -28,14 +28,15 @@ class LoadedModel:
     Args:
         artifact: the verified model.
         threads: CPU threads of the networks.
+        postfilter: what is decoded passes `soundstream.runtime.postfilter`.
     """
 
-    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
+    def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = True) -> None:
         self.spec: CodecSpec = artifact.spec
         self.model_id = artifact.model_id
         self.folder = artifact.folder
-        self.threads = threads
-        self.model = Model(artifact, threads)
+        self.threads, self.postfilter = threads, postfilter
+        self.model = Model(artifact, threads, postfilter)
         self.coding = Coding(self.spec.codebook_bits, artifact.codebooks, artifact.tables)
 
     def header(

@@ -30,6 +30,7 @@ class Codec(Writing, Reading):
     Args:
         artifact: the verified model.
         threads: CPU threads of the networks.
+        postfilter: what is decoded passes the pitch post-filter, which gives voices back some of their harmonics.
     """
 
     def encode(

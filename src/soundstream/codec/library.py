@@ -26,29 +26,32 @@ R = TypeVar("R")
 _LOCK = threading.Lock()
 
 
-def load(name_or_path: str | PathLike[str] = "default", threads: int = 1) -> Codec:
+def load(name_or_path: str | PathLike[str] = "default", threads: int = 1, postfilter: bool = True) -> Codec:
     """Load a codec: one that ships with the package by name, or any artifact folder by path.
 
-    A model is loaded once per process and number of threads, in whatever way it is asked for; the last four stay.
+    A model is loaded once per process and settings, in whatever way it is asked for; the last four stay.
 
     Args:
         threads: CPU threads of the networks.
+        postfilter: what is decoded passes the pitch post-filter; False gives the network's own sound.
     Raises:
         ArtifactError: the model is missing or damaged.
     """
     folder = find(name_or_path).resolve()
     with _LOCK:
-        return _load(folder, id_of(folder), threads)
+        return _load(folder, id_of(folder), threads, postfilter)
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, model_id: bytes, threads: int) -> Codec:
-    return Codec(load_artifact(folder), threads)
+def _load(folder: Path, model_id: bytes, threads: int, postfilter: bool) -> Codec:
+    return Codec(load_artifact(folder), threads, postfilter)
 
 
-def load_for(model_id: bytes, threads: int = 1) -> Codec:
+def load_for(model_id: bytes, threads: int = 1, postfilter: bool = True) -> Codec:
     """Load the model that a file names: a shipped one, or one in a folder that SOUNDSTREAM_MODELS names.
 
+    Args:
+        threads, postfilter: as `load`.
     Raises:
         ModelMismatch: no known folder holds it.
         ArtifactError: the model is damaged.
@@ -59,20 +62,20 @@ def load_for(model_id: bytes, threads: int = 1) -> Codec:
             f"the file was made by {describe(model_id)}, which is not among the shipped ones "
             f"({', '.join(shipped())}); give its folder with --model or in {VARIABLE}"
         )
-    return load(folder, threads)
+    return load(folder, threads, postfilter)
 
 
-def _reload(folder: Path, model_id: bytes, threads: int) -> Codec:
+def _reload(folder: Path, model_id: bytes, threads: int, postfilter: bool) -> Codec:
     """The codec of this id, from its folder if it is still there, or from where files find their model."""
     try:
         if id_of(folder) == model_id:
-            return load(folder, threads)
+            return load(folder, threads, postfilter)
     except ArtifactError:
         pass
-    return load_for(model_id, threads)
+    return load_for(model_id, threads, postfilter)
 
 
-copyreg.pickle(Codec, lambda codec: (_reload, (codec.folder, codec.model_id, codec.threads)))
+copyreg.pickle(Codec, lambda codec: (_reload, (codec.folder, codec.model_id, codec.threads, codec.postfilter)))
 """A codec is pickled and copied by the id of its model: another process loads it from the same place."""
 
 

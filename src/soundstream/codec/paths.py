@@ -120,6 +120,7 @@ def decode_file(
     bits: str | None = None,
     conceal: bool = False,
     denoise: float = 0.0,
+    postfilter: bool = True,
     model: FilePath | None = None,
     threads: int = 1,
     force: bool = False,
@@ -136,6 +137,7 @@ def decode_file(
         bits: of a sample: "16", "24", or "float" in WAV; None is 16.
         conceal: decode a damaged file, with silence for what is lost; what that is stands in the result.
         denoise: as `Codec.decode`.
+        postfilter: as `load`.
         model: a shipped model's name, or an artifact's folder; None is the one that the file names.
         threads, force, watch: as `encode_file`.
     Raises:
@@ -151,7 +153,7 @@ def decode_file(
     damage: list[Damage] = []
     with open_input(source) as stream:
         reader = RepairingReader(stream) if conceal else Reader(stream)
-        codec = codec_for(reader, model, threads)
+        codec = codec_for(reader, model, threads, postfilter)
         codec.spec.check_denoise(denoise, "decoder")
         rate = audio.whole_rate(sample_rate or reader.header.sample_rate)
         left = None if conceal else _samples_from(reader, start_s, rate)
@@ -172,7 +174,9 @@ def decode_file(
     return _transfer(source, name, rate, header.channels, count, output_bytes, tuple(damage))
 
 
-def codec_for(reader: Reader | RepairingReader, model: FilePath | None = None, threads: int = 1) -> Codec:
+def codec_for(
+    reader: Reader | RepairingReader, model: FilePath | None = None, threads: int = 1, postfilter: bool = True
+) -> Codec:
     """The codec of a file: the model that it names, unless another one is given.
 
     Raises:
@@ -180,7 +184,9 @@ def codec_for(reader: Reader | RepairingReader, model: FilePath | None = None, t
         ArtifactError: the model is missing or damaged.
     """
     with named(reader.name):
-        return load_for(reader.header.model_id, threads) if model is None else load(model, threads)
+        if model is None:
+            return load_for(reader.header.model_id, threads, postfilter)
+        return load(model, threads, postfilter)
 
 
 def output_name(source: FilePath, output: FilePath | None, suffix: str) -> str:

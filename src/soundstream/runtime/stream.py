@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.runtime.artifact import DENOISER_FILE, Artifact
+from soundstream.runtime.postfilter import PitchPostfilter
 from soundstream.runtime.quantizer import Codes, Quantizer
 from soundstream.runtime.session import Network, State
 
@@ -25,10 +26,11 @@ class Model:
 
     Args:
         threads: CPU threads of ONNX Runtime; one is enough for many times real time.
+        postfilter: what is decoded passes the pitch post-filter.
     """
 
-    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
-        self.spec = artifact.spec
+    def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = False) -> None:
+        self.spec, self.postfilter = artifact.spec, postfilter
         self._artifact, self._threads = artifact, threads
         self.quantizer = Quantizer(artifact.codebooks)
 
@@ -179,6 +181,9 @@ class DecoderStream:
         model.spec.check_denoise(denoise, "decoder")
         self._model, self._denoise = model, denoise
         self._state = model.decoder.init_state(channels)
+        self._postfilter: PitchPostfilter | None = None
+        if model.postfilter:
+            self._postfilter = PitchPostfilter(channels, model.spec.sample_rate, model.spec.hop_length)
 
     def push(self, codes: Codes) -> Array:
         """Take codes `[channels, num_quantizers, frames]`; give pcm `[channels, frames * hop_length]`."""
@@ -193,7 +198,7 @@ class DecoderStream:
         latents = np.ascontiguousarray(latents[:, :, None])
         condition = _condition(self._model.decoder, len(latents), latents.shape[3], self._denoise)
         pcm, self._state = self._model.decoder.step(self._state, latents=latents, **condition)
-        return pcm[:, 0, 0]
+        return self._postfilter.push(pcm[:, 0, 0]) if self._postfilter else pcm[:, 0, 0]
 
 
 def _condition(network: Network, rows: int, frames: int, denoise: float) -> dict[str, Array]:
