@@ -10,7 +10,7 @@ from soundstream.nn.model import plain_condition
 from soundstream.train.data.corpus import Corpus
 from soundstream.train.data.crops import Batch, Crops
 from soundstream.train.loop import Trainer
-from soundstream.train.steps.denoising import DenoiseLearner, distances, noise_left_db
+from soundstream.train.steps.denoising import DenoiseLearner, distances, noise_left_db, spectral_distances
 from soundstream.train.steps.learner import Learner
 from soundstream.train.steps.precision import choose_precision
 
@@ -74,8 +74,19 @@ def test_some_steps_take_noise_away():
     made.crops.draw = lambda step: drawn
     for _ in range(RUN.total_steps):
         figures = made.step()
-    assert set(figures) == {"latents", "gradient_norm"}
+    assert set(figures) == {"spectra", "gradient_norm"}
     assert noise_left_db(made.model, drawn) < -1
+
+
+def test_without_a_denoiser_latents_are_what_film_learns_from():
+    assert set(learner(codec=tiny.CONFIG).step()) == {"latents", "gradient_norm"}
+
+
+def test_a_spectrum_that_lacks_sound_is_farther_than_one_with_noise_left():
+    clean = tiny.noise(2, 20, 30, scale=0.1)
+    same, less, more = (spectral_distances(gain * clean, clean) for gain in (1.0, 0.5, 1.5))
+    assert (same < more).all() and (more < less).all()
+    assert torch.allclose(same, torch.full((2,), 0.1**0.5 + 4 * 0.02**0.5), atol=1e-4)
 
 
 def test_the_stage_goes_on_from_the_average_of_a_codec_and_without_its_moments():

@@ -141,7 +141,7 @@ class TrainConfig:
         tables: dict[str, Any] = {name: _table(kind, data.get(name, {}), name) for name, kind in _TABLES.items()}
         codec = CodecConfig.from_dict(data.get("codec", {}))
         plain = {name: value for name, value in data.items() if name not in {*_TABLES, "codec"}}
-        return dataclasses.replace(_table(cls, plain, "training"), codec=codec, **tables)
+        return cls(**_values(cls, plain, "training"), codec=codec, **tables)
 
 
 def load_run(path: Path, **changes: Any) -> TrainConfig:
@@ -191,7 +191,12 @@ _LIKE: dict[type, tuple[type, ...]] = {float: (int, float), tuple: (tuple, list)
 
 
 def _table(kind: type[Table], data: Any, name: str) -> Table:
-    """A dataclass of settings from plain data; every setting has a default, whose type it must have."""
+    """A dataclass of settings from plain data."""
+    return kind(**_values(kind, data, name))
+
+
+def _values(kind: type, data: Any, name: str) -> dict[str, Any]:
+    """Settings of a dataclass from plain data; every setting has a default, whose type it must have."""
     if not isinstance(data, dict):
         raise ConfigError(f"{name} is {data!r}; expected a table of names and values")
     defaults = vars(kind())
@@ -202,7 +207,7 @@ def _table(kind: type[Table], data: Any, name: str) -> Table:
         expected = _LIKE.get(type(defaults[key]), (type(defaults[key]),))
         if not isinstance(value, expected) or isinstance(value, bool) != isinstance(defaults[key], bool):
             raise ConfigError(f"{key} is {value!r}; expected something like {defaults[key]!r}")
-    return kind(**{key: _as(defaults[key], value) for key, value in data.items()})
+    return {key: _as(defaults[key], value) for key, value in data.items()}
 
 
 def _as(default: Any, value: Any) -> Any:

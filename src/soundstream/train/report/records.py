@@ -14,7 +14,7 @@ from soundstream.errors import ConfigError
 LOG = "log.jsonl"
 LOSSES = (
     *("waveform", "mel", "mel_relative", "mel_log", "levels", "complex", "harmonic", "commitment"),
-    *("adversarial", "feature", "discriminator", "latents"),
+    *("adversarial", "feature", "discriminator", "latents", "spectra"),
 )
 """Names of loss terms in training lines, in the order in which they are shown."""
 
