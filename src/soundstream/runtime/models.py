@@ -14,6 +14,7 @@ VARIABLE = "SOUNDSTREAM_MODELS"
 
 
 RELEASED = {
+    "e6b9be14f5facc1b": "`base` before release 0.2.0, of commit 7053d00",
     "b66ff4f7941218d6": "`base` before release 0.2.0, of commit 1a4af39",
     "649414333f10b24f": "`base` before release 0.2.0, of commit cd457d4",
     "3628be412583d0c4": "`seanet` of release 0.1.0",
