@@ -264,7 +264,7 @@ def test_what_is_not_a_nac_file_has_bad_magic(data):
         read(data)
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 3, 255])
 def test_other_versions_are_refused(version):
     with pytest.raises(UnsupportedVersion, match=f"version {version}"):
         read(TINY[:4] + bytes([version]) + TINY[5:])

@@ -33,10 +33,12 @@ def standalone(data):
     """Header fields, tags, packets of plain codes as lists in file order, samples."""
     length = number(data[5:7])
     head, data = data[:length], data[length:]
-    assert head[:5] == b"\x89NAC\x01" and head[7:9] == b"\0\0" and number(head[-4:]) == crc32(head[:-4])
+    assert head[:4] == b"\x89NAC" and number(head[-4:]) == crc32(head[:-4])
+    assert (head[4], number(head[7:9])) in ((1, 0), (2, 1))
     widths = {"model_id": 8, "sample_rate": 4, "codec_rate": 4, "hop": 2, "channels": 1, "bits": 1, "quantizers": 1}
     fields, place = {}, 9
-    for name, width in (widths | {"mode": 1, "samples": 8, "tag_count": 1}).items():
+    widths |= {"mode": 1, "samples": 8} | ({"lead_in": 4} if head[4] == 2 else {}) | {"tag_count": 1}
+    for name, width in widths.items():
         fields[name], place = number(head[place : place + width]), place + width
     tags = {}
     for _ in range(fields["tag_count"]):
@@ -67,9 +69,11 @@ def standalone(data):
     bits=st.integers(1, 16),
     shapes=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5)), max_size=3),
     tags=st.dictionaries(st.text(min_size=1, max_size=5), st.text(max_size=9), max_size=3),
+    lead_in=st.integers(0, 80),
 )
-def test_a_decoder_written_from_the_text_agrees(channels, bits, shapes, tags):
-    header = Header(b"12345678", 44_100, channels, 24_000, 320, bits, 4, tags=tags)
+def test_a_decoder_written_from_the_text_agrees(channels, bits, shapes, tags, lead_in):
+    lead_in = lead_in if shapes else 0
+    header = Header(b"12345678", 44_100, channels, 24_000, 320, bits, 4, lead_in=lead_in, tags=tags)
     rng, stream = np.random.default_rng(0), io.BytesIO()
     writer, expected = Writer(stream, header), []
     for i, (quantizers, frames) in enumerate(shapes):

@@ -234,7 +234,7 @@ def check_packet(header: Header, packets: int, packet: Packet) -> None:
 
 
 def check_end(header: Header, frames: int, num_samples: int) -> None:
-    """Refuse samples that contradict the header or that so many frames do not cover.
+    """Refuse samples that contradict the header or that so many frames do not cover behind the lead-in.
 
     Raises:
         ConfigError: what is wrong.
@@ -242,5 +242,5 @@ def check_end(header: Header, frames: int, num_samples: int) -> None:
     check_range("num_samples", num_samples, 0, MAX_SAMPLES)
     if header.num_samples not in (None, num_samples):
         raise ConfigError(f"num_samples is {num_samples} at the end; the header says {header.num_samples}")
-    if num_samples * header.codec_sample_rate > frames * header.hop_length * header.sample_rate:
+    if (header.lead_in + num_samples) * header.codec_sample_rate > frames * header.hop_length * header.sample_rate:
         raise ConfigError(f"num_samples is {num_samples}; the file's {frames} frames hold fewer")

@@ -12,12 +12,16 @@ from soundstream.bitstream.packet import CRC, MAX_PAYLOAD, with_crc, without_crc
 from soundstream.errors import BadMagic, ConfigError, InvalidField, Truncated, UnsupportedVersion
 
 MAGIC = b"\x89NAC"
-VERSION = 1
+VERSIONS = (1, 2)
+"""The second has fields that not every file needs; without them a file is of the first."""
 UNKNOWN_SAMPLES = (1 << 64) - 1
 MAX_SAMPLES = (1 << 63) - 1
 _START = struct.Struct("<4sBH")
-_FIELDS = struct.Struct("<H8sIIHBBBBQB")
-_SHORTEST = _START.size + _FIELDS.size + CRC.size
+_FIELDS = struct.Struct("<H8sIIHBBBBQ")
+_LEAD_IN = struct.Struct("<I")
+_HAS_LEAD_IN = 1
+"""Bit of the flags."""
+_SHORTEST = _START.size + _FIELDS.size + 1 + CRC.size
 _LONGEST = 0xFFFF
 
 
@@ -47,6 +51,8 @@ class Header:
     """How payloads are coded: 0 plain codes, 1 fixed frequencies, 2 the context model; see docs/format.md."""
     num_samples: int | None = None
     """Samples of the original per channel, at sample_rate; None while unknown, as with a pipe."""
+    lead_in: int = 0
+    """Samples per channel before those, at sample_rate: decoded, since frames are whole, and left out."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Free text by name; at most 255 tags, names of 1 to 255 bytes, values of at most 65,535."""
 
@@ -59,7 +65,7 @@ class Header:
             check_range("num_samples", self.num_samples, 0, MAX_SAMPLES)
         object.__setattr__(self, "tags", dict(self.tags))
         check_range("number of tags", len(self.tags), 0, 255)
-        check_range("header length", _SHORTEST + len(_tags_to_bytes(self.tags)), _SHORTEST, _LONGEST)
+        check_range("header length", self._length, _SHORTEST, _LONGEST)
 
     @property
     def frame_rate(self) -> float:
@@ -76,15 +82,24 @@ class Header:
         plain_bits = frames * self.channels * num_quantizers * self.codebook_bits
         return min(2 * -(-plain_bits // 8) + 16, MAX_PAYLOAD)
 
+    @property
+    def version(self) -> int:
+        """Of the format: the lowest that has every field."""
+        return 2 if self.lead_in else 1
+
+    @property
+    def _length(self) -> int:
+        return _SHORTEST + len(_tags_to_bytes(self.tags)) + (_LEAD_IN.size if self.lead_in else 0)
+
     def to_bytes(self) -> bytes:
         """The header as it stands in a file, checksum included."""
-        tags = _tags_to_bytes(self.tags)
-        start = _START.pack(MAGIC, VERSION, _SHORTEST + len(tags))
-        return with_crc(start + self._fields() + tags)
+        start = _START.pack(MAGIC, self.version, self._length)
+        more = _LEAD_IN.pack(self.lead_in) if self.lead_in else b""
+        return with_crc(start + self._fields() + more + bytes([len(self.tags)]) + _tags_to_bytes(self.tags))
 
     def _fields(self) -> bytes:
         return _FIELDS.pack(
-            0,
+            _HAS_LEAD_IN if self.lead_in else 0,
             self.model_id,
             self.sample_rate,
             self.codec_sample_rate,
@@ -94,7 +109,6 @@ class Header:
             self.num_quantizers,
             self.entropy_mode,
             UNKNOWN_SAMPLES if self.num_samples is None else self.num_samples,
-            len(self.tags),
         )
 
     @classmethod
@@ -113,15 +127,15 @@ class Header:
         data = start + read_fully(stream, length - _START.size)
         if len(data) < length:
             raise Truncated(f"the file ends in its header, after {len(data)} of {length} bytes; get a whole copy")
-        return cls._from_body(without_crc(data, "the header")[_START.size :])
+        return cls._from_body(without_crc(data, "the header")[_START.size :], start[len(MAGIC)])
 
     @classmethod
-    def _from_body(cls, body: bytes) -> Header:
+    def _from_body(cls, body: bytes, version: int) -> Header:
         flags, model_id, sample_rate, codec_sample_rate, hop_length, *rest = _FIELDS.unpack_from(body)
-        channels, codebook_bits, num_quantizers, entropy_mode, samples, tag_count = rest
-        if flags:
-            raise InvalidField(f"the header's flags are {flags:#06x}; version {VERSION} defines none")
-        tags = _tags_from_bytes(body[_FIELDS.size :], tag_count)
+        channels, codebook_bits, num_quantizers, entropy_mode, samples = rest
+        _check_flags(flags, version)
+        lead_in, more = _take_lead_in(body[_FIELDS.size :], flags)
+        tags = _tags_from_bytes(more[1:], more[0])
         with read_from_file():
             return cls(
                 model_id=model_id,
@@ -133,6 +147,7 @@ class Header:
                 num_quantizers=num_quantizers,
                 entropy_mode=entropy_mode,
                 num_samples=None if samples == UNKNOWN_SAMPLES else samples,
+                lead_in=lead_in,
                 tags=tags,
             )
 
@@ -145,6 +160,7 @@ _RANGES = (
     ("codebook_bits", 1, 16),
     ("num_quantizers", 1, 128),
     ("entropy_mode", 0, 2),
+    ("lead_in", 0, (1 << 32) - 1),
 )
 
 
@@ -161,9 +177,9 @@ def _header_length(start: bytes) -> int:
     if start[: len(MAGIC)] != MAGIC:
         found = start[: len(MAGIC)].hex(" ") or "nothing"
         raise BadMagic(f"not a .nac file: it starts with {found}; expected {MAGIC.hex(' ')}")
-    if len(start) > len(MAGIC) and start[len(MAGIC)] != VERSION:
+    if len(start) > len(MAGIC) and start[len(MAGIC)] not in VERSIONS:
         raise UnsupportedVersion(
-            f"the file has format version {start[len(MAGIC)]}; this release reads version {VERSION}"
+            f"the file has format version {start[len(MAGIC)]}; this release reads {VERSIONS[0]} and {VERSIONS[-1]}"
         )
     if len(start) < _START.size:
         raise Truncated(f"the file ends in its header, after {len(start)} bytes; get a whole copy")
@@ -171,6 +187,25 @@ def _header_length(start: bytes) -> int:
     if length < _SHORTEST:
         raise InvalidField(f"the header length is {length}; expected at least {_SHORTEST}")
     return length
+
+
+def _check_flags(flags: int, version: int) -> None:
+    if version > 1 and flags & ~_HAS_LEAD_IN:
+        raise UnsupportedVersion(f"the header's flags are {flags:#06x}; this release knows {_HAS_LEAD_IN:#06x} only")
+    if bool(flags) != (version > 1):
+        raise InvalidField(f"the header's flags are {flags:#06x}; version 1 has none, and version 2 at least one")
+
+
+def _take_lead_in(data: bytes, flags: int) -> tuple[int, bytes]:
+    """The lead-in, and what follows it: at least the number of tags."""
+    if not flags & _HAS_LEAD_IN:
+        return 0, data
+    if len(data) <= _LEAD_IN.size:
+        raise InvalidField("the header ends before its number of tags")
+    lead_in = int(_LEAD_IN.unpack_from(data)[0])
+    if not lead_in:
+        raise InvalidField("the header has a lead-in of no samples; a file without one says nothing of it")
+    return lead_in, data[_LEAD_IN.size :]
 
 
 def _tags_to_bytes(tags: Mapping[str, str]) -> bytes:

@@ -43,6 +43,8 @@ class FileInfo:
     channels: int
     num_samples: int | None
     """Per channel; None if the end of the file is missing."""
+    lead_in: int
+    """Samples per channel before those, which are decoded and left out; a part of another file may have some."""
     duration_s: float
     bitrate: int | None
     """Bit/s of the whole file, all channels together; None without sound."""
@@ -91,13 +93,15 @@ def info(source: str | PathLike[str] | bytes | BinaryIO) -> FileInfo:
 def _described(stream: BinaryIO) -> FileInfo:
     reader = RepairingReader(stream)
     header, listed, damage = reader.header, list[PacketInfo](), list[str]()
+    lead_in_s = header.lead_in / header.sample_rate
     for item in reader:
-        at_s = round((reader.frames - item.frames) / header.frame_rate, 3)
+        at_s = round(max(0.0, (reader.frames - item.frames) / header.frame_rate - lead_in_s), 3)
         listed.append(_listed(item, at_s, 8 * header.frame_rate / header.channels))
         if isinstance(item, Loss):
             damage.append(f"{item.packets} packets at {at_s} s: {item.reason}" if item.packets else item.reason)
     samples = reader.num_samples
-    duration_s = reader.frames / header.frame_rate if samples is None else samples / header.sample_rate
+    frames_s = max(0.0, reader.frames / header.frame_rate - lead_in_s)
+    duration_s = frames_s if samples is None else samples / header.sample_rate
     bitrate = 8 * reader.bytes / duration_s if duration_s else None
     return FileInfo(
         model=header.model_id.hex(),
@@ -105,6 +109,7 @@ def _described(stream: BinaryIO) -> FileInfo:
         sample_rate=header.sample_rate,
         channels=header.channels,
         num_samples=samples,
+        lead_in=header.lead_in,
         duration_s=round(duration_s, 3),
         bitrate=None if bitrate is None else round(bitrate),
         bitrate_per_channel=None if bitrate is None else round(bitrate / header.channels),

@@ -10,7 +10,7 @@ import numpy as np
 
 from soundstream import audio
 from soundstream.audio.blocks import Tail, taken
-from soundstream.bitstream import Loss, Reader, RepairingReader
+from soundstream.bitstream import Header, Loss, Reader, RepairingReader
 from soundstream.codec.base import Array, Codes, LoadedModel
 from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream
 from soundstream.system.files import named
@@ -47,12 +47,12 @@ class Reading(LoadedModel):
         rate = header.sample_rate if sample_rate is None else audio.whole_rate(sample_rate)
         with named(reader.name):
             self.check_model(header)
-            first_sample = round(start_s * rate)
+            first_sample = _lead_in(header, rate) + round(start_s * rate)
             first_frame = self._frame_before(first_sample, rate)
             reader.skip_to(first_frame)
             codes = taken(self.coding.unpack(reader, header), first_frame - reader.frames)
             yield from self._restored(
-                self._pcm(codes, header.channels, denoise), reader, rate, first_frame, first_sample
+                self._pcm(codes, header.channels, denoise), reader, rate, first_sample, first_frame
             )
 
     def _frame_before(self, sample: int, sample_rate: int) -> int:
@@ -77,19 +77,20 @@ class Reading(LoadedModel):
             AudioError: the sample rate is not supported.
             BitstreamError: the header is of another model.
         """
-        rate = reader.header.sample_rate if sample_rate is None else audio.whole_rate(sample_rate)
+        header = reader.header
+        rate = header.sample_rate if sample_rate is None else audio.whole_rate(sample_rate)
         with named(reader.name):
-            self.check_model(reader.header)
-        items = self._noted(self.coding.repair(reader, reader.header), damage)
-        yield from self._restored(self._pcm(items, reader.header.channels, denoise), reader, rate)
+            self.check_model(header)
+        items = self._noted(self.coding.repair(reader, header), damage, header.lead_in / header.sample_rate)
+        yield from self._restored(self._pcm(items, header.channels, denoise), reader, rate, _lead_in(header, rate))
 
-    def _noted(self, items: Iterable[Codes | Loss], damage: list[Damage]) -> Iterator[Codes | Loss]:
-        frames = 0
+    def _noted(self, items: Iterable[Codes | Loss], damage: list[Damage], lead_in_s: float) -> Iterator[Codes | Loss]:
+        frames, rate = 0, self.spec.frame_rate
         for item in items:
             length = item.frames if isinstance(item, Loss) else item.shape[2]
             if isinstance(item, Loss):
-                rate = self.spec.frame_rate
-                damage.append(Damage(round(frames / rate, 3), round(length / rate, 3), item.packets, item.reason))
+                start_s = max(0.0, frames / rate - lead_in_s)
+                damage.append(Damage(round(start_s, 3), round(length / rate, 3), item.packets, item.reason))
             frames += length
             yield item
 
@@ -119,13 +120,13 @@ class Reading(LoadedModel):
         blocks: Iterable[Array],
         reader: Reader | RepairingReader,
         sample_rate: int,
+        first_sample: int,
         first_frame: int = 0,
-        first_sample: int = 0,
     ) -> Iterator[Array]:
         """Blocks that begin at a frame, at the codec's rate, brought to another rate.
 
         Args:
-            first_sample: at that rate; what is before it is left out.
+            first_sample: at that rate, from the first frame of the file; what is before it is left out.
         """
         channels, rates = reader.header.channels, (self.spec.sample_rate, sample_rate)
         resampler, late = audio.Resampler(*rates, channels), self.spec.delay_samples
@@ -137,7 +138,13 @@ class Reading(LoadedModel):
         samples = reader.num_samples
         if samples is not None:
             samples = audio.resampled_length(samples, reader.header.sample_rate, sample_rate)
+            samples += _lead_in(reader.header, sample_rate)
         yield audio.soft_limit(tail.finish(resampler.flush(), samples, exact=isinstance(reader, Reader)))
+
+
+def _lead_in(header: Header, sample_rate: int) -> int:
+    """Samples of a rate before the first one that a file means; of other rates than its own up to one fewer."""
+    return header.lead_in * sample_rate // header.sample_rate
 
 
 def _in_pieces(items: Iterable[Codes | Loss]) -> Iterator[Codes | Loss]:
