@@ -43,12 +43,12 @@ def other_codec(other_artifact):
 def _small(tmp_path_factory, seed):
     import torch
 
-    from soundstream.config import SeanetConfig
     from soundstream.export.artifact import export
-    from soundstream.nn.model import SoundStream
+    from soundstream.nn.families import build
+    from soundstream.nn.families.seanet import Config as SeanetConfig
 
     torch.manual_seed(seed)
     config = SeanetConfig(encoder_channels=4, decoder_channels=4, latent_dim=8, num_quantizers=8)
     folder = tmp_path_factory.mktemp("small") / "artifact"
-    export(SoundStream(config), folder)
+    export(build(config), folder)
     return folder

@@ -13,9 +13,10 @@ import soundfile
 import torch
 
 import tiny
-from soundstream import Codec, CodecConfig, ConfigError, SeanetConfig, load
+from soundstream import Codec, ConfigError, load
 from soundstream.export.artifact import export
-from soundstream.nn.model import SoundStream
+from soundstream.nn.families import build, config_of
+from soundstream.nn.families.seanet import Config as SeanetConfig
 from soundstream.train.checkpoint import Checkpoint, Progress, load_model, save
 
 NOISE = np.random.default_rng(0).normal(0, 0.1, (2, 30_001)).astype(np.float32)
@@ -25,7 +26,7 @@ def turning(folder: Path, film: str) -> Path:
     """A model with the switch, which turns latents around, on one side of the quantizer."""
     torch.manual_seed(0)
     shape = {"encoder_channels": 4, "decoder_channels": 4, "latent_dim": 8, "num_quantizers": 8}
-    model = SoundStream(SeanetConfig(**shape, denoise=True, film=film))
+    model = build(SeanetConfig(**shape, denoise=True, film=film))
     with torch.no_grad():
         model.film.gamma[:, 1] = -1
     export(model, folder)
@@ -69,7 +70,7 @@ def test_a_model_without_the_switch_says_so(codec: Codec) -> None:
 @pytest.mark.parametrize("change", [{"denoise": 1}, {"denoise": "yes"}, {"denoise": True, "condition_dim": 1}], ids=str)
 def test_a_config_has_the_switch_or_not(change: dict) -> None:
     with pytest.raises(ConfigError, match="denoise is"):
-        SeanetConfig(**change)
+        config_of(change)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_decode_on_the_command_line_has_the_switch(listener: Codec, listening_fo
 def test_a_config_of_earlier_releases_has_no_switch() -> None:
     earlier = SeanetConfig().to_dict()
     del earlier["denoise"]
-    assert CodecConfig.from_dict(earlier).denoise is False
+    assert config_of(earlier).denoise is False
 
 
 @pytest.mark.parametrize(("settings", "has_it"), [({"denoise_probability": 0.3}, True), ({}, False)])

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from soundstream import SeanetConfig, SpectralConfig, load
+from soundstream import load
 from soundstream.export.artifact import export
-from soundstream.nn.model import SoundStream
+from soundstream.nn.families import build
+from soundstream.nn.families.seanet import Config as SeanetConfig
+from soundstream.nn.families.spectral import Config as SpectralConfig
 from soundstream.runtime.stream import DecoderStream, LatentStream
 
 RATE = 24_000
@@ -21,7 +23,7 @@ CONFIGS = (
 def codec(request, tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("family") / request.param.family
-    export(SoundStream(request.param), folder)
+    export(build(request.param), folder)
     return load(folder)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from soundstream.config import SeanetConfig, SpectralConfig
 from soundstream.errors import ConfigError
 from soundstream.evaluate.tables import documents, fill, fill_files, find_value, load_results, unmarked
+from soundstream.nn.families.seanet import Config as SeanetConfig
+from soundstream.nn.families.spectral import Config as SpectralConfig
 
 ROOT = Path(__file__).parent.parent
 RESULTS = load_results(ROOT / "docs" / "results")

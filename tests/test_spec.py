@@ -75,9 +75,9 @@ def test_export_writes_the_spec_with_what_the_decoder_remembers(config, tmp_path
     import torch
 
     from soundstream.export.artifact import decoder_graph, export, exportable
-    from soundstream.nn.model import SoundStream
+    from soundstream.nn.families import build
 
-    model = SoundStream(config)
+    model = build(config)
     export(model, tmp_path)
     spec = load_artifact(tmp_path).spec
     assert dataclasses.replace(spec, memory_frames=0) == config.spec()

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from soundstream.config import SeanetConfig, SpectralConfig
-from soundstream.nn.model import SoundStream
+from soundstream.nn.families import build
+from soundstream.nn.families.seanet import Config as SeanetConfig
+from soundstream.nn.families.spectral import Config as SpectralConfig
 from soundstream.train.adversarial.discriminators import DiscriminatorConfig
 from soundstream.train.config import TrainConfig
 from soundstream.train.data.corpus import Corpus
@@ -71,7 +72,7 @@ RUN = TrainConfig(
 def model(seed=0, config=CONFIG):
     """A model in evaluation mode whose biases, normalizer, FiLM, denoiser and trunk all do something."""
     torch.manual_seed(seed)
-    made = SoundStream(config)
+    made = build(config)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if name.endswith("bias") or name.startswith(("film", "denoiser.out")) or not parameter.any():

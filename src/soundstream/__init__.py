@@ -30,7 +30,6 @@ from soundstream.codec import (
     to_codes,
     to_codes_many,
 )
-from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
 from soundstream.errors import (
     ArtifactError,
     AudioError,
@@ -68,7 +67,6 @@ __all__ = [
     "CodeDecoder",
     "CodeEncoder",
     "Codec",
-    "CodecConfig",
     "CodecError",
     "CodecSpec",
     "CodedAudio",
@@ -85,8 +83,6 @@ __all__ = [
     "ModelMismatch",
     "OutputError",
     "ParityError",
-    "SeanetConfig",
-    "SpectralConfig",
     "TrainingError",
     "Transfer",
     "Truncated",

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 import tiny
 from soundstream.errors import ArtifactError, ConfigError
-from soundstream.export.artifact import Graph, export, exportable, fold_normalizer, quantize_weight
+from soundstream.export.artifact import export, exportable, fold_normalizer
 from soundstream.nn.conv import Elu
-from soundstream.nn.model import SoundStream, plain_condition
+from soundstream.nn.families import build
+from soundstream.nn.graph import Graph, quantize_weight
+from soundstream.nn.model import plain_condition
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import FILES, load_artifact, write_manifest
 from soundstream.runtime.session import Network
@@ -138,14 +140,14 @@ def test_a_layer_without_an_onnx_form_is_named():
         pass
 
     with pytest.raises(NotImplementedError, match="Snake"):
-        Graph("test").add(Chain(elu=Elu(), snake=Snake()), "", "x")
+        Chain(elu=Elu(), snake=Snake()).onnx(Graph("test"), "", "x")
 
 
 def test_elu_is_torchs_to_a_millionth():
     graph, layer = Graph("test"), Elu()
     graph.input("x", 1, "samples")
-    graph.node("Identity", [graph.add(layer, "elu", "x")], "y")
-    session = onnxruntime.InferenceSession(graph.finish("y", 1, "samples", tiny.CONFIG).SerializeToString())
+    graph.node("Identity", [layer.onnx(graph, "elu", "x")], "y")
+    session = onnxruntime.InferenceSession(graph.finish("y", 1, "samples").SerializeToString())
     x = torch.cat([torch.linspace(-120, 90, 2000), torch.linspace(-1e-3, 1e-3, 2001), tiny.noise(2000)]).reshape(
         1, 1, 1, -1
     )
@@ -273,7 +275,7 @@ def test_another_weight_gives_another_model_id(artifact_folder, tmp_path, name):
 
 def test_another_config_gives_another_model_id(tmp_path):
     slower = dataclasses.replace(tiny.CONFIG, sample_rate=16_000)
-    models = [tiny.model(), SoundStream(slower).eval()]
+    models = [tiny.model(), build(slower).eval()]
     models[1].load_state_dict(models[0].state_dict())
     ids = [export(model, tmp_path / str(i)) for i, model in enumerate(models)]
     assert ids[0] != ids[1]

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import tiny
-from soundstream.export.artifact import Graph
 from soundstream.export.int8 import with_int8_products
+from soundstream.nn.graph import Graph
 
 
 def products(inputs, outputs):
@@ -16,8 +16,8 @@ def products(inputs, outputs):
     torch.manual_seed(0)
     layer, graph = nn.Linear(inputs, outputs), Graph("test")
     graph.input("x", 1, inputs)
-    graph.node("Identity", [graph._linear(layer, "layer", "x")], "y")
-    model = graph.finish("y", 1, "frames", tiny.CONFIG)
+    graph.node("Identity", [graph.linear(layer, "layer", "x")], "y")
+    model = graph.finish("y", 1, "frames")
     return model, with_int8_products(model)
 
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 from live_sounds import HOP, RATE, noise
 
-from soundstream import SeanetConfig, SpectralConfig, load
+from soundstream import load
 from soundstream.export.artifact import export
-from soundstream.nn.model import SoundStream
+from soundstream.nn.families import build
+from soundstream.nn.families.seanet import Config as SeanetConfig
+from soundstream.nn.families.spectral import Config as SpectralConfig
 
 SMALL = {"latent_dim": 32, "num_quantizers": 4, "codebook_size": 256}
 CONFIGS = (
@@ -45,7 +47,7 @@ def live_packets(live_codec):
 def made(config, tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("live") / config.family
-    model = SoundStream(config)
+    model = build(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith("film"):

@@ -5,14 +5,16 @@ import torch
 
 import tiny
 from soundstream.nn.denoiser import denoiser, masked
-from soundstream.nn.model import SoundStream, plain_condition
+from soundstream.nn.families import build
+from soundstream.nn.model import plain_condition
 from tiny import SPECTRAL, noise
 
 FEATURES = SPECTRAL.bands + SPECTRAL.hop_length
+SIZES = SPECTRAL.bands, SPECTRAL.hop_length, 1, 10, 5
 
 
 def test_a_fresh_denoiser_takes_next_to_nothing():
-    mask = denoiser(SPECTRAL)(noise(2, FEATURES, 1, 9, scale=1))
+    mask = denoiser(*SIZES)(noise(2, FEATURES, 1, 9, scale=1))
     assert mask.shape == (2, SPECTRAL.hop_length, 1, 9)
     assert ((mask > 0.98) & (mask < 1)).all()
 
@@ -27,7 +29,7 @@ def test_a_mask_counts_as_far_as_the_strength_says():
 def test_whatever_a_denoiser_says_the_encoder_sees_features_of_a_quieter_sound():
     model, audio = tiny.model(config=SPECTRAL), noise(3, 1, 20 * SPECTRAL.hop_length)
     model.denoiser.out.weight.mul_(50)
-    plain, cleaned = (model._analysed(audio.unsqueeze(2), c) for c in (None, plain_condition(SPECTRAL, 3, 20).flip(1)))
+    plain, cleaned = (model.analysed(audio.unsqueeze(2), c) for c in (None, plain_condition(SPECTRAL, 3, 20).flip(1)))
     bands = SPECTRAL.bands
     assert (cleaned[:, bands:].abs() <= plain[:, bands:].abs()).all()
     assert (cleaned[:, :bands] <= plain[:, :bands] + 1e-5).all() and (cleaned[:, :bands] < plain[:, :bands] - 1).any()
@@ -43,7 +45,7 @@ def test_the_strength_counts_frame_by_frame():
 
 
 def test_levels_have_no_magnitudes():
-    seen = denoiser(SPECTRAL).magnitudes(noise(1, FEATURES, 1, 2, scale=1))
+    seen = denoiser(*SIZES).magnitudes(noise(1, FEATURES, 1, 2, scale=1))
     assert seen.shape[1] == FEATURES + SPECTRAL.hop_length
     assert torch.equal(seen[:, FEATURES:], seen[:, SPECTRAL.bands : FEATURES].abs())
 
@@ -51,7 +53,7 @@ def test_levels_have_no_magnitudes():
 @torch.no_grad()
 def test_with_the_switch_off_the_codec_computes_what_it_would_without():
     model = tiny.model(config=SPECTRAL)
-    without = SoundStream(dataclasses.replace(SPECTRAL, denoiser_blocks=0)).eval()
+    without = build(dataclasses.replace(SPECTRAL, denoiser_blocks=0)).eval()
     assert without.denoiser is None
     without.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("denoiser")})
     audio, plain = noise(2, 1, 10 * SPECTRAL.hop_length), plain_condition(SPECTRAL, 2, 10)
@@ -61,5 +63,5 @@ def test_with_the_switch_off_the_codec_computes_what_it_would_without():
 
 @pytest.mark.parametrize("blocks", [0, 2])
 def test_a_denoiser_has_as_many_blocks_as_its_config_says(blocks):
-    made = SoundStream(dataclasses.replace(SPECTRAL, denoiser_blocks=blocks)).denoiser
+    made = build(dataclasses.replace(SPECTRAL, denoiser_blocks=blocks)).denoiser
     assert len([name for name, _ in made.layers() if name.startswith("block")] if made else []) == blocks

@@ -3,8 +3,9 @@ import torch
 from jaxtyping import TypeCheckError
 
 import tiny
-from soundstream.config import SeanetConfig
-from soundstream.nn.model import SoundStream, plain_condition
+from soundstream.nn.families import build
+from soundstream.nn.families.seanet import Config as SeanetConfig
+from soundstream.nn.model import plain_condition
 
 
 @pytest.mark.parametrize(
@@ -19,13 +20,12 @@ def test_parameter_counts_of_table_1(encoder_channels, decoder_channels, million
         num_quantizers=1,
         codebook_size=2,
     )
-    assert SoundStream(config).num_parameters() / 1e6 == pytest.approx(millions, abs=0.06)
+    assert build(config).num_parameters() / 1e6 == pytest.approx(millions, abs=0.06)
 
 
 def test_codebooks_are_not_parameters():
     one, many = (
-        SoundStream(SeanetConfig(encoder_channels=2, decoder_channels=2, latent_dim=8, num_quantizers=n))
-        for n in (1, 4)
+        build(SeanetConfig(encoder_channels=2, decoder_channels=2, latent_dim=8, num_quantizers=n)) for n in (1, 4)
     )
     assert one.num_parameters() == many.num_parameters()
 

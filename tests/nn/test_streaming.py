@@ -12,7 +12,8 @@ from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.convnext import ConvNeXtBlock
 from soundstream.nn.families import seanet, spectral
 from soundstream.nn.families.seanet import ResidualUnit
-from soundstream.nn.families.spectral import InverseMdct, Mdct, Noise
+from soundstream.nn.families.spectral import Noise
+from soundstream.nn.mdct import InverseMdct, Mdct
 from soundstream.nn.streaming import Chain
 from tiny import CONFIG, SPECTRAL, TRUNK, VARIANTS, noise
 
@@ -52,7 +53,7 @@ LAYERS |= {
     "trunk encoder": (partial(seanet.encoder, TRUNK), 1, TRUNK.hop_length, 1),
     "spectral analysis": (partial(spectral.analysis, SPECTRAL), 1, SPECTRAL.hop_length, 1),
     "spectral encoder": (partial(spectral.encoder, SPECTRAL), FEATURES, 1, 1),
-    "spectral denoiser": (partial(denoiser.denoiser, SPECTRAL), FEATURES, 1, 1),
+    "spectral denoiser": (partial(denoiser.denoiser, SPECTRAL.bands, SPECTRAL.hop_length, 1, 10, 5), FEATURES, 1, 1),
 }
 """By name: the layer, its input channels, input samples of a frame, output samples of a frame."""
 FRAMES = 20

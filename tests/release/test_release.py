@@ -12,9 +12,9 @@ import torch
 import entropy_tables
 import soundstream
 from soundstream.cli import main
-from soundstream.config import SeanetConfig
 from soundstream.evaluate.probes import probes
-from soundstream.nn.model import SoundStream
+from soundstream.nn.families import build
+from soundstream.nn.families.seanet import Config as SeanetConfig
 from soundstream.release import card
 from soundstream.runtime.artifact import load_artifact
 from soundstream.train import checkpoint as ckpt
@@ -44,7 +44,7 @@ def folder(tmp_path):
 def make_run(run, seed):
     torch.manual_seed(seed)
     settings = TrainConfig(codec=CONFIG).to_dict()
-    state = ckpt.Checkpoint(CONFIG, ckpt.Progress(40), settings=settings, model=SoundStream(CONFIG).state_dict())
+    state = ckpt.Checkpoint(CONFIG, ckpt.Progress(40), settings=settings, model=build(CONFIG).state_dict())
     ckpt.save(run / "checkpoint", state)
     lines = [{"step": s, "rank": 5.0, "snr_db_1": s / 10, "mel_log_1": 1.5, "dead": [0]} for s in (20, 40, 60)]
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

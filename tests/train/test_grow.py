@@ -5,7 +5,8 @@ import torch
 
 import tiny
 from soundstream.errors import ConfigError
-from soundstream.nn.model import SoundStream, plain_condition
+from soundstream.nn.families import build
+from soundstream.nn.model import plain_condition
 from soundstream.train.checkpoint import SUMS, Checkpoint, Progress
 from soundstream.train.grow import NEW_LATENT, grown, larger
 
@@ -38,7 +39,7 @@ def state(config, **changes):
 
 def network(checkpoint, silent=False):
     """Its network; a silent one makes no noise."""
-    model = SoundStream(checkpoint.codec).eval()
+    model = build(checkpoint.codec).eval()
     model.load_state_dict(checkpoint.model | checkpoint.average)
     if silent and checkpoint.codec.family == "spectral":
         model.decoder.out.level.weight.data.zero_()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import tiny
-from soundstream.config import SpectralConfig
 from soundstream.errors import ConfigError
+from soundstream.nn.families.spectral import Config as SpectralConfig
 from soundstream.train.adversarial.discriminators import DiscriminatorConfig
 from soundstream.train.checkpoint import Progress
 from soundstream.train.clock import ClockConfig

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soundstream.nn.conv import CausalConv
+from soundstream.nn.graph import Graph
 from soundstream.nn.streaming import State, StreamingModule
 
 EXPANSION = 4
@@ -37,6 +38,13 @@ class ConvNeXtBlock(StreamingModule):
         y, state = self.depthwise.step(x, state)
         y = self.shrink(functional.gelu(self.expand(self.norm(y.transpose(1, 3)))))
         return x + y.transpose(1, 3), state
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        y = graph.channels_last(self.depthwise.onnx(graph, name, x), f"{name}.last")
+        y = graph.layer_norm(self.norm, f"{name}.norm", y)
+        y = graph.node("Gelu", [graph.linear(self.expand, f"{name}.expand", y)], f"{name}.gelu")
+        y = graph.linear(self.shrink, f"{name}.shrink", y)
+        return graph.node("Add", [x, graph.channels_first(y, f"{name}.branch")], f"{name}.sum")
 
 
 def _linear(inputs: int, outputs: int, scale: float = 1.0) -> nn.Linear:

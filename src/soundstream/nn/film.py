@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from soundstream.nn.graph import Graph
+
 
 class FiLM(nn.Module):
     """Feature-wise linear modulation: gamma * latents + beta, both linear in the condition.
@@ -29,3 +31,10 @@ class FiLM(nn.Module):
         gamma = functional.conv2d(condition, self.gamma[..., None, None])
         beta = functional.conv2d(condition, self.beta[..., None, None])
         return gamma * x + beta
+
+    def onnx(self, graph: Graph, name: str, x: str, condition: str) -> str:
+        """The same in a graph; `condition` is the name of a tensor."""
+        for part, weight in ((f"{name}.gamma", self.gamma), (f"{name}.beta", self.beta)):
+            graph.node("Conv", [condition, graph.constant(f"{part}.weight", weight[..., None, None])], part)
+        graph.node("Mul", [x, f"{name}.gamma"], f"{name}.scaled")
+        return graph.node("Add", [f"{name}.scaled", f"{name}.beta"], name)

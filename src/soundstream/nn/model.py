@@ -8,12 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
-from soundstream.errors import ConfigError
-from soundstream.nn import denoiser
+from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import CausalConv
-from soundstream.nn.families import seanet, spectral
 from soundstream.nn.film import FiLM
+from soundstream.nn.graph import Graph
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
 from soundstream.nn.streaming import Chain
 
@@ -31,31 +29,34 @@ class Output(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """What learns, but for FiLM, in the order of processing; None is a part that this codec does without."""
+    """What a family makes: all that learns, but for FiLM."""
 
-    analysis: Chain
-    """Audio to what the encoder sees; empty where that is audio."""
-    denoiser: Chain | None
-    """What the encoder sees to a mask of the coefficients that it is made of."""
     encoder: Chain
-    project: CausalConv | None
-    """The linear layer between FiLM and latents."""
     decoder: Chain
+    analysis: Chain | None = None
+    """Audio to what the encoder sees; None where that is audio."""
+    denoiser: Chain | None = None
+    """What the encoder sees to a mask of what it is made of; a model that has one says how in `analysed`."""
+    project: CausalConv | None = None
+    """The linear layer between FiLM and latents."""
 
 
 class SoundStream(nn.Module):
     """Encoder, FiLM, latent normalizer, residual vector quantizer and decoder.
 
-    Source: SoundStream (Zeghidour et al., 2021), Fig. 2. Differs: in the spectral family FiLM scales the channels of
-    the encoder's last layer but one, of which there are more; a linear layer, `project`, makes latents of them. `film`
-    of the config puts FiLM before the decoder instead. In the spectral family
-    a denoiser may mask the coefficients that the encoder sees, as far as the second value of the condition says.
+    Source: SoundStream (Zeghidour et al., 2021), Fig. 2. Differs: a family may let FiLM scale the channels of the
+    encoder's last layer but one, of which there are more; a linear layer, `project`, makes latents of them. `film` of
+    the config puts FiLM before the decoder instead.
     """
 
-    def __init__(self, config: CodecConfig) -> None:
+    def __init__(self, config: FamilyConfig, networks: Networks) -> None:
         super().__init__()
         self.config = config
-        self.analysis, self.denoiser, self.encoder, self.project, self.decoder = _networks(config)
+        self.analysis = networks.analysis or Chain()
+        self.denoiser = networks.denoiser
+        self.encoder = networks.encoder
+        self.project = networks.project
+        self.decoder = networks.decoder
         wide = self.project if config.film == "encoder" else None
         self.film = FiLM(wide.in_channels if wide else config.latent_dim, config.condition_dim)
         self.normalizer = LatentNormalizer(config.latent_dim)
@@ -80,18 +81,20 @@ class SoundStream(nn.Module):
         condition: Float[Tensor, "batch condition frames"] | None = None,
     ) -> Float[Tensor, "batch latent_dim frames"]:
         """Latents before quantization; `condition` of None means plain coding, denoise off."""
-        x = self.encoder(self._analysed(audio.unsqueeze(2), condition))
+        x = self.encoder(self.analysed(audio.unsqueeze(2), condition))
         if self.config.film == "encoder":
             x = self._conditioned(x, condition)
         return self.normalizer(self.project(x) if self.project else x).squeeze(2)
 
-    def _analysed(self, audio: Tensor, condition: Tensor | None) -> Tensor:
-        """What the encoder sees, `[batch, features, 1, frames]`."""
-        if not self.denoiser or condition is None:
-            return self.analysis(audio)
-        coefficients = self.analysis.mdct(audio)
-        mask = self.denoiser(self.analysis.features(coefficients))
-        return self.analysis.features(denoiser.masked(coefficients, mask, condition[:, 1:2, None]))
+    def analysed(
+        self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None
+    ) -> Float[Tensor, "batch features 1 time"]:
+        """What the encoder sees."""
+        return self.analysis(audio)
+
+    def analysed_onnx(self, graph: Graph) -> str:
+        """The same in the encoder's graph, of its inputs `pcm`, `condition` and, with a denoiser, `mask`."""
+        return self.analysis.onnx(graph, "", "pcm")
 
     def decode(
         self,
@@ -110,7 +113,7 @@ class SoundStream(nn.Module):
         return self.film(x, condition.unsqueeze(2))
 
     def train_trunks(self, learn: bool) -> None:
-        """Let the trunks of SEANet learn, or keep them as they are; without a trunk it does nothing."""
+        """Let the `trunk` of encoder and decoder learn, or keep it as it is; without a trunk it does nothing."""
         for network in (self.encoder, self.decoder):
             if isinstance(trunk := getattr(network, "trunk", None), Chain):
                 trunk.requires_grad_(learn)
@@ -120,23 +123,8 @@ class SoundStream(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def _networks(config: CodecConfig) -> Networks:
-    match config:
-        case SeanetConfig():
-            return Networks(Chain(), None, seanet.encoder(config), None, seanet.decoder(config))
-        case SpectralConfig():
-            return Networks(
-                spectral.analysis(config),
-                denoiser.denoiser(config) if config.denoiser_blocks else None,
-                spectral.encoder(config),
-                spectral.projection(config),
-                spectral.decoder(config),
-            )
-    raise ConfigError(f"{type(config).__name__} has no networks; choose SeanetConfig or SpectralConfig")
-
-
 def plain_condition(
-    config: CodecConfig, batch: int, frames: int, device: torch.device | None = None
+    config: FamilyConfig, batch: int, frames: int, device: torch.device | None = None
 ) -> Float[Tensor, "batch condition frames"]:
     """The FiLM condition for coding without denoising: the first of the one-hot values."""
     condition = torch.zeros(batch, config.condition_dim, frames, device=device)

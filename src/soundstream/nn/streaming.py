@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from soundstream.nn.graph import Graph
+
 State = dict[str, Tensor]
 """What a layer remembers between two calls: tensors by name, such as `block0.unit1.conv.left`."""
 
@@ -22,6 +24,10 @@ class StreamingModule(nn.Module):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Process the next samples: `(x, state) -> (y, state)`."""
         raise NotImplementedError
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        """Write the layer into a graph, reading the tensor `x`; returns the name of its output."""
+        raise NotImplementedError(f"no ONNX form of {type(self).__name__}")
 
     def forward(self, x: Tensor) -> Tensor:
         """Process a whole clip."""
@@ -56,3 +62,8 @@ class Chain(StreamingModule):
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         y, new_state = getattr(self, name).step(x, own)
         return y, {prefix + key: value for key, value in new_state.items()}
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        for part, layer in self.layers():
+            x = layer.onnx(graph, f"{name}.{part}".lstrip("."), x)
+        return x

@@ -28,8 +28,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from soundstream.config import CodecConfig
 from soundstream.errors import ConfigError
+from soundstream.nn.config import FamilyConfig
+from soundstream.nn.families import build, config_of
 from soundstream.nn.model import SoundStream
 
 PIECE_BYTES = 14 * 2**20
@@ -65,7 +66,7 @@ class Progress:
 class Checkpoint:
     """A training run at one step."""
 
-    codec: CodecConfig
+    codec: FamilyConfig
     progress: Progress
     model: Tensors
     average: Tensors = field(default_factory=dict)
@@ -170,7 +171,7 @@ def load(folder: Path) -> Checkpoint:
     try:
         run = json.loads((folder / "run.json").read_text())
         settings = run["settings"] if "settings" in run else run["config"]
-        codec = CodecConfig.from_dict(run.get("codec", settings.get("codec", {})))
+        codec = config_of(run.get("codec", settings.get("codec", {})))
         progress = Progress(**run["progress"]) if "progress" in run else Progress(step=int(run["step"]))
         files = dict(run.get("files", FILES_BEFORE_PIECES))
         parts = {part: _read(folder, files.get(part, [])) for part in PARTS}
@@ -249,6 +250,6 @@ def load_model(folder: Path) -> SoundStream:
     """
     checkpoint = load(folder)
     trained = checkpoint.settings.get("data", {}).get("denoise_probability", 0) > 0
-    model = SoundStream(dataclasses.replace(checkpoint.codec, denoise=trained))
+    model = build(dataclasses.replace(checkpoint.codec, denoise=trained))
     model.load_state_dict(checkpoint.model | checkpoint.average)
     return model.eval()

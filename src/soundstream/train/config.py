@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from soundstream.config import CodecConfig, SeanetConfig
 from soundstream.errors import ConfigError
+from soundstream.nn.config import FamilyConfig
+from soundstream.nn.families import DEFAULT, config_of
 from soundstream.train.adversarial.discriminators import NONE, DiscriminatorConfig
 from soundstream.train.clock import ClockConfig
 from soundstream.train.data.crops import DataConfig
@@ -27,7 +28,7 @@ STAGES = ("codec", "denoise")
 class TrainConfig:
     """Everything that decides a training run."""
 
-    codec: CodecConfig = field(default_factory=SeanetConfig)
+    codec: FamilyConfig = field(default_factory=lambda: config_of({}))
     """The model."""
     data: DataConfig = field(default_factory=DataConfig)
     """What it hears."""
@@ -139,7 +140,7 @@ class TrainConfig:
             ConfigError: a key is unknown or a value is out of range.
         """
         tables: dict[str, Any] = {name: _table(kind, data.get(name, {}), name) for name, kind in _TABLES.items()}
-        codec = CodecConfig.from_dict(data.get("codec", {}))
+        codec = config_of(data.get("codec", {}))
         plain = {name: value for name, value in data.items() if name not in {*_TABLES, "codec"}}
         return cls(**_values(cls, plain, "training"), codec=codec, **tables)
 
@@ -243,4 +244,4 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _family(data: dict[str, Any]) -> Any:
-    return data.get("codec", {}).get("family", SeanetConfig.family)
+    return data.get("codec", {}).get("family", DEFAULT)

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from soundstream.config import CodecConfig, SeanetConfig, SpectralConfig
 from soundstream.errors import ConfigError
-from soundstream.nn.model import SoundStream
+from soundstream.nn.config import FamilyConfig
+from soundstream.nn.families import build, seanet, spectral
 from soundstream.train.checkpoint import SUMS, Checkpoint, Tensors
 
 NEW_LATENT = 0.1
@@ -34,23 +34,8 @@ NEW_LATENT = 0.1
 LEAST_SHARE = 0.5
 """Shares of copies are drawn from here to one more, and divided by their sum."""
 
-_SIZES: dict[str, dict[str, tuple[str, ...]]] = {
-    "seanet": {
-        "width": ("trunk_width",),
-        "blocks": ("encoder_trunk_blocks", "decoder_trunk_blocks"),
-        "channels": ("encoder_channels", "decoder_channels"),
-        "latent_dim": ("latent_dim",),
-    },
-    "spectral": {
-        "width": ("encoder_width", "decoder_width"),
-        "blocks": ("encoder_blocks", "decoder_blocks"),
-        "latent_dim": ("latent_dim",),
-    },
-}
-"""Settings that may grow, by family and by the word for them."""
 
-
-def larger(codec: CodecConfig, sizes: dict[str, tuple[int, ...]]) -> CodecConfig:
+def larger(codec: FamilyConfig, sizes: dict[str, tuple[int, ...]]) -> FamilyConfig:
     """The codec with other sizes.
 
     Args:
@@ -61,17 +46,17 @@ def larger(codec: CodecConfig, sizes: dict[str, tuple[int, ...]]) -> CodecConfig
     """
     changes: dict[str, Any] = {}
     for word, values in sizes.items():
-        names = _SIZES[codec.family].get(word, ())
+        names = codec.GROWS.get(word, ())
         if len(values) not in {1, len(names)} or not names:
-            known = ", ".join(f"{w} ({' and '.join(fields)})" for w, fields in _SIZES[codec.family].items())
+            known = ", ".join(f"{w} ({' and '.join(fields)})" for w, fields in codec.GROWS.items())
             raise ConfigError(f"{word} is {list(values)}; the {codec.family} family can grow in: {known}")
         changes |= dict(zip(names, values * (len(names) // len(values)), strict=True))
-    if isinstance(codec, SpectralConfig):
+    if isinstance(codec, spectral.Config):
         changes["band_start"] = codec.first_band
     return dataclasses.replace(codec, **changes)
 
 
-def grown(checkpoint: Checkpoint, codec: CodecConfig, seed: int = 0) -> Checkpoint:
+def grown(checkpoint: Checkpoint, codec: FamilyConfig, seed: int = 0) -> Checkpoint:
     """The state of a larger network that codes and decodes alike, to rounding; see the module.
 
     It is the averaged generator, without an average or moments. Discriminators stay as they are.
@@ -88,22 +73,22 @@ def grown(checkpoint: Checkpoint, codec: CodecConfig, seed: int = 0) -> Checkpoi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tensors = _with_latents(tensors, start, codec.latent_dim)
-        if isinstance(start, SeanetConfig) and isinstance(codec, SeanetConfig):
+        if isinstance(start, seanet.Config) and isinstance(codec, seanet.Config):
             tensors = _with_trunks(tensors, dataclasses.replace(start, latent_dim=codec.latent_dim), codec)
-        tensors = _with_channels_and_blocks(tensors, SoundStream(codec).state_dict())
+        tensors = _with_channels_and_blocks(tensors, build(codec).state_dict())
     settings = checkpoint.settings | {"codec": codec.to_dict()}
     return dataclasses.replace(checkpoint, codec=codec, model=tensors, average={}, optimizer={}, settings=settings)
 
 
-def _start(old: CodecConfig, new: CodecConfig) -> CodecConfig:
+def _start(old: FamilyConfig, new: FamilyConfig) -> FamilyConfig:
     """The old codec with nothing left unsaid; refuses what cannot be grown to, by the setting's name."""
     if old.family != new.family:
         raise ConfigError(f"family is {new.family!r}; the state is of the {old.family} family")
-    if isinstance(old, SpectralConfig):
+    if isinstance(old, spectral.Config):
         old = dataclasses.replace(old, band_start=old.first_band)
-    if isinstance(old, SeanetConfig) and isinstance(new, SeanetConfig) and not _trunk_blocks(old):
+    if isinstance(old, seanet.Config) and isinstance(new, seanet.Config) and not _trunk_blocks(old):
         old = dataclasses.replace(old, trunk_width=new.trunk_width)
-    sizes = {name for names in _SIZES[old.family].values() for name in names}
+    sizes = {name for names in old.GROWS.values() for name in names}
     before = old.to_dict()
     for name, value in new.to_dict().items():
         if name not in sizes and value != before[name]:
@@ -123,11 +108,11 @@ def _check_size(name: str, old: int, new: int) -> None:
         )
 
 
-def _trunk_blocks(codec: SeanetConfig) -> int:
+def _trunk_blocks(codec: seanet.Config) -> int:
     return codec.encoder_trunk_blocks + codec.decoder_trunk_blocks
 
 
-def _with_latents(tensors: Tensors, codec: CodecConfig, latent_dim: int) -> Tensors:
+def _with_latents(tensors: Tensors, codec: FamilyConfig, latent_dim: int) -> Tensors:
     """More latents, the normalized ones all times sqrt(latent_dim / old)."""
     more = latent_dim - codec.latent_dim
     if not more:
@@ -152,11 +137,11 @@ def _with_latents(tensors: Tensors, codec: CodecConfig, latent_dim: int) -> Tens
     return tensors | new
 
 
-def _with_trunks(tensors: Tensors, old: SeanetConfig, new: SeanetConfig) -> Tensors:
+def _with_trunks(tensors: Tensors, old: seanet.Config, new: seanet.Config) -> Tensors:
     """Trunks on sides that have none; their channels beyond those that are needed are drawn."""
     sides = [side for side in ("encoder", "decoder") if not getattr(old, f"{side}_trunk_blocks")]
     blocks = {f"{side}_trunk_blocks": getattr(new, f"{side}_trunk_blocks") for side in sides}
-    fresh = SoundStream(dataclasses.replace(old, **blocks)).state_dict()
+    fresh = build(dataclasses.replace(old, **blocks)).state_dict()
     if blocks.get("encoder_trunk_blocks"):
         tensors = tensors | _split_layer(tensors, fresh, "encoder.last", ("encoder.widen", "encoder.last"))
     if blocks.get("decoder_trunk_blocks"):

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soundstream.analysis.harmonics import NAMES, harmonic_correlation
-from soundstream.config import CodecConfig
 from soundstream.errors import CodecError
+from soundstream.nn.config import FamilyConfig
 from soundstream.nn.model import SoundStream
 from soundstream.nn.quantize import DEAD_USAGE
 from soundstream.system.extras import extra, needs
@@ -47,7 +47,7 @@ class Validator:
     """
 
     def __init__(
-        self, clips: Float[Tensor, "batch 1 samples"], config: CodecConfig, voices: Sequence[int] = ()
+        self, clips: Float[Tensor, "batch 1 samples"], config: FamilyConfig, voices: Sequence[int] = ()
     ) -> None:
         whole = clips.shape[-1] // config.hop_length * config.hop_length
         self.clips, self.config = clips[..., :whole], config

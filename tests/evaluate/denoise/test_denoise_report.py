@@ -11,7 +11,6 @@ import torch
 
 from soundstream import ConfigError, load
 from soundstream.cli import main
-from soundstream.config import SeanetConfig
 from soundstream.evaluate import clips
 from soundstream.evaluate.denoise import pictures as denoise_pictures
 from soundstream.evaluate.denoise import report as denoise
@@ -20,7 +19,8 @@ from soundstream.evaluate.denoise.denoisers import DENOISERS
 from soundstream.evaluate.denoise.report import Item, System
 from soundstream.evaluate.tables import TABLES
 from soundstream.export.artifact import export
-from soundstream.nn.model import SoundStream
+from soundstream.nn.families import build
+from soundstream.nn.families.seanet import Config as SeanetConfig
 
 RATE = 24_000
 EXAMPLES = Path(__file__).parents[3] / "examples" / "clips"
@@ -30,7 +30,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "clips"
 def artifact(tmp_path_factory):
     """A model with the switch, which turns latents around."""
     torch.manual_seed(0)
-    model = SoundStream(SeanetConfig(encoder_channels=4, decoder_channels=4, latent_dim=8, denoise=True))
+    model = build(SeanetConfig(encoder_channels=4, decoder_channels=4, latent_dim=8, denoise=True))
     with torch.no_grad():
         model.film.gamma[:, 1] = -1
     folder = tmp_path_factory.mktemp("switched") / "artifact"

@@ -9,10 +9,10 @@ import pytest
 import soundfile
 
 from soundstream.cli import main
-from soundstream.config import SeanetConfig
 from soundstream.evaluate.probes import probes, table
 from soundstream.evaluate.probes.hard_sounds import hard_sounds
 from soundstream.evaluate.tables import fill
+from soundstream.nn.families.seanet import Config as SeanetConfig
 
 RATE, HOP = 24_000, 320
 SPEECH = Path(__file__).parents[3] / "examples" / "clips" / "speech.flac"

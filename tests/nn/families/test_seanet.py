@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 import torch
 
-from soundstream.config import SeanetConfig
 from soundstream.nn.families.seanet import OUTPUT_SCALE, RESIDUAL_SCALE, ResidualUnit, decoder, encoder
+from soundstream.nn.families.seanet import Config as SeanetConfig
 from tiny import CONFIG, TRUNK, noise
 
 

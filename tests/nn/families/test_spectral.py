@@ -6,24 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from soundstream.config import SpectralConfig
 from soundstream.errors import ConfigError
-from soundstream.nn.families.spectral import (
-    ENERGY_FLOOR,
-    LOUDEST,
-    Features,
-    InverseMdct,
-    Mdct,
-    Noise,
-    NoisyOutput,
-    analysis,
-    band_edges,
-    decoder,
-    encoder,
-    mdct_basis,
-    projection,
-)
-from soundstream.nn.model import SoundStream
+from soundstream.nn.families import build
+from soundstream.nn.families.spectral import LOUDEST, Noise, NoisyOutput, analysis, decoder, encoder, projection
+from soundstream.nn.families.spectral import Config as SpectralConfig
+from soundstream.nn.mdct import ENERGY_FLOOR, Features, InverseMdct, Mdct, band_edges, mdct_basis
 from tiny import SPECTRAL, noise
 
 OVERLAPS = [2, 40, 80, 160, 320]
@@ -180,7 +167,7 @@ def test_a_fresh_codec_fills_the_bands_above_with_noise_of_their_level(settings,
 
 
 def test_the_base_model_has_about_six_million_parameters():
-    assert SoundStream(SpectralConfig()).num_parameters() / 1e6 == pytest.approx(6.5, abs=0.5)
+    assert build(SpectralConfig()).num_parameters() / 1e6 == pytest.approx(6.5, abs=0.5)
 
 
 def test_transforms_and_noise_are_neither_trained_nor_saved():

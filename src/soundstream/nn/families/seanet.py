@@ -17,17 +17,62 @@ Related to the trunk: Vocos (Siuzdak, 2023), all of whose layers are ConvNeXt bl
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
 from torch import Tensor
 
-from soundstream.config import SeanetConfig
+from soundstream.limits import Whole
+from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import GAIN, CausalConv, CausalUpsample, Elu
 from soundstream.nn.convnext import blocks
+from soundstream.nn.graph import Graph
+from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule
 
 RESIDUAL_SCALE = 0.3
 """Weight of a fresh residual branch: the sum of many branches keeps its variance."""
 OUTPUT_SCALE = 0.1
 """Weight of the fresh last convolution: the first outputs are quiet."""
+
+
+@dataclass(frozen=True)
+class Config(FamilyConfig):
+    """A codec whose networks are SEANets, as published: convolutions from the full rate down, step by step."""
+
+    GROWS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "width": ("trunk_width",),
+        "blocks": ("encoder_trunk_blocks", "decoder_trunk_blocks"),
+        "channels": ("encoder_channels", "decoder_channels"),
+        "latent_dim": ("latent_dim",),
+    }
+
+    encoder_channels: Annotated[int, Whole(2, 1024)] = 16
+    """Channels after the encoder's first convolution (C_enc); they double with each block."""
+    decoder_channels: Annotated[int, Whole(2, 1024)] = 16
+    """Channels before the decoder's last convolution (C_dec)."""
+    strides: Annotated[tuple[int, ...], Whole(1, 64)] = (2, 4, 5, 8)
+    """Down-sampling factor of each encoder block; the decoder mirrors them."""
+    dilations: Annotated[tuple[int, ...], Whole(1, 64)] = (1, 3, 9)
+    """Dilation of each residual unit in a block."""
+    encoder_trunk_blocks: Annotated[int, Whole(0, 64)] = 0
+    """ConvNeXt blocks at the frame rate between the encoder's last strided layer and the quantizer; 0 is the paper."""
+    decoder_trunk_blocks: Annotated[int, Whole(0, 64)] = 0
+    """The same between the quantizer and the decoder's first upsampling layer."""
+    trunk_width: Annotated[int, Whole(1, 4096)] = 512
+    """Channels of these blocks."""
+    trunk_kernel: Annotated[int, Whole(1, 64)] = 7
+    """Frames that their depthwise convolutions see."""
+
+    @property
+    def hop_length(self) -> int:
+        return math.prod(self.strides)
+
+
+def build(config: Config) -> SoundStream:
+    """Fresh networks."""
+    return SoundStream(config, Networks(encoder(config), decoder(config)))
 
 
 class ResidualUnit(StreamingModule):
@@ -49,12 +94,15 @@ class ResidualUnit(StreamingModule):
         y, state = self.branch.step(x, state)
         return x + y, state
 
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        return graph.node("Add", [x, self.branch.onnx(graph, name, x)], f"{name}.sum")
+
 
 def _units(channels: int, dilations: tuple[int, ...]) -> dict[str, StreamingModule]:
     return {f"unit{i}": ResidualUnit(channels, dilation) for i, dilation in enumerate(dilations)}
 
 
-def encoder(config: SeanetConfig) -> Chain:
+def encoder(config: Config) -> Chain:
     """Audio `[batch, 1, 1, samples]` to latents `[batch, latent_dim, 1, frames]`."""
     channels = config.encoder_channels
     layers: dict[str, StreamingModule] = {"first": CausalConv(1, channels, kernel=7)}
@@ -73,7 +121,7 @@ def encoder(config: SeanetConfig) -> Chain:
     )
 
 
-def decoder(config: SeanetConfig) -> Chain:
+def decoder(config: Config) -> Chain:
     """Latents `[batch, latent_dim, 1, frames]` to audio `[batch, 1, 1, samples]`."""
     channels = config.decoder_channels * 2 ** len(config.strides)
     width = config.trunk_width if config.decoder_trunk_blocks else channels
@@ -88,6 +136,6 @@ def decoder(config: SeanetConfig) -> Chain:
     return Chain(**layers, elu=Elu(), last=CausalConv(channels, 1, kernel=7, scale=OUTPUT_SCALE))
 
 
-def _trunk(config: SeanetConfig, count: int) -> Chain:
+def _trunk(config: Config, count: int) -> Chain:
     """ConvNeXt blocks that pass their input on until they have learned something else."""
     return Chain(**blocks(count, config.trunk_width, config.trunk_kernel, scale=0.0))

@@ -24,21 +24,24 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
-from soundstream.config import SpectralConfig
-from soundstream.nn.conv import CausalConv, CausalUpsample
+from soundstream.errors import ConfigError
+from soundstream.limits import OneOf, Whole
+from soundstream.nn.config import FamilyConfig
+from soundstream.nn.conv import CausalConv
 from soundstream.nn.convnext import blocks
+from soundstream.nn.denoiser import denoiser, masked, masked_onnx
+from soundstream.nn.graph import Graph
+from soundstream.nn.mdct import ENCODER_GAIN, LEVEL_GAIN, Features, InverseMdct, Mdct, band_edges, fix
+from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule
 
-ENCODER_GAIN = 3.0
-"""Fresh gain from the root of a coefficient to its channel: the blocks see values of about 1."""
-LEVEL_GAIN = 0.35
-"""Fresh gain from the level of a band, the logarithm of its energy, to its channel."""
 DECODER_GAIN = 0.25
 """Fresh gain from a latent, of about 1, back to the root of a coefficient."""
 SQUARE_START = 0.02
@@ -50,8 +53,6 @@ NOISE_START = {"exp": (-4.6, 1.6), "square": (-5.6, 1.2)}
 
 By output; measured on speech, music and ambient sound with 40 coefficients passed by 64 latents, and with 104 by 128.
 """
-ENERGY_FLOOR = 2.0**-24
-"""Mean energy of a coefficient under which a band is taken to be silent."""
 LOUDEST = 2.5
 """Largest exponent of the output: a coefficient of a full-scale tone is exp(2.5)."""
 CHAOS = 20.0
@@ -60,72 +61,114 @@ NOISE_FRAMES = 4
 """Frames of latents that a frame of noise comes from."""
 
 
-def mdct_basis(hop_length: int, overlap: int) -> Float[Tensor, "coefficients support"]:
-    """Windowed cosines of the MDCT over the samples where its window is not zero: `[hop_length, hop_length + overlap]`.
-
-    Rows are orthonormal, and so are those of neighbouring frames: analysis and synthesis have the same basis.
-    """
-    support = hop_length + overlap
-    n = torch.arange(support, dtype=torch.float64)
-    slope = torch.sin(math.pi / 2 * (torch.arange(overlap, dtype=torch.float64) + 0.5) / overlap)
-    window = torch.cat([slope, torch.ones(hop_length - overlap, dtype=torch.float64), slope.flip(0)])
-    k = torch.arange(hop_length, dtype=torch.float64)[:, None]
-    phase = n + (hop_length - overlap) // 2 + 0.5 + hop_length / 2
-    cosines = torch.cos(math.pi / hop_length * phase * (k + 0.5))
-    return (math.sqrt(2 / hop_length) * window * cosines).float()
+OUTPUTS = ("exp", "square")
+"""What may be made of the decoder's values."""
 
 
-class Mdct(CausalConv):
-    """`[batch, 1, 1, samples]` to coefficients `[batch, hop_length, 1, frames]`; its state is the overlap."""
+@dataclass(frozen=True)
+class Config(FamilyConfig):
+    """A codec whose networks work on the frames of an MDCT: all their layers run at the frame rate."""
 
-    def __init__(self, hop_length: int, overlap: int) -> None:
-        super().__init__(1, hop_length, kernel=hop_length + overlap, stride=hop_length)
-        _fix(self, mdct_basis(hop_length, overlap)[:, None, None])
+    GROWS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "width": ("encoder_width", "decoder_width"),
+        "blocks": ("encoder_blocks", "decoder_blocks"),
+        "latent_dim": ("latent_dim",),
+    }
+
+    latent_dim: Annotated[int, Whole(1, 4096)] = 64
+    hop_length: Annotated[int, Whole(8, 4096)] = 320
+    """Samples per frame, and coefficients of the transform."""
+    overlap: Annotated[int, Whole(2, 4096)] = 80
+    """Samples that neighbouring windows share; decoded audio lags by as many."""
+    bands: Annotated[int, Whole(1, 4096)] = 24
+    """Latents that start as the levels of bands above those coefficients that the other latents start as."""
+    band_start: Annotated[int, Whole(0, 4096)] = 0
+    """First coefficient of those bands; 0 is latent_dim - bands, as many as there are other latents."""
+    encoder_width: Annotated[int, Whole(1, 4096)] = 256
+    """Channels of the encoder's blocks."""
+    encoder_blocks: Annotated[int, Whole(1, 64)] = 4
+    """ConvNeXt blocks of the encoder."""
+    decoder_width: Annotated[int, Whole(1, 4096)] = 256
+    """Channels of the decoder's blocks."""
+    decoder_blocks: Annotated[int, Whole(1, 64)] = 7
+    """ConvNeXt blocks of the decoder."""
+    kernel: Annotated[int, Whole(1, 64)] = 7
+    """Frames that a block's depthwise convolution sees."""
+    output: Annotated[str, OneOf(OUTPUTS)] = "exp"
+    """Coefficients are value * exp(scale) with `exp`; with `square` the value counts squared, with its sign, and so
+    undoes the roots that the encoder sees."""
+    denoiser_blocks: Annotated[int, Whole(0, 64)] = 0
+    """ConvNeXt blocks of the denoiser before the encoder; 0 is no denoiser, and FiLM alone."""
+    denoiser_width: Annotated[int, Whole(1, 4096)] = 192
+    """Channels of its blocks."""
+    denoiser_kernel: Annotated[int, Whole(1, 64)] = 15
+    """Frames that their depthwise convolutions see."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.overlap > self.hop_length or (self.hop_length - self.overlap) % 2:
+            raise ConfigError(
+                f"overlap is {self.overlap}; expected at most hop_length = {self.hop_length}, at an even distance to it"
+            )
+        if not self.bands < self.latent_dim <= self.hop_length:
+            raise ConfigError(f"bands is {self.bands}; expected less than latent_dim = {self.latent_dim}")
+        if self.first_band + self.bands > self.hop_length:
+            raise ConfigError(
+                f"band_start is {self.band_start}; expected at most hop_length - bands = {self.hop_length - self.bands}"
+            )
+        if self.denoiser_blocks and (self.condition_dim < 2 or self.film != "encoder"):
+            raise ConfigError(
+                f"denoiser_blocks is {self.denoiser_blocks}; expected 0 unless condition_dim is 2 and film is encoder"
+            )
+
+    @property
+    def delay_samples(self) -> int:
+        return self.overlap
+
+    @property
+    def first_band(self) -> int:
+        """First coefficient that belongs to a band of levels."""
+        return self.band_start or self.latent_dim - self.bands
+
+    @property
+    def features(self) -> int:
+        """Channels that the encoder sees: levels of bands, and coefficients."""
+        return self.bands + self.hop_length
 
 
-class InverseMdct(CausalUpsample):
-    """Overlap-add: `[batch, hop_length, 1, frames]` to samples `[batch, 1, 1, samples]`, `overlap` of them late."""
-
-    def __init__(self, hop_length: int, overlap: int) -> None:
-        super().__init__(hop_length, 1, hop_length)
-        basis = mdct_basis(hop_length, overlap).T
-        before = functional.pad(basis[hop_length:], (0, 0, 0, hop_length - overlap))
-        _fix(self.conv, torch.stack([before, basis[:hop_length]], dim=-1)[:, :, None])
+def build(config: Config) -> Spectral:
+    """Fresh networks."""
+    return Spectral(config)
 
 
-def _fix(conv: CausalConv, weight: Tensor) -> None:
-    """Replace learned weights by given ones, which no checkpoint needs to hold."""
-    del conv.weight, conv.bias
-    conv.int8 = False
-    conv.register_buffer("weight", weight, persistent=False)
-    conv.register_buffer("bias", torch.zeros(len(weight)), persistent=False)
+class Spectral(SoundStream):
+    """The networks, which see coefficients of the sound, or what a denoiser's mask leaves of them."""
 
+    analysis: Analysis
 
-def band_edges(coefficients: int, passed: int, bands: int) -> list[int]:
-    """First coefficients of `bands` bands above the `passed` lowest ones, and their end: wider and wider upwards."""
-    ratio = (coefficients / passed) ** (1 / bands)
-    return [max(passed + i, round(passed * ratio**i)) for i in range(bands)] + [coefficients]
+    def __init__(self, config: Config) -> None:
+        seen, count = analysis(config), config.denoiser_blocks
+        sizes = config.bands, config.hop_length, count, config.denoiser_width, config.denoiser_kernel
+        mask = denoiser(*sizes) if count else None
+        latents, project = encoder(config), projection(config)
+        super().__init__(config, Networks(latents, decoder(config), seen, mask, project))
 
+    def analysed(
+        self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None
+    ) -> Float[Tensor, "batch features 1 frames"]:
+        """Features of the coefficients, masked as far as the second value of the condition says."""
+        coefficients = self.analysis.mdct(audio)
+        features = self.analysis.features(coefficients)
+        if self.denoiser is None or condition is None:
+            return features
+        return self.analysis.features(masked(coefficients, self.denoiser(features), condition[:, 1:2, None]))
 
-class Features(StreamingModule):
-    """What the encoder's blocks see of the coefficients: levels of the upper bands, then signed square roots of all.
-
-    `[batch, coefficients, 1, frames]` becomes `[batch, bands + coefficients, 1, frames]`. A level is the logarithm of a
-    band's mean energy. Square roots halve the dynamic range in dB.
-    """
-
-    def __init__(self, edges: list[int]) -> None:
-        super().__init__()
-        bands = torch.zeros(len(edges) - 1, edges[-1])
-        for band, (start, end) in zip(bands, itertools.pairwise(edges), strict=True):
-            band[start:end] = 1 / (end - start)
-        self.bands: Tensor
-        self.register_buffer("bands", bands[..., None, None], persistent=False)
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        energies = functional.conv2d(x.square(), self.bands)
-        levels = (energies.float() + ENERGY_FLOOR).log()
-        return torch.cat([levels.to(x.dtype), x.sign() * x.abs().sqrt()], dim=1), state
+    def analysed_onnx(self, graph: Graph) -> str:
+        if self.denoiser is None:
+            return self.analysis.onnx(graph, "", "pcm")
+        graph.input("mask", self.config.hop_length, "frames")
+        x = self.analysis.mdct.onnx(graph, "mdct", "pcm")
+        return self.analysis.features.onnx(graph, "features", masked_onnx(graph, x, "mask", "condition"))
 
 
 class Noise(CausalConv):
@@ -139,11 +182,14 @@ class Noise(CausalConv):
         super().__init__(latent_dim, coefficients, NOISE_FRAMES)
         generator = torch.Generator().manual_seed(0)
         phases = torch.randn(coefficients, latent_dim, 1, NOISE_FRAMES, generator=generator)
-        _fix(self, (CHAOS / math.sqrt(latent_dim * NOISE_FRAMES) * phases).half().float())
+        fix(self, (CHAOS / math.sqrt(latent_dim * NOISE_FRAMES) * phases).half().float())
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         phases, state = super().step(x.detach(), state)
         return phases.sin(), state
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        return graph.node("Sin", [super().onnx(graph, name, x)], f"{name}.sine")
 
 
 class NoisyOutput(nn.Module):
@@ -175,9 +221,27 @@ class NoisyOutput(nn.Module):
         value = self.value(x)
         return (value * value.abs() if self.squared else value) * scale + noise * level
 
+    def onnx(self, graph: Graph, name: str, x: str, noise: str) -> str:
+        """The same in a graph."""
+        y = graph.layer_norm(self.norm, f"{name}.norm", graph.channels_last(x, f"{name}.last"))
+        y = graph.channels_first(y, f"{name}.normalized")
+        loudest = graph.constant(f"{name}.loudest", torch.tensor(LOUDEST))
+        parts = self.scale.onnx(graph, f"{name}.scale", y), self.level.onnx(graph, f"{name}.level", x)
+        scale, level = (
+            graph.node("Exp", [graph.node("Min", [part, loudest], f"{part}.bounded")], f"{part}.exp") for part in parts
+        )
+        value = self.value.onnx(graph, f"{name}.value", x)
+        if self.squared:
+            value = graph.node("Mul", [value, graph.node("Abs", [value], f"{value}.size")], f"{value}.squared")
+        value = graph.node("Mul", [value, scale], f"{name}.scaled")
+        return graph.node("Add", [value, graph.node("Mul", [noise, level], f"{name}.levelled")], name)
+
 
 class Decoder(Chain):
     """`hidden` layers, their `out`put with `noise` made of the same latents, and the inverse transform."""
+
+    noise: Noise
+    imdct: InverseMdct
 
     def __init__(self, hidden: dict[str, StreamingModule], noise: Noise, out: NoisyOutput, imdct: InverseMdct) -> None:
         super().__init__(**hidden, noise=noise, imdct=imdct)
@@ -191,13 +255,26 @@ class Decoder(Chain):
         x, part = self.step_layer("imdct", self.out(x, noise), state)
         return x, new_state | part
 
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        noise = self.noise.onnx(graph, "noise", x)
+        for part in self.hidden:
+            x = getattr(self, part).onnx(graph, part, x)
+        return self.imdct.onnx(graph, "imdct", self.out.onnx(graph, "out", x, noise))
 
-def analysis(config: SpectralConfig) -> Chain:
-    """Audio `[batch, 1, 1, samples]` to features `[batch, bands + hop_length, 1, frames]`, without learned weights."""
-    return Chain(mdct=Mdct(config.hop_length, config.overlap), features=Features(_edges(config)))
+
+class Analysis(Chain):
+    """Audio `[batch, 1, 1, samples]` to features `[batch, bands + coefficients, 1, frames]`; nothing in it learns."""
+
+    mdct: Mdct
+    features: Features
 
 
-def encoder(config: SpectralConfig) -> Chain:
+def analysis(config: Config) -> Analysis:
+    """What the encoder and the denoiser see."""
+    return Analysis(mdct=Mdct(config.hop_length, config.overlap), features=Features(_edges(config)))
+
+
+def encoder(config: Config) -> Chain:
     """Features to channels `[batch, encoder_width, 1, frames]`, of which latents are made."""
     width, bands = config.encoder_width, config.bands
     first = CausalConv(config.features, width, kernel=1)
@@ -207,14 +284,14 @@ def encoder(config: SpectralConfig) -> Chain:
     return Chain(first=first, **blocks(config.encoder_blocks, width, config.kernel))
 
 
-def projection(config: SpectralConfig) -> CausalConv:
+def projection(config: Config) -> CausalConv:
     """The encoder's last layer, which FiLM comes before: its channels to latents."""
     project = _pass_through(config.encoder_width, config.latent_dim)
     project.int8 = False
     return project
 
 
-def decoder(config: SpectralConfig) -> Decoder:
+def decoder(config: Config) -> Decoder:
     """Latents `[batch, latent_dim, 1, frames]` to audio `[batch, 1, 1, samples]`, `overlap` samples late."""
     width = config.decoder_width
     first = _pass_through(config.latent_dim, width)
@@ -226,7 +303,7 @@ def decoder(config: SpectralConfig) -> Decoder:
     )
 
 
-def _edges(config: SpectralConfig) -> list[int]:
+def _edges(config: Config) -> list[int]:
     return band_edges(config.hop_length, config.first_band, config.bands)
 
 

@@ -14,8 +14,8 @@ from jaxtyping import Complex, Float, Inexact, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from soundstream.config import CodecConfig
 from soundstream.errors import AudioError, ConfigError
+from soundstream.nn.config import FamilyConfig
 from soundstream.train.data.corpus import Corpus
 from soundstream.train.data.made_noise import made_noise
 from soundstream.train.data.made_tones import made_tones
@@ -174,7 +174,7 @@ class Crops:
         self,
         corpus: Corpus,
         data: DataConfig,
-        codec: CodecConfig,
+        codec: FamilyConfig,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -370,7 +370,7 @@ def filtered(
     return torch.fft.irfft(torch.fft.rfft(audio) * response, n=audio.shape[-1])
 
 
-def _check_possible(corpus: Corpus, data: DataConfig, codec: CodecConfig) -> None:
+def _check_possible(corpus: Corpus, data: DataConfig, codec: FamilyConfig) -> None:
     if data.denoise_probability and codec.condition_dim < 2:
         raise ConfigError(
             f"denoise_probability is {data.denoise_probability}, but the codec's condition_dim is "

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from soundstream.nn import distributed
+from soundstream.nn.families import build
 from soundstream.nn.model import Output, SoundStream
 from soundstream.train.adversarial.critic import Critic
 from soundstream.train.adversarial.losses import AdversarialLosses
@@ -54,7 +55,7 @@ class Learner:
         self.progress = Progress(quantized=False)
 
     def _new_model(self) -> SoundStream:
-        model = SoundStream(self.config.codec)
+        model = build(self.config.codec)
         model.quantizer.effort = self.config.quantizer_effort
         return model
 

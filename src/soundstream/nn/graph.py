@@ -1,0 +1,104 @@
+"""ONNX graphs: each layer writes its own form into one, `onnx(graph, name, x)`, beside its `step`.
+
+Graphs have 2-D convolutions only. Each state tensor is an input under the name that `init_state` gives it, and an
+output under that name with `.next` behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+OPSET = 20
+LAST = int(np.iinfo(np.int64).max)
+"""End of a slice that reaches to the end."""
+
+
+class Graph:
+    """An ONNX graph that grows layer by layer; names are those of tensors."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes: list[onnx.NodeProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.states: list[onnx.ValueInfoProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def input(self, name: str, channels: int, length: int | str) -> None:
+        """Declare an input `[batch, channels, 1, length]`."""
+        self.inputs.append(_value(name, channels, length))
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Append a node with one output and return the output's name."""
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, name: str, value: Tensor | list[int]) -> str:
+        """A weight, stored as float16 and cast to float32 when the graph is loaded, or a list of whole numbers."""
+        if isinstance(value, list):
+            self.weights.append(numpy_helper.from_array(np.array(value, dtype=np.int64), name))
+            return name
+        self.weights.append(numpy_helper.from_array(value.detach().numpy().astype(np.float16), f"{name}.half"))
+        return self.node("Cast", [f"{name}.half"], name, to=TensorProto.FLOAT)
+
+    def weight(self, name: str, weight: Tensor, axes: tuple[int, ...] | None = None) -> str:
+        """A kernel or matrix `[out, ...]`, stored as int8 and scaled when the graph is loaded; `axes` permutes it."""
+        values, scale = (part.permute(axes) if axes else part for part in quantize_weight(weight.detach()))
+        self.weights += [
+            numpy_helper.from_array(np.ascontiguousarray(part.numpy()), f"{name}.{key}")
+            for key, part in (("int8", values), ("scale", scale))
+        ]
+        self.node("Cast", [f"{name}.int8"], f"{name}.values", to=TensorProto.FLOAT)
+        return self.node("Mul", [f"{name}.values", f"{name}.scale"], name)
+
+    def join_left(self, state: str, channels: int, length: int, x: str) -> str:
+        """`x` behind the `length` samples that went before it, which are a state."""
+        self.input(state, channels, length)
+        self.states.append(_value(f"{state}.next", channels, length))
+        joined = self.node("Concat", [state, x], f"{state}.joined", axis=3)
+        self.slice(joined, f"{state}.next", start=-length, end=LAST, axis=3)
+        return joined
+
+    def slice(self, x: str, output: str, **bounds: int) -> str:
+        """Part of a tensor, from `start` to `end` of `axis`."""
+        names = [self.constant(f"{output}.{key}", [value]) for key, value in bounds.items()]
+        return self.node("Slice", [x, *names], output)
+
+    def layer_norm(self, norm: nn.LayerNorm, name: str, x: str) -> str:
+        """Normalize over the last axis."""
+        weights = [self.constant(f"{name}.weight", norm.weight), self.constant(f"{name}.bias", norm.bias)]
+        return self.node("LayerNormalization", [x, *weights], name, axis=-1, epsilon=norm.eps)
+
+    def linear(self, linear: nn.Linear, name: str, x: str) -> str:
+        """A matrix product over the last axis, and a bias."""
+        y = self.node("MatMul", [x, self.weight(f"{name}.weight", linear.weight, (1, 0))], f"{name}.product")
+        return self.node("Add", [y, self.constant(f"{name}.bias", linear.bias)], name)
+
+    def channels_last(self, x: str, output: str) -> str:
+        """`[batch, channels, 1, time]` to `[batch, 1, time, channels]`."""
+        return self.node("Transpose", [x], output, perm=(0, 2, 3, 1))
+
+    def channels_first(self, x: str, output: str) -> str:
+        """The way back."""
+        return self.node("Transpose", [x], output, perm=(0, 3, 1, 2))
+
+    def finish(self, output: str, channels: int, length: str) -> onnx.ModelProto:
+        """The model; its first output is `output`, `[batch, channels, 1, length]`, the states follow."""
+        outputs = [_value(output, channels, length), *self.states]
+        graph = helper.make_graph(self.nodes, self.name, self.inputs, outputs, self.weights)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+
+
+def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """int8 values of a kernel or matrix `[out, ...]`, and their scale `[out, 1, ...]`."""
+    scale = weight.abs().amax(dim=tuple(range(1, weight.dim())), keepdim=True).clamp(min=1e-12) / 127
+    return (weight / scale).round().to(torch.int8), scale
+
+
+def _value(name: str, channels: int, length: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, 1, length])
