@@ -4,6 +4,8 @@ import ast
 import importlib
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,6 @@ FLOORS = [
     {"errors"},
     {"limits", "system"},
     {"spec"},
-    {"config"},
     {"analysis", "audio", "bitstream", "entropy"},
     {"nn", "runtime"},
     {"export", "live", "train"},
@@ -28,7 +29,7 @@ FLOORS = [
     {"__main__"},
 ]
 """Rooms from the lowest floor to the highest: each may import those below its own floor, and none beside it."""
-FACE = {"codec", "config", "errors", "live", "spec"}
+FACE = {"codec", "errors", "live", "spec"}
 """What the package itself imports."""
 TORCH = {"torch", "safetensors", "onnx", "jaxtyping"}
 TORCH_ROOMS = {"export", "nn", "release", "train"}
@@ -71,6 +72,36 @@ def test_no_import_goes_against_the_arrows(path):
     room = module_name(path).split(".")[0]
     known = {name.split(".")[0] for name in known_parts(path)} - {room}
     assert known <= (rooms_below(room) if room else FACE)
+
+
+def test_no_room_is_crowded():
+    """At most 16 files beside each other, and 18 % of all lines."""
+    lines, files = Counter(), Counter()
+    for path in MODULES:
+        lines[path.parent] += len(path.read_text().splitlines())
+        files[path.parent] += path.name != "__init__.py"
+    assert max(files.values()) <= 16
+    assert max(lines.values()) <= 0.18 * lines.total()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_only_nn_export_and_train_know_a_family(path):
+    if module_name(path).split(".")[0] not in {"export", "nn", "train"}:
+        assert not {name for name in known_parts(path) if name.startswith(("nn.families", "nn.config"))}
+
+
+def test_the_export_and_the_model_name_no_family():
+    modules = [SOURCE / "nn" / "model.py", *(SOURCE / "export").glob("*.py")]
+    families = {path.stem for path in (SOURCE / "nn" / "families").glob("[a-z]*.py")}
+    assert {"seanet", "spectral"} <= families
+    for path in modules:
+        assert not {name for name in known_parts(path) if name.removeprefix("nn.families.") in families}
+
+
+def test_no_import_makes_a_circle():
+    known = {module_name(path): known_parts(path) for path in MODULES}
+    inner = {name: {other for other in others if not name.startswith(f"{other}.")} for name, others in known.items()}
+    TopologicalSorter(inner).prepare()  # raises if there is one
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
