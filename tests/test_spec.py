@@ -89,12 +89,14 @@ def test_export_writes_the_spec_with_what_the_decoder_remembers(config, tmp_path
     assert 0 < differs.max() < (spec.memory_frames + 1) * config.hop_length
 
 
-@pytest.mark.parametrize(("name", "delay_samples"), [("base", 80), ("seanet", 0)])
-def test_models_that_ship_without_a_spec_get_theirs(name, delay_samples):
+@pytest.mark.parametrize(
+    ("name", "delay_samples", "switches"), [("base", 80, (Switch("denoise", "encoder"),)), ("seanet", 0, ())]
+)
+def test_models_that_ship_say_what_they_are(name, delay_samples, switches):
     spec = load_artifact(name).spec
     assert name in shipped()
     assert (spec.sample_rate, spec.hop_length, spec.delay_samples, spec.latent_dim) == (24_000, 320, delay_samples, 128)
-    assert (spec.codebooks, spec.counts, spec.switches) == ((Codebook(1024),) * 24, tuple(range(1, 25)), ())
+    assert (spec.codebooks, spec.counts, spec.switches) == ((Codebook(1024),) * 24, tuple(range(1, 25)), switches)
 
 
 @pytest.mark.parametrize(
