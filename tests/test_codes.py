@@ -13,7 +13,7 @@ from soundstream import AudioError, ConfigError, ModelMismatch, OutputError, loa
 from soundstream.bitstream import Reader
 from soundstream.cli import app
 from soundstream.codec import CodedAudio, encode_file
-from soundstream.codec.editing import cat
+from soundstream.codec.editing import cat, cut
 from soundstream.runtime.quantizer import Quantizer
 
 RATES = (24_000, 44_100, 8000)
@@ -189,6 +189,21 @@ def test_codes_of_a_nac_file_are_its_own_and_make_it_again(run, tiny_artifact):
     np.testing.assert_array_equal(np.load("few.npy"), np.load("talk.npy")[:, :1])
 
 
+@pytest.mark.parametrize("rate", [44_100, 16_000])
+def test_codes_of_a_part_give_the_part_again_and_its_sound(run, tiny_artifact, codec, rate):
+    data = codec.encode(noise(2, 3 * rate), rate, 3000)
+    with Path("part.nac").open("wb") as stream:
+        cut(codec, Reader(io.BytesIO(data)), stream, 1.0005, 2.9)
+    run("part.nac", "-o", "part.npy")
+    assert load_codes("part.npy").lead_in == Reader(io.BytesIO(Path("part.nac").read_bytes())).header.lead_in > 0
+    run("part.npy", "-o", "again.nac")
+    run("part.npy", "-o", "again.wav")
+    expected, _ = codec.decode(Path("part.nac").read_bytes())
+    np.testing.assert_array_equal(codec.decode(Path("again.nac").read_bytes())[0], expected)
+    found, _ = soundfile.read("again.wav", dtype="float32")
+    np.testing.assert_allclose(found.T, expected, atol=2**-15)
+
+
 def test_packets_with_unlike_numbers_of_codebooks_need_a_choice(run, codec):
     files = [codec.encode(noise(1, 24_000), 24_000, bitrate) for bitrate in (3000, 1500)]
     with Path("two.nac").open("wb") as stream:
@@ -237,11 +252,13 @@ def test_what_is_no_codes_is_refused_by_name(run, tmp_path):
 
 def test_bytes_behind_an_array_that_say_nothing_known_are_passed_over(tmp_path):
     path = tmp_path / "a.npy"
-    for behind in (b"\0\1", b"[1]", b'{"model_id": 5}', json.dumps({"sample_rate": None}).encode()):
+    facts = b'{"num_samples": "x", "lead_in": -1, "sample_rate": 0.5}'
+    for behind in (b"\0\1", b"[1]", b'{"model_id": 5}', facts, json.dumps({"sample_rate": None}).encode()):
         np.save(path, np.ones((2, 3), int))
         path.write_bytes(path.read_bytes() + behind)
         coded = load_codes(path)
-        assert coded.codes.shape == (1, 2, 3) and coded.num_samples is None
+        assert coded.codes.shape == (1, 2, 3)
+        assert (coded.num_samples, coded.sample_rate, coded.lead_in) == (None, None, 0)
 
 
 @pytest.mark.parametrize("words", [("talk.wav", "-o", "x.wav"), ("talk.npy", "-o", "y.npy"), ("-", "-o", "x.npy")])

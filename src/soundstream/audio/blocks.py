@@ -108,6 +108,13 @@ def taken(parts: Iterable[NDArray[T]], skip: int, frames: int | None = None) -> 
             return
 
 
+def left_out(blocks: Iterable[Array], samples: int) -> Iterator[Array]:
+    """Blocks of pcm `[channels, samples]` without the first samples."""
+    for pcm in blocks:
+        yield pcm[:, samples:]
+        samples = max(0, samples - pcm.shape[1])
+
+
 def seconds(pcm: Array, sample_rate: int) -> Iterator[Array]:
     """Pcm `[channels, samples]` second by second."""
     for start in range(0, pcm.shape[1], sample_rate):

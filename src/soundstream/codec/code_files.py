@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from soundstream import audio
-from soundstream.audio.blocks import regroup
-from soundstream.bitstream import Reader, Writer
+from soundstream.audio.blocks import left_out, regroup
+from soundstream.bitstream import Header, Reader, Writer
 from soundstream.bitstream.header import MAGIC
-from soundstream.codec.base import DEFAULT_BITRATE, Codes
+from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
+from soundstream.codec.code_streams import CodeDecoder
 from soundstream.codec.codec import Codec
 from soundstream.codec.library import load, load_for
 from soundstream.codec.paths import FilePath, codec_for
@@ -39,6 +42,8 @@ class CodedAudio:
     num_samples: int | None = None
     """Samples of the original per channel, at that rate."""
     model_id: bytes | None = None
+    lead_in: int = 0
+    """Samples before those, which are decoded and left out."""
 
 
 def save_codes(path: FilePath, coded: CodedAudio, force: bool = False) -> None:
@@ -51,6 +56,7 @@ def save_codes(path: FilePath, coded: CodedAudio, force: bool = False) -> None:
         "sample_rate": coded.sample_rate,
         "num_samples": coded.num_samples,
         "model_id": coded.model_id.hex() if coded.model_id else None,
+        "lead_in": coded.lead_in,
     }
     with atomic_output(path, force) as file:
         np.save(file, coded.codes.astype(np.uint16))
@@ -83,12 +89,17 @@ def _facts_behind(path: FilePath, end: int) -> dict[str, Any]:
     try:
         facts = json.loads(text) if text else {}
         return {
-            "sample_rate": facts.get("sample_rate"),
-            "num_samples": facts.get("num_samples"),
+            "sample_rate": _whole(facts.get("sample_rate")),
+            "num_samples": _whole(facts.get("num_samples")),
             "model_id": bytes.fromhex(facts["model_id"]) if facts.get("model_id") else None,
+            "lead_in": _whole(facts.get("lead_in")) or 0,
         }
     except (ValueError, TypeError, AttributeError):
         return {}  # bytes of somebody else
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def codes_to_file(
@@ -140,13 +151,14 @@ def codes_from_file(source: FilePath, output: FilePath, *, model: FilePath | Non
         codes = codec.check_codes(coded.codes)
         rate = audio.whole_rate(coded.sample_rate or codec.spec.sample_rate)
         most = (codes.shape[2] * codec.spec.hop_length - codec.spec.delay_samples) * rate // codec.spec.sample_rate
-        samples = max(0, most) if coded.num_samples is None else coded.num_samples
+        samples = max(0, most - coded.lead_in) if coded.num_samples is None else coded.num_samples
+        header = codec.header(rate, len(codes), codec.spec.bitrate(codes.shape[1]), samples)
+        header = dataclasses.replace(header, lead_in=coded.lead_in)
         write = _write_nac if Path(output).suffix.lower() == ".nac" else _write_audio
-        write(codec, codes, rate, samples, output, force)
+        write(codec, codes, header, samples, output, force)
 
 
-def _write_nac(codec: Codec, codes: Codes, rate: int, samples: int, output: FilePath, force: bool) -> None:
-    header = codec.header(rate, len(codes), codec.spec.bitrate(codes.shape[1]), samples)
+def _write_nac(codec: Codec, codes: Codes, header: Header, samples: int, output: FilePath, force: bool) -> None:
     with atomic_output(output, force) as stream:
         writer = Writer(stream, header)
         for packet in codec.coding.pack(regroup([codes], packet_frames(header)), header.entropy_mode):
@@ -154,12 +166,17 @@ def _write_nac(codec: Codec, codes: Codes, rate: int, samples: int, output: File
         writer.finish(samples)
 
 
-def _write_audio(codec: Codec, codes: Codes, rate: int, samples: int, output: FilePath, force: bool) -> None:
+def _write_audio(codec: Codec, codes: Codes, header: Header, samples: int, output: FilePath, force: bool) -> None:
+    rate, decoder = header.sample_rate, codec.open_code_decoder(header.sample_rate, len(codes))
     with audio.open_writer(output, rate, len(codes), force, num_samples=samples) as target:
-        decoder = codec.open_code_decoder(rate, len(codes))
-        for start in range(0, codes.shape[2], _BLOCK_FRAMES):
-            target.write(decoder.push(codes[:, :, start : start + _BLOCK_FRAMES]))
-        target.write(decoder.flush(samples))
+        for pcm in left_out(_sound(decoder, codes, header.lead_in + samples), header.lead_in):
+            target.write(pcm)
+
+
+def _sound(decoder: CodeDecoder, codes: Codes, num_samples: int) -> Iterator[Array]:
+    for start in range(0, codes.shape[2], _BLOCK_FRAMES):
+        yield decoder.push(codes[:, :, start : start + _BLOCK_FRAMES])
+    yield decoder.flush(num_samples)
 
 
 def _codec_of(coded: CodedAudio, model: FilePath | None) -> Codec:
@@ -196,7 +213,7 @@ def _codes_of_nac(source: FilePath, bitrate: int | None, model: FilePath | None)
                 )
         empty = np.zeros((header.channels, count, 0), np.int64)
         codes = np.concatenate([empty, *(part[:, :count] for part in parts)], axis=2)
-        return CodedAudio(codes, header.sample_rate, reader.num_samples, header.model_id)
+        return CodedAudio(codes, header.sample_rate, reader.num_samples, header.model_id, header.lead_in)
 
 
 def kind_of(source: FilePath) -> str:
