@@ -182,6 +182,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "choices_recipe",
             "choices_light",
             "discriminators",
+            "networks",
             "effort",
             "rate_distortion",
             "entropy",
