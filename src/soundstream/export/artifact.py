@@ -24,7 +24,8 @@ from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import CausalConv
 from soundstream.nn.graph import Graph, quantize_weight
 from soundstream.nn.model import SoundStream
-from soundstream.runtime.artifact import DENOISER_FILE, FILES, MACS_PROPERTY, OPTIONAL_FILES, write_manifest
+from soundstream.runtime.artifact import DENOISER_FILE, FILES, OPTIONAL_FILES, write_manifest
+from soundstream.runtime.session import MACS_PROPERTY
 
 
 def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> str:

@@ -29,8 +29,6 @@ FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
 DENOISER_FILE = "denoiser.onnx"
 OPTIONAL_FILES = (DENOISER_FILE, TABLES_FILE)
 FORMAT = 1
-MACS_PROPERTY = "macs_per_frame"
-"""Metadata of an ONNX graph: multiplications with additions for one frame of one signal."""
 MODEL_ID_BYTES = 8
 MODELS = Path(__file__).parent.parent / "models"
 """Artifacts that the package ships, one folder a name."""

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from soundstream.errors import ArtifactError
-from soundstream.runtime.artifact import MACS_PROPERTY
 
 Array = NDArray[np.float32]
 
 STATE_SUFFIX = ".next"
+MACS_PROPERTY = "macs_per_frame"
+"""Metadata of an ONNX graph: multiplications with additions for one frame of one signal."""
 _LOAD_ERRORS = (
     state.Fail,
     state.InvalidArgument,
