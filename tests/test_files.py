@@ -1,9 +1,12 @@
 import errno
+import os
+import sys
+from pathlib import Path
 
 import pytest
 
-from soundstream.errors import OutputError
-from soundstream.system.files import atomic_output
+from soundstream.errors import InputError, OutputError
+from soundstream.system.files import atomic_output, open_input, open_output
 
 
 def names(folder):
@@ -94,3 +97,71 @@ def test_a_full_disk_is_an_output_error(tmp_path):
 def test_other_errors_of_the_caller_pass(tmp_path):
     with pytest.raises(BrokenPipeError), atomic_output(tmp_path / "out.nac"):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_what_appears_meanwhile_is_kept_without_force(tmp_path):
+    path = tmp_path / "out.nac"
+    with pytest.raises(OutputError, match=r"out\.nac exists already"), atomic_output(path) as file:
+        file.write(b"new")
+        path.write_bytes(b"of somebody else")
+    assert path.read_bytes() == b"of somebody else" and names(tmp_path) == ["out.nac"]
+    with atomic_output(path, force=True) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_file_system_without_links_will_do(tmp_path, monkeypatch):
+    def refuse(self, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "out.nac"
+    with atomic_output(path) as file:
+        file.write(b"new")
+    with pytest.raises(OutputError, match="exists already"), atomic_output(tmp_path / "b.nac") as file:
+        (tmp_path / "b.nac").write_bytes(b"of somebody else")
+    assert path.read_bytes() == b"new" and names(tmp_path) == ["b.nac", "out.nac"]
+
+
+@pytest.mark.parametrize("name", ["é" * 125 + ".nac", "日" * 83 + ".nac", "n" * 251 + ".nac"])
+def test_the_longest_names_can_be_written(tmp_path, name):
+    with atomic_output(tmp_path / name) as file:
+        file.write(b"bytes")
+    assert names(tmp_path) == [name]
+
+
+def test_a_name_that_is_too_long_is_an_error_of_ours(tmp_path):
+    with pytest.raises(OutputError, match="File name too long"), atomic_output(tmp_path / ("é" * 130)):
+        pass
+    with pytest.raises(InputError, match="File name too long"):
+        open_input(tmp_path / ("é" * 130))
+    with pytest.raises(InputError, match="cannot read a file without a name"):
+        open_input("")
+
+
+def test_a_disk_that_can_only_be_read_is_an_output_error(tmp_path, monkeypatch):
+    def refuse(self, *words):
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match=r"out\.nac: Read-only file system"), atomic_output(tmp_path / "out.nac"):
+        pass
+
+
+def test_streams_that_are_closed_are_told_of(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(InputError, match="stdin is closed"):
+        open_input("-")
+    with pytest.raises(OutputError, match="stdout is closed"), open_output("-"):
+        pass
+
+
+def test_a_terminal_gets_no_bytes(monkeypatch):
+    leader, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(OutputError, match="refusing to write bytes to the terminal"), open_output("-"):
+            pass
+    os.close(leader)

@@ -1,11 +1,16 @@
 """Files to files by path: what a program or a command gives, gets and is told."""
 
 import copy
+import dataclasses
+import errno
 import io
 import os
 import pickle
+import re
 import shutil
 import sys
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +21,7 @@ from soundstream import (
     AudioError,
     AudioWarning,
     BadMagic,
+    CodecError,
     ConfigError,
     ModelMismatch,
     OutputError,
@@ -25,7 +31,7 @@ from soundstream import (
 )
 from soundstream.audio.ffmpeg import _tags
 from soundstream.bitstream import Header, Reader, Writer
-from soundstream.cli import app
+from soundstream.cli import app, main
 from soundstream.codec import decode_file, encode_file, load
 from soundstream.codec.editing import cat
 
@@ -179,6 +185,52 @@ def test_nac_bytes_do_not_go_under_the_name_of_audio(talk, encode, run, name):
     assert Path(name).read_bytes()[1:4] == b"NAC"
 
 
+@pytest.mark.parametrize("words", [("cut", "talk.nac", "--to", "0.1"), ("cat", "talk.nac", "talk.nac")])
+def test_nor_what_was_cut_and_joined(run, encode, words):
+    encode("talk.wav")
+    with pytest.raises(OutputError, match=r"x\.flac would hold \.nac bytes"):
+        run(*words, "-o", "x.flac")
+    assert not Path("x.flac").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("decode", "talk.nac", "-o", "x.wav", "--format", "flac"), "--format flac and the name x.wav"),
+        (("decode", "talk.nac", "-o", "-", "--format", "flac"), "stdout takes WAV only"),
+        (("decode", "talk.nac", "-o", "x.wav", "--to", "0"), "sample rate 0 Hz"),
+        (("encode", "talk.wav", "-o", "x.nac", "--max-bitrate", "3000"), "goes with a variable rate"),
+        (("encode", "talk.wav", "-o", "x.nac", "--tag", "a=1", "--tag", "a=2"), "stands twice"),
+        (("encode", "n" * 300 + ".wav", "-o", "x.nac"), "File name too long"),
+        (("encode", "", "-o", "x.nac"), "a file without a name"),
+        (("encode", "talk.wav", "-o", ""), "name a file"),
+    ],
+)
+def test_what_contradicts_itself_or_names_nothing_is_refused(run, encode, words, said):
+    encode("talk.wav")
+    before = set(Path().iterdir())
+    with pytest.raises(CodecError, match=re.escape(said)):
+        run(*words)
+    assert set(Path().iterdir()) == before
+
+
+def test_sound_that_is_to_be_decoded_is_no_nac_file(talk, decode):
+    with pytest.raises(BadMagic, match=r"talk\.wav: not a \.nac file"):
+        decode("talk.wav")
+
+
+@pytest.mark.parametrize("name", ["x.flac", "x.opus"])
+def test_no_sound_is_no_file_where_the_format_has_none(talk, encode, decode, name):
+    soundfile.write("none.wav", np.zeros(0), 24_000)
+    encode("none.wav")
+    with pytest.raises(AudioError, match=rf"{name} would hold no sound"):
+        decode("none.nac", name)
+    assert not Path(name).exists()
+    for other in ("x.wav", "x.ogg"):
+        decode("none.nac", other)
+        assert audio.read(other)[0].shape == (1, 0)
+
+
 def test_a_start_behind_the_end_is_refused(talk, encode, decode):
     encode(talk)
     for start_s in (15_001 / RATE, 100.0):
@@ -269,6 +321,26 @@ def test_one_line_says_what_became_of_a_file(run):
     assert run("encode", "talk.wav", "--force", "--quiet")[1] == ""
 
 
+def test_a_named_pipe_has_no_size(run, talk):
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(talk.read_bytes()))
+    writer.start()
+    said = run("encode", "pipe", "-o", "talk.nac", "-b", "1500")[1]
+    writer.join()
+    assert said.startswith(f"pipe -> talk.nac: 0.3 s, {Path('talk.nac').stat().st_size:,} bytes, ")
+
+
+def test_an_error_of_the_system_is_one_line(monkeypatch, capsys):
+    def fail():
+        raise OSError(errno.EIO, "Input/output error", "talk.wav")
+
+    monkeypatch.setattr("soundstream.cli.commands.app", fail)
+    monkeypatch.setattr("soundstream.cli.commands.ending_cleanly", lambda: None)
+    with pytest.raises(SystemExit, match="1"), warnings.catch_warnings():
+        main()
+    assert capsys.readouterr() == ("", "error: talk.wav: Input/output error\n")
+
+
 def test_times_may_have_minutes(run, encode):
     encode("talk.wav")
     for text in ("0.2", "0:0.2", "0:00:00.2"):
@@ -303,6 +375,20 @@ def test_a_pickled_codec_whose_folder_is_gone_is_found_by_its_id(tiny_artifact, 
         pickle.loads(data)
     monkeypatch.setenv("SOUNDSTREAM_MODELS", str(tmp_path / "moved"))
     assert pickle.loads(data) is load(tmp_path / "moved")
+
+
+# the bit rate
+
+
+def test_a_model_without_the_usual_rate_has_the_one_below_it(talk, tiny_artifact, monkeypatch):
+    codec = load(tiny_artifact)
+    for counts, bitrate in (((1, 3, 4), 3000), ((8,), 6000), ((2, 8), 6000)):
+        monkeypatch.setattr(codec, "spec", dataclasses.replace(codec.spec, counts=counts))
+        assert Reader(io.BytesIO(codec.encode(np.zeros(700), 24_000))).header.bitrate == bitrate
+        assert codec.to_codes(np.zeros(700), 24_000).shape[0] == bitrate // 750
+        assert codec.rates(None, vbr=False) == (bitrate, bitrate)
+    encode_file(talk, "talk.nac", model=tiny_artifact)
+    assert info("talk.nac").nominal_bitrate == 6000
 
 
 # tags of the source

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from soundstream.errors import ConfigError
 from soundstream.limits import OneOf, Whole, check_limits
 
+DEFAULT_BITRATE = 6000
+"""Bit/s of a channel where nobody asks for another rate."""
 SIDES = ("encoder", "decoder")
 """Of the quantizer, where a switch may work."""
 
@@ -115,13 +117,17 @@ class CodecSpec:
         bits = sum((book.size.bit_length() - 1) / book.stride for book in self.codebooks[:num_quantizers])
         return round(self.frame_rate * bits)
 
-    def quantizers_for(self, bitrate: int) -> int:
+    def quantizers_for(self, bitrate: int | None) -> int:
         """Number of codebooks for a nominal bit rate.
 
+        Args:
+            bitrate: bit/s; None is 6,000 or, where that cannot be had, the highest below it, or else the lowest.
         Raises:
             ConfigError: no number of codebooks that may be used gives this rate.
         """
         rates = {self.bitrate(count): count for count in self.counts}
+        if bitrate is None:
+            return rates[max((rate for rate in rates if rate <= DEFAULT_BITRATE), default=min(rates))]
         if bitrate in rates:
             return rates[bitrate]
         low, high = min(rates), max(rates)

@@ -9,12 +9,13 @@ from soundstream.audio.metadata import TAGS
 from soundstream.audio.raw import Raw
 from soundstream.audio.read import SUFFIXES, AudioReader, Source, open_reader, read
 from soundstream.audio.resample import Resampler, resample, resampled_length
-from soundstream.audio.write import AudioWriter, open_writer
+from soundstream.audio.write import WRITABLE, AudioWriter, open_writer
 
 __all__ = [
     "READABLE",
     "SUFFIXES",
     "TAGS",
+    "WRITABLE",
     "AudioReader",
     "AudioWriter",
     "Raw",

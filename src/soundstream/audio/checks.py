@@ -30,7 +30,7 @@ def check(pcm: np.ndarray, sample_rate: int) -> np.ndarray:
     Warns:
         LoudAudio: floats go beyond full scale.
     """
-    pcm = np.atleast_2d(np.asarray(pcm))
+    pcm = np.atleast_2d(as_array(pcm))
     if pcm.ndim > 2:
         raise AudioError(f"audio has shape {list(pcm.shape)}; expected [channels, samples] or [samples]")
     check_format(sample_rate, pcm.shape[0])
@@ -39,6 +39,18 @@ def check(pcm: np.ndarray, sample_rate: int) -> np.ndarray:
     level.take(pcm)
     level.warn()
     return pcm
+
+
+def as_array(pcm: object) -> np.ndarray:
+    """Audio as an array, whatever holds it.
+
+    Raises:
+        AudioError: it does not become one, such as a list of channels of unlike length.
+    """
+    try:
+        return np.asarray(pcm)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise AudioError(f"audio cannot be taken as an array: {error}") from error
 
 
 def check_format(sample_rate: float, channels: int) -> None:
@@ -63,7 +75,8 @@ def whole_rate(sample_rate: float) -> int:
         or not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE
         or sample_rate != int(sample_rate)
     ):
-        raise AudioError(f"sample rate {sample_rate} Hz; expected whole Hz from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}")
+        said = f"{sample_rate} Hz" if isinstance(sample_rate, Real) else repr(sample_rate)
+        raise AudioError(f"sample rate {said}; expected whole Hz from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}")
     return int(sample_rate)
 
 

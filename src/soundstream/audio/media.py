@@ -54,12 +54,12 @@ def open_media(file: BinaryIO, name: str, reason: str) -> Iterator[FrameSound]:
     if opener is None and kind:
         raise AudioError(f"{what}, which needs {_HELP}")
     if opener is None:
-        raise AudioError(f"{what} ({reason}); expected {READABLE}; {_MORE} need {_HELP}")
+        raise AudioError(f"{what} ({reason}); expected {READABLE}; {_MORE} need {_HELP}; headerless sound needs --raw")
     with ExitStack() as stack:
         try:
             sound = stack.enter_context(opener)
         except AudioError as error:
-            hint = "get a whole copy" if kind else f"expected {READABLE}, {_MORE}"
+            hint = "get a whole copy" if kind else f"expected {READABLE}, {_MORE}; headerless sound needs --raw"
             raise AudioError(f"{what} ({error}); {hint}") from error
         sound.is_cut = cut
         yield sound

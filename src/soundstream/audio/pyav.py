@@ -54,6 +54,9 @@ class _Decoder:
         self.sample_rate = 0
         self.gaps: list[Gap] = []
         self._samples = 0
+        self._late = _opus_skip(stream.codec_context)
+        """Samples before the sound that are still to be left out; until a frame comes of what FFmpeg leaves out too."""
+        self._begun = False
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield float32 [channels, samples]."""
@@ -63,8 +66,11 @@ class _Decoder:
             if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)):
                 resampler = av.AudioResampler("fltp", layout, self.sample_rate)
             for converted in resampler.resample(frame):
-                self._samples += converted.samples
-                yield converted.to_ndarray()
+                pcm = converted.to_ndarray()[:, self._late :]
+                self._late = max(0, self._late - converted.samples)
+                self._samples += pcm.shape[1]
+                if pcm.size:
+                    yield pcm
 
     def _decoded(self) -> Iterator[Any]:
         packets = self._container.demux(self._stream)
@@ -77,12 +83,34 @@ class _Decoder:
                 continue
             if packet is None:
                 return
+            if self._late and not self._begun:
+                self._late -= _opus_samples(bytes(packet)) - sum(frame.samples for frame in frames)
+                self._late, self._begun = max(0, self._late), bool(frames)
             yield from frames
 
     def _lose(self) -> None:
         at_s = self._samples / (self.sample_rate or 1)
         if not self.gaps or self.gaps[-1].at_s != at_s:
             self.gaps.append(Gap("something there cannot be decoded", at_s))
+
+
+def _opus_skip(context: Any) -> int:
+    """Samples at 48 kHz that a stream of Opus begins with and that are no sound; 0 of other codecs.
+
+    FFmpeg leaves too few out where the container names another rate, that of what was encoded.
+    """
+    head = bytes(context.extradata or b"")
+    return int.from_bytes(head[10:12], "little") if head.startswith(b"OpusHead") else 0
+
+
+def _opus_samples(packet: bytes) -> int:
+    """Samples of a packet of Opus at 48 kHz: RFC 6716, 3.1 and 3.2."""
+    config, code = packet[0] >> 3, packet[0] & 3
+    if config < 16:
+        samples = (480, 960, 1920, 2880)[config & 3] if config < 12 else (480, 960)[config & 1]
+    else:
+        samples = (120, 240, 480, 960)[config & 3]
+    return samples * (1 if code == 0 else 2 if code < 3 else packet[1] & 63)
 
 
 def _duration_s(container: Any, stream: Any) -> float | None:

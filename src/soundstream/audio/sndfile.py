@@ -56,11 +56,12 @@ class _Stream:
         return SequentialFile(View(file, part.pieces, part.overstated))
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield pcm [channels, samples] of a second."""
+        """Yield pcm [channels, samples] of a second, channels in the order of WAV."""
         with self._open(self._file, self.part) as sound:
             for _ in sound.blocks_of(self.sample_rate, self.part.skip):
                 pass
-            yield from sound.blocks_of(self.sample_rate, self.part.samples)
+            for pcm in sound.blocks_of(self.sample_rate, self.part.samples):
+                yield pcm[list(self.part.order)] if self.part.order else pcm
 
     def gaps(self, start_s: float, samples: int) -> list[Gap]:
         """What is missing from it in a file where it begins at `start_s`, now that so many samples of it were read."""

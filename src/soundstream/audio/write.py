@@ -13,11 +13,12 @@ import numpy as np
 import soundfile
 
 from soundstream.audio.checks import to_int16
+from soundstream.audio.formats import ogg
 from soundstream.audio.metadata import TAGS
 from soundstream.audio.sndfile import reason
 from soundstream.audio.wav import BYTES, WAV_BYTES, WavPipe, to_int24
 from soundstream.errors import AudioError, OutputError
-from soundstream.system.files import atomic_output
+from soundstream.system.files import atomic_output, stdout
 
 _FORMATS: dict[str, tuple[str, dict[str | None, str]]] = {
     ".wav": ("WAV", {None: "PCM_16", "16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}),
@@ -70,7 +71,11 @@ class AudioWriter:
         self._sound = sound
         self._output = output
         self._name = name
-        self._room = room  # samples per channel that it can still hold
+        self._room = room  # samples per channel that it can hold
+        order = ogg.WAV_ORDER.get(sound.channels, ()) if sound.format == "OGG" else ()
+        self._order = [order.index(channel) for channel in range(len(order))]  # of Vorbis and Opus
+        self.num_samples = 0
+        """Samples per channel so far."""
 
     def write(self, pcm: np.ndarray) -> None:
         """Append pcm [channels, samples]; what lies outside [-1, 1] is clipped, unless it is written as float.
@@ -80,9 +85,11 @@ class AudioWriter:
             OutputError: the disk is full.
         """
         _check_shape(pcm, self._sound.channels)
-        self._room -= pcm.shape[1]
-        if self._room < 0:
+        self.num_samples += pcm.shape[1]
+        if self.num_samples > self._room:
             raise _too_long(self._name)
+        if self._order:
+            pcm = pcm[self._order]
         samples = _samples(pcm.T, self._sound.subtype)
         for start in range(0, len(samples), _WRITE_SAMPLES):
             self._sound.write(np.ascontiguousarray(samples[start : start + _WRITE_SAMPLES]))
@@ -135,13 +142,13 @@ def open_writer(
         num_samples: samples per channel that will come, if that is known.
         tags: text by name; those in `TAGS` go into the file.
     Raises:
-        AudioError: the suffix is unknown, the format does not hold this rate, these channels or these bits, or a WAV
-            file would pass 4 GiB.
+        AudioError: the suffix is unknown, the format does not hold this rate, these channels, these bits or no samples
+            at all, or a WAV file would pass 4 GiB.
         OutputError: the file exists already or cannot be written.
     """
     container, subtype = _format_of(path, bits)
     if path == "-":
-        pipe = WavPipe(_stdout(), sample_rate, channels, bits or "16", num_samples)
+        pipe = WavPipe(stdout(), sample_rate, channels, bits or "16", num_samples)
         yield PipeWriter(pipe, channels)
         pipe.finish()
         return
@@ -153,8 +160,10 @@ def open_writer(
         output = _NotingFile(file, name)
         with _new_sound(output, name, sample_rate, channels, (container, subtype)) as sound:
             _write_tags(sound, tags or {})
-            yield AudioWriter(sound, output, name, room)
+            yield (writer := AudioWriter(sound, output, name, room))
         output.check()
+        if not writer.num_samples and subtype != "VORBIS" and container != "WAV":
+            raise AudioError(f"{name} would hold no sound, which {Path(name).suffix} cannot; write .wav or .ogg")
 
 
 def _check_shape(pcm: np.ndarray, channels: int) -> None:
@@ -195,9 +204,3 @@ def _format_of(path: str | PathLike[str], bits: str | None) -> tuple[str, str]:
         choice = ", ".join(name for name in subtypes if name) or "none: it has no samples of its own"
         raise AudioError(f"cannot write {path} with bits {bits}; expected of {suffix} {choice}")
     return container, subtypes[bits]
-
-
-def _stdout() -> BinaryIO:
-    if sys.stdout.isatty():
-        raise OutputError("refusing to write sound to the terminal; give -o FILE or a pipe")
-    return sys.stdout.buffer

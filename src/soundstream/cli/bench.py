@@ -13,8 +13,8 @@ from rich.table import Column, Table
 
 from soundstream.cli.display import messages
 from soundstream.cli.options import Force
-from soundstream.codec import DEFAULT_BITRATE
 from soundstream.evaluate.speed.peers import Peer
+from soundstream.spec import DEFAULT_BITRATE
 from soundstream.system.files import atomic_output
 
 if TYPE_CHECKING:

@@ -74,3 +74,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:  # a disk that fails, a device that is none for sound
+        named = f"{error.filename}: " if error.filename else ""
+        messages.print(Text(f"error: {named}{error.strerror or error}", style="red"), soft_wrap=True)
+        sys.exit(1)

@@ -10,6 +10,7 @@ import typer
 from soundstream.bitstream import Reader
 from soundstream.cli.options import FileModel, FileOutput, Force, Input, seconds
 from soundstream.codec import codec_for, editing
+from soundstream.codec.paths import check_nac_name
 from soundstream.system.files import check_not_input, named, open_input, open_output
 
 
@@ -25,7 +26,8 @@ def cut(
     model: FileModel = None,
     force: Force = False,
 ) -> None:
-    """Write a part of a .nac file without decoding it."""
+    """Write a part of a .nac file, exact to the sample, without decoding it."""
+    check_nac_name(output)
     check_not_input(output, source)
     with open_input(source) as stream:
         reader = Reader(stream)
@@ -40,7 +42,8 @@ def cat(
     model: FileModel = None,
     force: Force = False,
 ) -> None:
-    """Join .nac files without decoding them."""
+    """Join .nac files without decoding them; parts that were cut from one become it again."""
+    check_nac_name(output)
     check_not_input(output, *sources)
     with ExitStack() as stack:
         readers = [Reader(stack.enter_context(open_input(source))) for source in sources]

@@ -16,6 +16,7 @@ from soundstream import audio
 from soundstream.cli import batch
 from soundstream.cli.display import messages, shown, shown_files
 from soundstream.cli.options import (
+    Bitrate,
     FileModel,
     Force,
     Inputs,
@@ -27,7 +28,7 @@ from soundstream.cli.options import (
     Threads,
     seconds,
 )
-from soundstream.codec import DEFAULT_BITRATE, Transfer, decode_file, encode_file, load
+from soundstream.codec import Transfer, decode_file, encode_file, load
 from soundstream.errors import ConfigError
 from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
 
@@ -58,9 +59,7 @@ class Bits(StrEnum):
 def encode(
     sources: Inputs,
     output: Place = None,
-    bitrate: Annotated[
-        int, typer.Option("--bitrate", "-b", help="Bit/s of each channel: 750 to 18000 in steps of 750.")
-    ] = DEFAULT_BITRATE,
+    bitrate: Bitrate = None,
     vbr: Annotated[
         bool,
         typer.Option(
@@ -187,6 +186,7 @@ def decode(
     }
     work: Callable[..., Transfer] = partial(decode_file, **how, model=model, threads=threads, force=force)
     suffix = f".{audio_format or AudioFormat.WAV}"
+    _check_format(output, suffix if audio_format else None)
     if not _are_many(sources, output):
         with shown("decoding", quiet) as watch:
             transfer = work(sources[0], _in_folder(sources[0], output, suffix), watch=watch)
@@ -197,9 +197,18 @@ def decode(
     _all("decode", sources, output, (frozenset({".nac"}), suffix), work, settings, jobs, force, quiet)
 
 
+def _check_format(output: str | None, suffix: str | None) -> None:
+    """Refuse a format that the name of a file denies, or that does not go through a pipe."""
+    if suffix and output == "-" and suffix != ".wav":
+        raise ConfigError(f"stdout takes WAV only, since {suffix} needs to go back; give -o FILE{suffix}")
+    named = Path(output).suffix.lower() if output and not os.path.isdir(output) else ""  # noqa: PTH112 - long names
+    if suffix and named in audio.WRITABLE and named != suffix:
+        raise ConfigError(f"--format {suffix[1:]} and the name {output} do not agree; leave one of them out")
+
+
 def _are_many(sources: list[str], output: str | None) -> bool:
     """Whether outputs go into a folder with a journal."""
-    many = len(sources) > 1 or Path(sources[0]).is_dir()
+    many = len(sources) > 1 or os.path.isdir(sources[0])  # noqa: PTH112 - an empty or long name is none
     if many and output in (None, "-"):
         raise ConfigError("several inputs need a folder for their outputs: -o FOLDER")
     return many
@@ -209,7 +218,7 @@ def _in_folder(source: str, output: str | None, suffix: str) -> str | None:
     """The output of a single source, which gets the source's name where only a folder is given."""
     if output is None:
         return None if source == "-" else str(Path(source).with_suffix(suffix))
-    if output.endswith("/") or (output != "-" and Path(output).is_dir()):
+    if output.endswith("/") or (output != "-" and os.path.isdir(output)):  # noqa: PTH112 - as above
         if source == "-":
             raise ConfigError(f"stdin has no name for its output in {output}; give -o FILE")
         batch.make_folder(Path(output))
@@ -298,4 +307,7 @@ def _tags(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
             raise ConfigError(f"--tag {pair!r} has no '='; expected NAME=VALUE")
-    return dict(pair.split("=", 1) for pair in pairs)
+    tags = dict(pair.split("=", 1) for pair in pairs)
+    if len(tags) < len(pairs):
+        raise ConfigError("a name stands twice in --tag; each can have one value")
+    return tags

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,14 +18,15 @@ from rich.status import Status
 
 from soundstream import audio
 from soundstream.audio.wav import WavPipe
-from soundstream.cli.options import Force, RawSound
-from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
-from soundstream.errors import CodecError, ConfigError, OutputError
+from soundstream.cli.options import Bitrate, Force, RawSound
+from soundstream.codec import Array, Codec, load
+from soundstream.errors import CodecError, ConfigError
 from soundstream.live import LIVE_EFFORT, devices, pipes
 from soundstream.live.network import udp
 from soundstream.live.network.jitter import Statistics
 from soundstream.live.network.rtp import Form, Packetizer
 from soundstream.live.network.simulate import GilbertLoss, Loss, Network, RandomDelay, RandomLoss
+from soundstream.system.files import stdout
 
 messages = Console(stderr=True, soft_wrap=True)
 
@@ -49,7 +49,7 @@ def send(
     source: Annotated[str | None, typer.Argument(metavar="INPUT", help="A file, or - for WAV on stdin.")] = None,
     microphone: Annotated[bool, typer.Option("--microphone", help="Send what the microphone hears.")] = False,
     raw: RawSound = None,
-    bitrate: Annotated[int, typer.Option("--bitrate", help="Bit/s of each channel.")] = DEFAULT_BITRATE,
+    bitrate: Bitrate = None,
     packet_frames: Annotated[
         int, typer.Option("--packet-frames", min=1, max=4, help="Frames of 13.3 ms in a packet: more save bandwidth.")
     ] = 1,
@@ -203,8 +203,8 @@ def _source(
 def _check_output(output: str | None, speaker: bool, as_json: bool) -> None:
     if speaker == (output is not None):
         raise ConfigError("receive to where? give -o FILE, -o - for stdout, or --speaker")
-    if output == "-" and sys.stdout.isatty():
-        raise OutputError("refusing to write sound to the terminal; give -o FILE, a pipe, or --speaker")
+    if output == "-":
+        stdout()
     if output == "-" and as_json:
         raise ConfigError("--json and -o - both write to stdout; choose one")
 
@@ -223,7 +223,7 @@ def _sink(output: str | None, sample_rate: int, channels: int, force: bool) -> I
         with devices.open_speaker(channels) as playback:
             yield _Sink(playback.write, playback.sample_rate)
     elif output == "-":
-        yield _Sink(WavPipe(sys.stdout.buffer, sample_rate, channels).write, sample_rate)
+        yield _Sink(WavPipe(stdout(), sample_rate, channels).write, sample_rate)
     else:
         with audio.open_writer(output, sample_rate, channels, force) as writer:
             yield _Sink(writer.write, sample_rate)

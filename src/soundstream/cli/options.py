@@ -15,6 +15,12 @@ FileModel = Annotated[
     str | None,
     typer.Option("--model", help="A shipped model's name or a folder; by default the one that the file names."),
 ]
+Bitrate = Annotated[
+    int | None,
+    typer.Option(
+        "--bitrate", "-b", help="Bit/s of each channel: 6000 if not said; 750 to 18000 in steps of 750 of base."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists already.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no line of sizes.")]
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, or - for stdin.")]

@@ -1,6 +1,6 @@
 """The codec: pcm to `.nac` bytes and back, joining audio, runtime, entropy coding and bitstream."""
 
-from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
+from soundstream.codec.base import Array, Codes
 from soundstream.codec.code_files import CodedAudio, load_codes, save_codes
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder
 from soundstream.codec.codec import Codec
@@ -24,7 +24,6 @@ from soundstream.codec.reading import Damage
 from soundstream.codec.writing import packet_frames
 
 __all__ = [
-    "DEFAULT_BITRATE",
     "Array",
     "CodeDecoder",
     "CodeEncoder",

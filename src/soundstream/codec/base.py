@@ -19,8 +19,6 @@ from soundstream.spec import CodecSpec
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
-DEFAULT_BITRATE = 6000
-
 
 class LoadedModel:
     """A model with its entropy coders.
@@ -43,7 +41,7 @@ class LoadedModel:
         self,
         sample_rate: int,
         channels: int,
-        bitrate: int = DEFAULT_BITRATE,
+        bitrate: int | None = None,
         num_samples: int | None = None,
         tags: Mapping[str, str] | None = None,
         entropy: str | None = None,
@@ -51,6 +49,7 @@ class LoadedModel:
         """The header of a file that this codec is to write.
 
         Args:
+            bitrate: as `encode`.
             num_samples: samples per channel, None if unknown as with a pipe.
             entropy: as `encode`.
         Raises:

@@ -15,7 +15,7 @@ from soundstream import audio
 from soundstream.audio.blocks import left_out, regroup
 from soundstream.bitstream import Header, Reader, Writer
 from soundstream.bitstream.header import MAGIC
-from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
+from soundstream.codec.base import Array, Codes
 from soundstream.codec.code_streams import CodeDecoder
 from soundstream.codec.codec import Codec
 from soundstream.codec.library import load, load_for
@@ -127,7 +127,7 @@ def codes_to_file(
     if kind_of(source) == "nac":
         coded = _codes_of_nac(source, bitrate, model)
     else:
-        coded = _codes_of_audio(source, bitrate or DEFAULT_BITRATE, denoise, effort, model or "default")
+        coded = _codes_of_audio(source, bitrate, denoise, effort, model or "default")
     save_codes(output, coded, force)
     return coded
 
@@ -188,7 +188,7 @@ def _codec_of(coded: CodedAudio, model: FilePath | None) -> Codec:
     return codec
 
 
-def _codes_of_audio(source: FilePath, bitrate: int, denoise: float, effort: int, model: FilePath) -> CodedAudio:
+def _codes_of_audio(source: FilePath, bitrate: int | None, denoise: float, effort: int, model: FilePath) -> CodedAudio:
     codec = load(model)
     with named(str(source)), audio.open_reader(source) as reader:
         encoder = codec.open_code_encoder(reader.sample_rate, reader.channels, bitrate, denoise=denoise, effort=effort)
@@ -205,7 +205,7 @@ def _codes_of_nac(source: FilePath, bitrate: int | None, model: FilePath | None)
             codec.check_model(header)
             parts = list(codec.coding.unpack(reader, header))
             counts = {part.shape[1] for part in parts} or {header.num_quantizers}
-            count = codec.spec.quantizers_for(bitrate) if bitrate else max(counts)
+            count = max(counts) if bitrate is None else codec.spec.quantizers_for(bitrate)
             if count > min(counts):
                 rates = " to ".join(f"{codec.spec.bitrate(c):,}" for c in (min(counts), max(counts)))
                 raise ConfigError(

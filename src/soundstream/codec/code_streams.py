@@ -27,7 +27,7 @@ class CodeEncoder(Session):
     """
 
     def __init__(
-        self, model: Model, sample_rate: int, channels: int, bitrate: int, denoise: float, effort: int
+        self, model: Model, sample_rate: int, channels: int, bitrate: int | None, denoise: float, effort: int
     ) -> None:
         super().__init__(sample_rate, channels)
         model.spec.check_denoise(denoise)

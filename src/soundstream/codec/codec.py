@@ -11,8 +11,9 @@ import numpy as np
 
 from soundstream import audio
 from soundstream.audio.blocks import seconds
+from soundstream.audio.checks import as_array
 from soundstream.bitstream import Reader, RepairingReader
-from soundstream.codec.base import DEFAULT_BITRATE, Array, Codes
+from soundstream.codec.base import Array, Codes
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder, check_codes
 from soundstream.codec.reading import Damage, Reading
 from soundstream.codec.writing import Writing
@@ -37,7 +38,7 @@ class Codec(Writing, Reading):
         self,
         pcm: np.ndarray,
         sample_rate: int,
-        bitrate: int = DEFAULT_BITRATE,
+        bitrate: int | None = None,
         tags: Mapping[str, str] | None = None,
         entropy: str | None = None,
         denoise: float = 0.0,
@@ -48,7 +49,8 @@ class Codec(Writing, Reading):
         Args:
             pcm: `[channels, samples]` or `[samples]`, 1 to 8 channels; float in [-1, 1], int16 or int32.
             sample_rate: Hz, 8,000 to 192,000.
-            bitrate: nominal bit/s of each channel, 750 to 18,000 in steps of 750 with the default model.
+            bitrate: nominal bit/s of each channel, 750 to 18,000 in steps of 750 with the default model; None is
+                6,000, or the highest below it that the model has.
             tags: text to keep in the file, by name.
             entropy: `none`, `fast` (fixed tables) or `best` (context model); None is `best` up to 8 codebooks, `fast`
                 above, where the context model decodes slowly, and `none` for a model without tables.
@@ -89,7 +91,7 @@ class Codec(Writing, Reading):
         self,
         pcm: np.ndarray,
         sample_rate: int,
-        bitrate: int = DEFAULT_BITRATE,
+        bitrate: int | None = None,
         denoise: float = 0.0,
         effort: int = DEFAULT_EFFORT,
     ) -> Codes:
@@ -132,7 +134,7 @@ class Codec(Writing, Reading):
         self,
         clips: Iterable[np.ndarray],
         sample_rate: int,
-        bitrate: int = DEFAULT_BITRATE,
+        bitrate: int | None = None,
         entropy: str | None = None,
         denoise: float = 0.0,
         effort: int = DEFAULT_EFFORT,
@@ -151,7 +153,7 @@ class Codec(Writing, Reading):
         self,
         clips: Iterable[np.ndarray],
         sample_rate: int,
-        bitrate: int = DEFAULT_BITRATE,
+        bitrate: int | None = None,
         denoise: float = 0.0,
         effort: int = DEFAULT_EFFORT,
     ) -> list[Codes]:
@@ -175,7 +177,7 @@ class Codec(Writing, Reading):
         self,
         sample_rate: int,
         channels: int = 1,
-        bitrate: int = DEFAULT_BITRATE,
+        bitrate: int | None = None,
         *,
         denoise: float = 0.0,
         effort: int = DEFAULT_EFFORT,
@@ -194,7 +196,7 @@ class Codec(Writing, Reading):
         self,
         sample_rate: int,
         channels: int = 1,
-        bitrate: int = DEFAULT_BITRATE,
+        bitrate: int | None = None,
         *,
         denoise: float = 0.0,
         packet_frames: int = 1,
@@ -226,12 +228,12 @@ def checked(pcm: np.ndarray, sample_rate: int) -> Array:
     """
     if isinstance(pcm, str | bytes | PathLike):
         raise AudioError(f"{pcm!r} is no audio but a path or bytes; encode_file takes a path")
-    if np.ndim(pcm) == 3:
+    if (array := as_array(pcm)).ndim == 3:
         raise AudioError(
-            f"audio has shape {list(np.shape(pcm))}; expected [channels, samples] or [samples]: "
+            f"audio has shape {list(array.shape)}; expected [channels, samples] or [samples]: "
             "encode_many and to_codes_many take a batch [batch, channels, samples]"
         )
-    return audio.check(pcm, sample_rate)
+    return audio.check(array, sample_rate)
 
 
 def check_bytes(data: object) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.audio.blocks import taken
-from soundstream.bitstream import Header, Reader, Writer
+from soundstream.bitstream import Header, Packet, Reader, Writer
 from soundstream.codec import Codec
 from soundstream.codec.writing import packet_frames
 from soundstream.errors import ConfigError
@@ -54,9 +54,10 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
     samples = None if reader.num_samples is None else _between(start, end, reader.num_samples)
     first, lead_in = _first_frame(header, start)
     reader.skip_to(first)
-    frames = None if end is None else _frames_to(codec, header, end) - first
+    last = None if end is None else _frames_to(codec, header, end)
     writer = Writer(stream, dataclasses.replace(header, num_samples=samples, lead_in=lead_in))
-    parts = taken(codec.coding.unpack(reader, header), first - reader.frames, frames)
+    skipped, frames = first - reader.frames, None if last is None else last - first
+    parts = taken(codec.coding.unpack(_packets_to(reader, last), header), skipped, frames)
     for packet in codec.coding.pack(parts, header.entropy_mode):
         writer.write(packet)
     writer.finish(_between(start, end, _known_end(reader)) if samples is None else samples)
@@ -85,6 +86,14 @@ def _frames_to(codec: Codec, header: Header, end: int) -> int:
     """Frames of a file that a decoder needs for its samples up to `end`."""
     inner = -(-(header.lead_in + end) * header.codec_sample_rate // header.sample_rate)
     return -(-(inner + codec.spec.delay_samples) // header.hop_length)
+
+
+def _packets_to(reader: Reader, last: int | None) -> Iterator[Packet]:
+    """The packets of a file up to a frame: decoding others, as is done side by side, would take time for nothing."""
+    for packet in reader:
+        yield packet
+        if last is not None and reader.frames >= last:
+            return
 
 
 def _known_end(reader: Reader) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from soundstream import audio
 from soundstream.bitstream import Reader, RepairingReader
-from soundstream.codec.base import DEFAULT_BITRATE, Array
+from soundstream.codec.base import Array
 from soundstream.codec.codec import Codec
 from soundstream.codec.library import load, load_for
 from soundstream.codec.reading import Damage
@@ -51,7 +51,7 @@ class Transfer:
 def encode_file(
     source: FilePath,
     output: FilePath | None = None,
-    bitrate: int = DEFAULT_BITRATE,
+    bitrate: int | None = None,
     *,
     vbr: bool = False,
     max_bitrate: int | None = None,
@@ -72,7 +72,8 @@ def encode_file(
     Args:
         source: a path, or "-" for stdin.
         output: a path, or "-" for stdout; None is the source's name with `.nac`.
-        bitrate: nominal bit/s of each channel; with `vbr` the size of the file is that of this rate.
+        bitrate: nominal bit/s of each channel, None as with `Codec.encode`; with `vbr` the size of the file is that of
+            this rate.
         vbr: let the rate vary with the sound.
         max_bitrate: highest bit/s of a packet with `vbr`; None is the model's.
         tags, entropy, denoise, effort: as `Codec.encode`.
@@ -94,7 +95,7 @@ def encode_file(
     name = output_name(source, output, ".nac")
     check_not_input(name, source)
     if not any_name:
-        _check_nac_name(name)
+        check_nac_name(name, "end it in .nac, or say --format nac")
     form = None if raw is None else audio.Raw.parse(raw)
     with named(name_of(source)), audio.open_reader(source, form) as reader:
         mode = entropy or codec.coding.default_mode(codec.spec.quantizers_for(bitrate))
@@ -149,13 +150,13 @@ def decode_file(
     if conceal and start_s:
         raise ConfigError("--conceal decodes a whole file; leave out --from")
     name = output_name(source, output, ".wav")
-    check_not_input(name, source)
     damage: list[Damage] = []
     with open_input(source) as stream:
         reader = RepairingReader(stream) if conceal else Reader(stream)
+        check_not_input(name, source)
         codec = codec_for(reader, model, threads, postfilter)
         codec.spec.check_denoise(denoise, "decoder")
-        rate = audio.whole_rate(sample_rate or reader.header.sample_rate)
+        rate = audio.whole_rate(reader.header.sample_rate if sample_rate is None else sample_rate)
         left = None if conceal else _samples_from(reader, start_s, rate)
         if isinstance(reader, RepairingReader):
             blocks = codec.repair(reader, damage, denoise, rate)
@@ -196,12 +197,14 @@ def output_name(source: FilePath, output: FilePath | None, suffix: str) -> str:
     return "-" if source == "-" else str(Path(source).with_suffix(suffix))
 
 
-def _check_nac_name(name: str) -> None:
-    suffix = Path(name).suffix.lower()
-    if suffix in audio.SUFFIXES:
-        raise OutputError(
-            f"{name} would hold .nac bytes under an audio file's name; end it in .nac, or say --format nac"
-        )
+def check_nac_name(name: str, advice: str = "end it in .nac") -> None:
+    """Refuse the name of an audio file for the bytes of a `.nac` file.
+
+    Raises:
+        OutputError: it is one.
+    """
+    if Path(name).suffix.lower() in audio.SUFFIXES:
+        raise OutputError(f"{name} would hold .nac bytes under an audio file's name; {advice}")
 
 
 def _own_tags(reader: audio.AudioReader, others: Mapping[str, str]) -> dict[str, str]:
@@ -255,5 +258,5 @@ def _transfer(
     output_bytes: int | None,
     damage: tuple[Damage, ...] = (),
 ) -> Transfer:
-    source_bytes = None if source == "-" else Path(source).stat().st_size
+    source_bytes = Path(source).stat().st_size if Path(source).is_file() else None
     return Transfer(str(source), output, sample_rate, channels, num_samples, source_bytes, output_bytes, damage)

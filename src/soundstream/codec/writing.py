@@ -14,6 +14,7 @@ from soundstream.audio.blocks import Counter, regroup
 from soundstream.bitstream import Header, Writer
 from soundstream.codec.base import Array, Codes, LoadedModel
 from soundstream.codec.vbr import Costs, allocate, residual_energy, spooled
+from soundstream.errors import ConfigError
 from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
 from soundstream.runtime.stream import LatentStream
 
@@ -92,16 +93,18 @@ class Writing(LoadedModel):
         writer.finish(counter.samples)
         return Written(counter.samples, writer.bytes)
 
-    def rates(self, bitrate: int, vbr: bool, max_bitrate: int | None = None) -> tuple[int, int]:
+    def rates(self, bitrate: int | None, vbr: bool, max_bitrate: int | None = None) -> tuple[int, int]:
         """Nominal bit/s of a file, and the highest of a packet, from what a person asks for.
 
         Raises:
-            ConfigError: the model does not have one of them.
+            ConfigError: the model does not have one of them, or a constant rate is to have a highest one.
         """
-        self.spec.quantizers_for(bitrate)
+        bitrate = self.spec.bitrate(self.spec.quantizers_for(bitrate))
+        if not vbr and max_bitrate is not None:
+            raise ConfigError("the highest bit rate of a packet (--max-bitrate) goes with a variable rate (--vbr)")
         if not vbr:
             return bitrate, bitrate
-        most = max_bitrate or self.spec.bitrate(self.spec.num_quantizers)
+        most = self.spec.bitrate(self.spec.num_quantizers) if max_bitrate is None else max_bitrate
         self.spec.quantizers_for(most)
         return min(bitrate, most), most
 

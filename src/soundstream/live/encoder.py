@@ -38,7 +38,7 @@ class LiveEncoder(Session):
         model: Model,
         sample_rate: int,
         channels: int,
-        bitrate: int,
+        bitrate: int | None,
         *,
         denoise: float = 0.0,
         packet_frames: int = 1,
@@ -49,7 +49,7 @@ class LiveEncoder(Session):
         check_range("packet_frames", packet_frames, 1, LIVE_FRAMES)
         check_range("redundancy", redundancy, 0, model.spec.num_quantizers)
         self._spec, self._quantizer = model.spec, model.quantizer
-        self.bitrate, self.denoise = bitrate, denoise
+        self.bitrate, self.denoise = model.spec.bitrate(model.spec.quantizers_for(bitrate)), denoise
         check_effort(effort)
         self._effort = effort
         self._payloads = Payloads(model.spec, channels)

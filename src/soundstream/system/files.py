@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
@@ -23,11 +24,35 @@ def open_input(path: str | PathLike[str]) -> AbstractContextManager[BinaryIO]:
         InputError: the file cannot be opened.
     """
     if path == "-":
-        return nullcontext(sys.stdin.buffer)
+        return nullcontext(stdin())
     try:
-        return Path(path).open("rb")
+        return open(path, "rb")  # noqa: PTH123 - Path takes an empty name for the folder
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {str(path) or 'a file without a name'}: {error.strerror}") from error
+
+
+def stdin() -> BinaryIO:
+    """The bytes that come in.
+
+    Raises:
+        InputError: stdin is closed.
+    """
+    if sys.stdin is None:
+        raise InputError("stdin is closed; give the name of a file, or a pipe")
+    return sys.stdin.buffer
+
+
+def stdout() -> BinaryIO:
+    """Where bytes go out.
+
+    Raises:
+        OutputError: stdout is closed or a terminal.
+    """
+    if sys.stdout is None:
+        raise OutputError("stdout is closed; give -o FILE or a pipe")
+    if sys.stdout.isatty():
+        raise OutputError("refusing to write bytes to the terminal; give -o FILE or a pipe")
+    return sys.stdout.buffer
 
 
 @contextmanager
@@ -76,16 +101,14 @@ def open_output(path: str | PathLike[str], force: bool = False) -> Iterator[Bina
     """`atomic_output`, or stdout for "-".
 
     Raises:
-        OutputError: as `atomic_output`, or stdout is a terminal.
+        OutputError: as `atomic_output` and `stdout`.
     """
     if path != "-":
         with atomic_output(path, force) as file:
             yield file
         return
-    if sys.stdout.isatty():
-        raise OutputError("refusing to write bytes to the terminal; give -o FILE or a pipe")
-    yield sys.stdout.buffer
-    sys.stdout.buffer.flush()
+    yield (stream := stdout())
+    stream.flush()
 
 
 @contextmanager
@@ -93,29 +116,54 @@ def atomic_output(path: str | PathLike[str], force: bool = False) -> Iterator[Bi
     """Open a new file beside `path` for writing; it takes that name on success and is removed on failure.
 
     Args:
-        force: replace a file that exists already.
+        force: replace a file that exists already; without it one that appears meanwhile stays too.
     Raises:
         OutputError: the file exists already, is no regular file, or cannot be written.
     """
-    target = Path(path).resolve()
-    _check_free(path, target, force)
-    partial = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        target = Path(path).resolve()
+        _check_free(path, target, force)
+    except OSError as error:  # a name that is too long
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    partial = target.with_name(f".{_shortened(target.name)}.{secrets.token_hex(4)}.part")
     try:
         with partial.open("xb") as file:
             yield file
-        partial.replace(target)
+        _take_name(path, partial, target, force)
     except OSError as error:
         if error.errno in _DISK_FULL or error.filename == str(partial):
             raise OutputError(f"cannot write {path}: {error.strerror}") from error
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _shortened(name: str) -> str:
+    """A name with room for more, since names have 255 bytes at most."""
+    return os.fsencode(name)[:200].decode(errors="ignore")
+
+
+def _take_name(path: str | PathLike[str], partial: Path, target: Path, force: bool) -> None:
+    if not force:
+        try:
+            target.hardlink_to(partial)  # unlike a rename, it leaves what is there
+            return
+        except FileExistsError as error:
+            raise _exists(path) from error
+        except OSError:  # a file system without links
+            _check_free(path, target, force)
+    partial.replace(target)
+
+
+def _exists(path: str | PathLike[str]) -> OutputError:
+    return OutputError(f"{path} exists already; choose another name or replace it with --force")
 
 
 def _check_free(path: str | PathLike[str], target: Path, force: bool) -> None:
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {path}: the folder {target.parent} does not exist")
     if target.exists() and not target.is_file():
-        raise OutputError(f"cannot write {path}: it is a folder or a device; name a file")
+        raise OutputError(f"cannot write {path}: it is a folder or a device; name a file, or - for stdout")
     if target.exists() and not force:
-        raise OutputError(f"{path} exists already; choose another name or replace it with --force")
+        raise _exists(path)

@@ -4,7 +4,8 @@ A file may be a chain of links, each a stream of its own; libsndfile reads the f
 other sound) may lie between those of the sound. Ogg FLAC, which libsndfile does not read, is FLAC once the pages are
 taken off.
 
-Source: RFC 3533; RFC 7845 for Opus; the mappings of Vorbis and FLAC by Xiph.
+Source: RFC 3533; RFC 7845 for Opus (5.1.1.2 for the order of channels); the mappings of Vorbis (Vorbis I, 4.3.9 for
+that order) and FLAC by Xiph.
 """
 
 from __future__ import annotations
@@ -29,6 +30,14 @@ _EARLY_S = 4
 """Seconds in which the first page of a stream that was not cut from a longer one ends."""
 _LONGEST = 1 << 16
 """Bytes of a page, nearly."""
+WAV_ORDER = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 5, 3, 4),
+    7: (0, 2, 1, 6, 5, 3, 4),
+    8: (0, 2, 1, 7, 5, 6, 3, 4),
+}
+"""Of so many channels of Vorbis and Opus the places of those that WAV has first, second and so on."""
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -68,6 +77,14 @@ class _Stream:
     def kind(self) -> str | None:
         kinds = {b"\x01vorbis": "vorbis", b"OpusHead": "opus", b"\x7fFLAC": "flac"}
         return next((kind for magic, kind in kinds.items() if self.head.startswith(magic)), None)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Places of the channels in the order of WAV; none if that is their own."""
+        if self.kind == "vorbis":
+            return WAV_ORDER.get(self.head[11], ())
+        has_layout = self.kind == "opus" and self.head[18:19] == b"\x01"
+        return WAV_ORDER.get(self.head[9], ()) if has_layout else ()
 
     @property
     def sample_rate(self) -> int:
@@ -185,6 +202,7 @@ def _part(file: BinaryIO, stream: _Stream) -> Part:
         samples=stream.granule if stream.kind == "flac" and not stream.holes else None,
         trusted=not gaps,
         gaps=tuple(gaps),
+        order=stream.order,
     )
 
 

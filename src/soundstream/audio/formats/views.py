@@ -61,6 +61,8 @@ class Part:
     trusted: bool = True
     """Whether the length that the decoder says is right."""
     gaps: tuple[Gap, ...] = ()
+    order: tuple[int, ...] = ()
+    """Places of the channels in the order of WAV; none if they have it."""
 
 
 class Bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from soundstream.codec import DEFAULT_BITRATE, Array, Codec, load
+from soundstream.codec import Array, Codec, load
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.speed import footprint, peers
 from soundstream.evaluate.speed.calls import Calls, count_calls
@@ -21,6 +21,7 @@ from soundstream.evaluate.speed.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.speed.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.runtime.artifact import find
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
+from soundstream.spec import DEFAULT_BITRATE
 
 CLIP_S = 6
 
