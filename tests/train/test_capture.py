@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 import tiny
 from soundstream.train.losses.reconstruction import LossConfig
 from soundstream.train.steps import capture
-from soundstream.train.steps.capture import PLAIN_STEPS, Captured
+from soundstream.train.steps.capture import Captured
 from soundstream.train.steps.schedule import Phase
 from tiny import learner
 
@@ -58,37 +58,43 @@ class Stream:
 
 @pytest.fixture
 def recording(monkeypatch):
-    """CUDA graphs are recordings, streams do nothing."""
+    """CUDA graphs are recordings, streams do nothing, and a phase is captured after one plain step."""
+    monkeypatch.setattr(capture, "PLAIN_STEPS", 1)
     stubs = {"CUDAGraph": Recording, "graph": lambda graph: graph, "Stream": Stream, "current_stream": Stream}
     stubs |= {"stream": lambda stream: contextlib.nullcontext(), "synchronize": lambda: None}
     for name, stub in stubs.items():
         monkeypatch.setattr(capture.torch.cuda, name, stub)
 
 
-SHIFTING = LossConfig(shift_steps=(0, 12), levels_weight=(0.0, 0.3), harmonic_weight=(0.1, 0.2))
+SHIFTING = LossConfig(shift_steps=(0, 6), levels_weight=(0.0, 0.3), harmonic_weight=(0.1, 0.2))
 RUNS = {
-    "without quantizer": {"quantize_from_step": 99},
-    "quantized": {"quantize_from_step": 0, "quantizer_effort": 2},
-    "per example": {"loss": LossConfig(per_example=True)},
-    "decay": {"loss": LossConfig(balancer_decay=0.9)},
+    "without quantizer, trunk": {"quantize_from_step": 99, "codec": tiny.TRUNK, "trunk_from_step": 3},
+    "quantized, decay": {
+        "quantize_from_step": 0,
+        "quantizer_effort": 2,
+        "loss": dataclasses.replace(SHIFTING, balancer_decay=0.9),
+    },
     "adversarial": {
         "adversarial_from_step": 1,
         "discriminator_crop_frames": 20,
         "discriminator_examples": 1,
-        "discriminator_ramp_steps": 5,
+        "discriminator_ramp_steps": 3,
     },
-    "rarely measured": {"adversarial_from_step": 1, "loss": LossConfig(balance_every=5, balancer_decay=0.5)},
-    "trunk": {"codec": tiny.TRUNK, "trunk_from_step": 6},
-    "spectral": {"codec": tiny.SPECTRAL, "data": dataclasses.replace(tiny.RUN.data, denoise_probability=0.5)},
+    "rarely measured": {"adversarial_from_step": 1, "loss": LossConfig(balance_every=3, balancer_decay=0.5)},
+    "spectral, per example": {
+        "codec": tiny.SPECTRAL,
+        "data": dataclasses.replace(tiny.RUN.data, denoise_probability=0.5),
+        "loss": dataclasses.replace(SHIFTING, per_example=True),
+    },
 }
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_replayed_steps_equal_plain_ones_to_the_last_bit(recording, run):
-    settings = {"total_steps": 16, "quantize_from_step": 2, "loss": SHIFTING} | RUNS[run]
+    settings = {"total_steps": 10, "quantize_from_step": 2, "loss": SHIFTING} | RUNS[run]
     plain, replayed = learner(**settings), learner(**settings)
     replayed.take.graphs = True
-    for _ in range(14):
+    for _ in range(7):
         expected = {name: value.clone() for name, value in plain.step().items()}
         figures = replayed.step()
         assert {name: float(value) for name, value in figures.items()} == {
@@ -103,15 +109,15 @@ def test_replayed_steps_equal_plain_ones_to_the_last_bit(recording, run):
 
 
 def test_after_a_step_back_graphs_are_made_anew(recording):
-    settings = {"total_steps": 30, "quantize_from_step": 0}
+    settings = {"total_steps": 10, "quantize_from_step": 0}
     plain, replayed = learner(**settings), learner(**settings)
     replayed.take.graphs = True
     for made in (plain, replayed):
         kept = made.state().clone()
-        for _ in range(6):
+        for _ in range(3):
             made.step()
         made.restore(kept)
-        for _ in range(6):
+        for _ in range(3):
             figures = {name: float(value) for name, value in made.step().items()}
         made.last = figures
     assert plain.last == replayed.last
@@ -138,7 +144,7 @@ def test_each_phase_is_captured_after_some_plain_steps_and_called_no_more(record
     take, calls = counted()
     for phase in [Phase()] * 8 + [Phase(judged=True)] * 8 + [Phase()] * 3:
         take(phase)
-    assert calls == [Phase()] * (PLAIN_STEPS + 1) + [Phase(judged=True)] * (PLAIN_STEPS + 1)
+    assert calls == [Phase()] * (capture.PLAIN_STEPS + 1) + [Phase(judged=True)] * (capture.PLAIN_STEPS + 1)
     assert len(take.pop_remarks()) == 2 and take.pop_remarks() == []
 
 
@@ -147,7 +153,7 @@ def test_steps_that_measure_now_and_then_stay_plain(recording):
     for i in range(20):
         take(Phase(measured=i % 5 == 0))
     assert calls.count(Phase(measured=True)) == 4
-    assert calls.count(Phase(measured=False)) == PLAIN_STEPS + 1
+    assert calls.count(Phase(measured=False)) == capture.PLAIN_STEPS + 1
 
 
 def test_where_a_capture_fails_steps_go_on_plainly_and_the_log_says_why(recording, monkeypatch):

@@ -36,6 +36,12 @@ BAND_TABLE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def paper():
+    """The published set, not to be changed."""
+    return build(PAPER, RATE).judges
+
+
 @pytest.fixture(params=SMALL)
 def small(request):
     torch.manual_seed(0)
@@ -57,12 +63,12 @@ def parameters(modules):
 
 
 @pytest.mark.parametrize("scale", range(3))
-def test_the_waveform_discriminators_have_the_published_layers(scale):
-    assert table(build(PAPER, RATE).judges[scale]) == WAVE_TABLE
+def test_the_waveform_discriminators_have_the_published_layers(paper, scale):
+    assert table(paper[scale]) == WAVE_TABLE
 
 
-def test_the_stft_discriminator_has_the_published_layers():
-    first, *blocks, last = table(build(PAPER, RATE).judges[3])
+def test_the_stft_discriminator_has_the_published_layers(paper):
+    first, *blocks, last = table(paper[3])
     assert first[:4] == (2, 32, (7, 7), (1, 1))
     assert [kernel for _, _, kernel, *_ in blocks[::2]] == 6 * [(3, 3)]
     assert [kernel for _, _, kernel, *_ in blocks[1::2]] == 3 * [(3, 4), (4, 4)]
@@ -76,8 +82,7 @@ def test_the_multi_scale_stft_discriminators_have_the_published_layers(scale):
     assert table(build(ENCODEC, RATE).judges[scale]) == BAND_TABLE
 
 
-def test_the_published_sets_have_the_parameters_that_their_layers_give():
-    paper = build(PAPER, RATE).judges
+def test_the_published_sets_have_the_parameters_that_their_layers_give(paper):
     assert parameters(paper[:3]) == pytest.approx(16.9e6, rel=0.005)
     assert parameters(paper[3:]) == pytest.approx(5.5e6, rel=0.01)
     assert parameters([build(ENCODEC, RATE)]) == pytest.approx(5 * 94.5e3, rel=0.001)
@@ -205,11 +210,11 @@ def test_under_autocast_convolutions_run_in_bfloat16_and_spectra_in_float32(smal
 
 
 def test_a_few_steps_tell_noise_from_a_sine(small):
-    optimizer = torch.optim.Adam(small.parameters(), lr=5e-3, betas=(0.5, 0.9))
-    sine = 0.3 * torch.sin(0.2 * torch.arange(2048.0)).expand(4, 1, -1)
+    optimizer = torch.optim.Adam(small.parameters(), lr=1e-2, betas=(0.5, 0.9))
+    sine = 0.3 * torch.sin(0.2 * torch.arange(2048.0)).expand(2, 1, -1)
     losses = []
-    for step in range(25):
-        loss = discriminator_loss(small(sine), small(noise(4, 1, 2048, seed=step, scale=0.2)))
+    for step in range(12):
+        loss = discriminator_loss(small(sine), small(noise(2, 1, 2048, seed=step, scale=0.2)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -19,7 +19,7 @@ from soundstream.runtime.artifact import load_artifact
 from soundstream.train import entropy_fit
 from soundstream.train.entropy_fit import FitConfig, Predictor, fit, fit_artifact, rounded, spread, vector_shifts
 
-CONFIG = FitConfig(hidden=32, steps=300, crops=4, crop_frames=32, learning_rate=1e-2)
+CONFIG = FitConfig(hidden=32, steps=150, crops=4, crop_frames=32, learning_rate=1e-2)
 
 
 def held(clips=60, frames=200):
@@ -71,9 +71,9 @@ def test_rounding_costs_little():
     assert spent == pytest.approx(np.mean(nats) / np.log(2), abs=0.03)
 
 
-def test_the_same_codes_give_the_same_tables(learned):
-    again = fit(held(), made.codebooks(), CONFIG)
-    np.testing.assert_array_equal(again.output_weights, learned.output_weights)
+def test_the_same_codes_give_the_same_tables():
+    first, again = (fit(held(clips=9), made.codebooks(), dataclasses.replace(CONFIG, steps=15)) for _ in range(2))
+    np.testing.assert_array_equal(again.output_weights, first.output_weights)
 
 
 def test_no_codes_are_refused():

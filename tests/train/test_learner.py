@@ -113,13 +113,13 @@ def test_the_codebooks_start_by_k_means_at_their_step():
 
 @pytest.mark.parametrize("codec", tiny.CONFIGS, ids=lambda codec: codec.family)
 def test_a_few_steps_learn_a_batch_by_heart(monkeypatch, codec):
-    optimizer = dataclasses.replace(tiny.RUN.optimizer, learning_rate=5e-3)
+    optimizer = dataclasses.replace(tiny.RUN.optimizer, learning_rate=1e-2)
     loss = LossConfig(shift_steps=(100, 200))
-    made = learner(codec=codec, total_steps=30, quantize_from_step=10, loss=loss, optimizer=optimizer)
+    made = learner(codec=codec, total_steps=30, quantize_from_step=5, loss=loss, optimizer=optimizer)
     batch = made.crops.draw(0)
     monkeypatch.setattr(made.crops, "draw", lambda step: batch)
-    losses = [figures(made)["waveform"] for _ in range(30)]
-    assert losses[-1] < 0.7 * losses[0]
+    losses = [figures(made)["waveform"] for _ in range(15)]
+    assert min(losses[-5:]) < 0.7 * losses[0]
 
 
 # the average
@@ -179,19 +179,19 @@ def test_discriminators_hear_a_random_part_of_each_crop(monkeypatch, codec):
 
 
 def test_discriminators_learn_to_tell_real_from_decoded(monkeypatch):
-    settings = dataclasses.replace(tiny.RUN.optimizer, discriminator_learning_rate=5e-3)
+    settings = dataclasses.replace(tiny.RUN.optimizer, discriminator_learning_rate=1e-2)
     made = learner(total_steps=40, adversarial_from_step=0, discriminator_warmup_steps=40, optimizer=settings)
-    losses = [figures(made)["discriminator"] for _ in range(15)]
+    losses = [figures(made)["discriminator"] for _ in range(8)]
     assert losses[-1] < 0.7 * losses[0]
 
 
 # state
 
 RUNS = {
-    **{f"quantizer from {step}": {"quantize_from_step": step} for step in range(5)},
-    "adversarial": {**ADVERSARIAL, "discriminator_crop_frames": 20},
-    "balancer": {"loss": LossConfig(balancer_decay=0.9, shift_steps=(1, 3))},
-    "no average": {"ema_decay": 0.0},
+    "quantizer from 0, no average": {"quantize_from_step": 0, "ema_decay": 0.0},
+    "from 1, balancer": {"quantize_from_step": 1, "loss": LossConfig(balancer_decay=0.9, shift_steps=(1, 3))},
+    "from 2, where it is resumed": {"quantize_from_step": 2},
+    "from 3, adversarial": {**ADVERSARIAL, "quantize_from_step": 3, "discriminator_crop_frames": 20},
 }
 
 

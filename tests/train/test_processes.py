@@ -2,41 +2,45 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+import several_processes
 import tiny
 from soundstream.errors import ConfigError
 from soundstream.nn import distributed
 from soundstream.train.launch import check_batch
 
-SCRIPT = Path(__file__).with_name("several_processes.py")
+END_S = 600
+"""A machine with much else to do may take minutes to start a process that imports PyTorch."""
 
 
-TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-
-
-def train(folder, *launcher, options=()):
-    """Run the script in a folder of its own, one thread a process."""
-    folder.mkdir()
-    command = [sys.executable, *launcher, str(SCRIPT), str(folder), tiny.CONFIG.family, *options]
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A folder with the runs of two processes, of one thread each."""
+    folder = tmp_path_factory.mktemp("several")
+    command = [sys.executable, several_processes.__file__, str(folder), tiny.CONFIG.family]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=END_S)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("several") / "two"
-    return train(folder, *TWO)
+def two(pair):
+    return pair / "by steps"
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("several") / "one")
+    """The same run, of this process alone."""
+    folder = tmp_path_factory.mktemp("single")
+    with pytest.MonkeyPatch.context() as patch:
+        for setting in several_processes.SETTINGS:
+            patch.setattr(*setting)
+        several_processes.train(folder, tiny.CONFIG.family)
+    return folder
 
 
 def states(folder, name):
@@ -74,8 +78,8 @@ def test_both_log_the_same_figures_and_one_process_writes(one, two):
         assert {name: value for name, value in y.items() if name not in timing} == pytest.approx(expected, rel=1e-3)
 
 
-def test_processes_with_a_time_limit_follow_one_clock(tmp_path):
-    folder = train(tmp_path / "timed", *TWO, options=["3"])
+def test_processes_with_a_time_limit_follow_one_clock(pair):
+    folder = pair / "by clock"
     a, b = states(folder, "0-of-2"), states(folder, "1-of-2")
     assert {name for name in a if not torch.equal(a[name], b[name])} == set()
     found = [line for line in lines(folder) if "share" in line]

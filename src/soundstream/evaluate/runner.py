@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -114,8 +115,9 @@ def process(clip: Clip, spec: Spec, sources: Sources) -> tuple[Array, Array, int
     return pcm, aligned, sample_rate, data, delay
 
 
+@functools.cache
 def versions() -> dict[str, str]:
-    """Versions of the packages that a row depends on, where installed."""
+    """Versions of the packages that a row depends on, where installed; looked up once."""
     installed = {distribution.metadata["Name"] for distribution in metadata.distributions()}
     return {name: metadata.version(name) for name in PACKAGES if name in installed}
 
