@@ -98,7 +98,7 @@ def media(container, codec, seconds=2.3, rate=RATE, channels=1, pipe=False, bit_
 
 def second_decoder(data):
     """Pcm [channels, samples] that PyAV finds and its rate; what it cannot decode is left out, as ffmpeg does."""
-    pcm, rate, resampler = [np.zeros((0, 0), np.float32)], RATE, av.AudioResampler("fltp")
+    pcm, rate, resampler = [np.zeros((0, 0), np.float32)], RATE, av.AudioResampler("flt")  # PyAV breaks on 8 planes
     with av.open(io.BytesIO(data)) as file:
         packets = file.demux(file.streams.audio[0])
         while True:
@@ -108,7 +108,7 @@ def second_decoder(data):
                     return np.concatenate(pcm[1:], axis=1), rate
                 for frame in packet.decode():
                     rate = frame.sample_rate
-                    pcm += [part.to_ndarray() for part in resampler.resample(frame)]
+                    pcm += [part.to_ndarray().reshape(part.samples, -1).T for part in resampler.resample(frame)]
             except av.error.FFmpegError:
                 continue
 

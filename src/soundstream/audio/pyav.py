@@ -64,13 +64,13 @@ class _Decoder:
         for frame in self._decoded():
             self.sample_rate, layout = self.sample_rate or frame.sample_rate, layout or frame.layout.name
             if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)):
-                resampler = av.AudioResampler("fltp", layout, self.sample_rate)
+                resampler = av.AudioResampler("flt", layout, self.sample_rate)  # PyAV breaks on 8 planes
             for converted in resampler.resample(frame):
-                pcm = converted.to_ndarray()[:, self._late :]
+                pcm = converted.to_ndarray().reshape(converted.samples, -1).T[:, self._late :]
                 self._late = max(0, self._late - converted.samples)
                 self._samples += pcm.shape[1]
                 if pcm.size:
-                    yield pcm
+                    yield np.ascontiguousarray(pcm)
 
     def _decoded(self) -> Iterator[Any]:
         packets = self._container.demux(self._stream)
