@@ -58,7 +58,7 @@ def test_a_part_has_the_codes_of_its_time_and_its_exact_samples(codec: Codec, pa
     data = codec.encode(noise(24_000 * 5 + 100), 24_000, 1500, {"title": "x"})
     found = part_of(codec, data, *part)
     start, end = round(part[0] * 24_000), min(5 * 24_000 + 100, round((part[1] or 99) * 24_000))
-    first = start // 320
+    first = max(0, start // 320 - codec.spec.memory_frames)
     codes = codes_of(codec, data)[:, :, first:]
     np.testing.assert_array_equal(codes_of(codec, found), codes[:, :, : codes_of(codec, found).shape[2]])
     header = opened(found).header
@@ -72,13 +72,12 @@ def test_all_of_a_file_is_the_file(codec: Codec) -> None:
     assert part_of(codec, data, 0.0) == part_of(codec, data, 0.0, 99.0) == data
 
 
-@pytest.mark.parametrize("rate", [24_000, 44_100, 16_000])
-def test_a_part_sounds_like_the_whole_after_a_moment(codec: Codec, rate: int) -> None:
+@pytest.mark.parametrize("rate", [24_000, 44_100, 16_000, 8_001])
+def test_a_part_sounds_as_it_does_in_the_whole(codec: Codec, rate: int) -> None:
     data = codec.encode(noise(rate * 6), rate, 1500)
-    start, end = 2 * rate + 77, 5 * rate
+    start, end = 4 * rate + 77, 5 * rate + 5
     whole, part = codec.decode(data)[0], codec.decode(part_of(codec, data, start / rate, end / rate))[0]
-    moment = slice(rate, end - start - rate // 50)
-    np.testing.assert_allclose(part[:, moment], whole[:, start:end][:, moment], atol=1e-4)
+    np.testing.assert_allclose(part, whole[:, start:end], atol=1e-5)
 
 
 @pytest.mark.parametrize("rate", [24_000, 44_100, 16_000])
@@ -189,17 +188,18 @@ def test_joined_files_play_one_after_the_other(codec: Codec) -> None:
 def test_parts_that_are_no_neighbours_are_filled_up_to_whole_frames(codec: Codec) -> None:
     data = codec.encode(noise(60_000), 24_000, 6000)
     one, two, three = parts_of(codec, data, 24_000, [0, 20_000, 40_000, 60_000])
-    for files in ([one, three], [three, two, one], [one, one]):
+    for files in ([one, three], [three, two, one], [one, one], [two, two, two]):
         samples, wanted = opened(joined(codec, files)).num_samples, sum(opened(data).num_samples for data in files)
-        lead_in = sum(opened(data).header.lead_in for data in files[1:])
-        assert 0 < samples - wanted - lead_in < (len(files) - 1) * (320 + codec.spec.delay_samples)
+        assert 0 < samples - wanted < (len(files) - 1) * (640 + codec.spec.delay_samples)
+    other = noise(24_000, 1)  # without a lead-in, and of too few frames for the packet to be full
+    assert len(packets_of(joined(codec, [one, codec.encode(other, 24_000, 6000)]))) == 2
 
 
 def test_a_neighbour_of_other_codes_is_none(codec: Codec) -> None:
     one, _ = parts_of(codec, codec.encode(noise(40_000), 24_000, 6000), 24_000, [0, 20_000, 40_000])
     _, other = parts_of(codec, codec.encode(noise(40_000, 1), 24_000, 6000), 24_000, [0, 20_000, 40_000])
     found, frames = joined(codec, [one, other]), [sum(n for _, n, _ in packets_of(data)) for data in (one, other)]
-    assert sum(n for _, n, _ in packets_of(found)) == sum(frames)
+    assert sum(n for _, n, _ in packets_of(found)) == sum(frames) - opened(other).header.lead_in // 320
 
 
 def test_files_that_do_not_fit_together_are_refused(codec: Codec, other_codec: Codec) -> None:

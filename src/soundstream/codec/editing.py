@@ -1,11 +1,12 @@
 """Cutting and joining files without decoding their audio: only codes are taken out and packed again.
 
-A part begins at any sample, and its first frame before that: the header's lead-in says how many samples to leave out.
-Its last frame ends behind its last sample. So two parts that meet hold some frames twice. Joined, they are one again:
+A part begins at any sample, and its frames before that, by what a decoder remembers: the header's lead-in says how many
+samples to leave out. Its last frame ends behind its last sample. So two parts that meet hold some frames twice. Joined,
+they are one again:
 
     frames    |  0  |  1  |  2  |  3  |  4  |
     first     |-----------------|              ends inside frame 2
-    second                |ll---------------|  begins inside frame 2; ll is its lead-in
+    second          |llllllll---------------|  begins inside frame 2; l is its lead-in
     joined    |-----------------------------|
 """
 
@@ -30,14 +31,14 @@ from soundstream.system.files import named
 Codes = NDArray[np.int64]
 JOINED = ("model_id", "sample_rate", "channels", "codec_sample_rate", "hop_length", "codebook_bits")
 """Fields of the header in which files that are joined must agree."""
-_MOST_SHARED = 255
-"""Frames that neighbouring parts may both hold; ours share 2, and up to 77 at odd sample rates."""
+_MOST_OVER = 128
+"""Frames that neighbouring parts may both hold beside what a decoder remembers: 3, and 75 more at odd sample rates."""
 
 
 def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: float | None = None) -> None:
     """Write the part of a file from the sample at `start_s` to the one before `end_s`.
 
-    The decoder starts afresh there, so the first fraction of a second may differ from the whole file's.
+    It sounds as it does in the whole: a lead-in has what the decoder has to remember there.
 
     Args:
         end_s: the end of the file if None, or if it lies behind that.
@@ -52,7 +53,7 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
     if start < 0 or (end is not None and end <= start):
         raise ConfigError(f"the part from {start_s} s to {end_s} s is empty")
     samples = None if reader.num_samples is None else _between(start, end, reader.num_samples)
-    first, lead_in = _first_frame(header, start)
+    first, lead_in = _first_frame(codec, header, start)
     reader.skip_to(first)
     last = None if end is None else _frames_to(codec, header, end)
     writer = Writer(stream, dataclasses.replace(header, num_samples=samples, lead_in=lead_in))
@@ -74,18 +75,20 @@ def _between(start: int, end: int | None, num_samples: float) -> int:
     return int(min(num_samples, math.inf if end is None else end)) - start
 
 
-def _first_frame(header: Header, start: int) -> tuple[int, int]:
+def _first_frame(codec: Codec, header: Header, start: int) -> tuple[int, int]:
     """The frame at which a part begins, at the place of a whole sample, and the samples behind it to leave out."""
     place, hop, rate = header.lead_in + start, header.hop_length * header.sample_rate, header.codec_sample_rate
-    frame = place * rate // hop
+    frame = max(0, place * rate // hop - codec.spec.memory_frames)
     frame -= frame % (rate // math.gcd(hop, rate))
     return frame, place - frame * hop // rate
 
 
 def _frames_to(codec: Codec, header: Header, end: int) -> int:
-    """Frames of a file that a decoder needs for its samples up to `end`."""
+    """Frames of a file that a decoder needs for its samples up to `end`; one more for a resampler to look at."""
     inner = -(-(header.lead_in + end) * header.codec_sample_rate // header.sample_rate)
-    return -(-(inner + codec.spec.delay_samples) // header.hop_length)
+    return -(-(inner + codec.spec.delay_samples) // header.hop_length) + (
+        header.sample_rate != header.codec_sample_rate
+    )
 
 
 def _packets_to(reader: Reader, last: int | None) -> Iterator[Packet]:
@@ -106,8 +109,8 @@ def cat(codec: Codec, readers: Sequence[Reader], stream: BinaryIO) -> None:
     """Write one file of several, which must agree in model, rate and channels; tags and entropy mode are the first's.
 
     Parts of a file in their order give the sound of that file, from the start of the first to the end of the last, with
-    its codes. A file that another one follows which is no neighbour is filled up to whole frames: by less than a frame
-    and the decoder's delay, 17 ms with the default model.
+    its codes. At the other joints sound is more by less than two frames and the decoder's delay, 30 ms with the default
+    model: the one file is filled up to a whole frame, and the other one begins with one.
 
     Raises:
         ConfigError: there is no file, or two disagree.
@@ -139,6 +142,7 @@ class _Joined:
 
     def __init__(self, codec: Codec, readers: Sequence[Reader]) -> None:
         self._coding, self._readers = codec.coding, readers
+        self._most_shared = codec.spec.memory_frames + _MOST_OVER
         first = readers[0].header
         self._hop, self._rate = first.hop_length * first.sample_rate, first.codec_sample_rate
         self._held: list[Codes] = []
@@ -166,15 +170,18 @@ class _Joined:
         head = _begun(parts, shared or 1)
         if not head:
             return
-        is_neighbour = shared is not None and _is_same(self._held, head, shared)
-        self._drop(shared if shared and is_neighbour else 0)
-        self._begin = self._frames
-        if is_neighbour:
+        if shared is not None and _is_same(self._held, head, shared):
+            left_out = 0
+            self._drop(shared)
+            self._begin = self._frames
             self._mend(head, packet_frames(reader.header))
-        for part in chain(head, parts):
+        else:
+            left_out = reader.header.lead_in * self._rate // self._hop
+            self._begin = self._frames - left_out
+        for part in taken(chain(head, parts), left_out):
             self._held.append(part)
             self._frames += part.shape[2]
-            while _count(self._held[1:]) >= _MOST_SHARED:
+            while _count(self._held[1:]) >= self._most_shared:
                 yield self._held.pop(0)
         assert reader.num_samples is not None
         self._end = reader.header.lead_in + reader.num_samples
