@@ -51,7 +51,8 @@ def send(
     raw: RawSound = None,
     bitrate: Bitrate = None,
     packet_frames: Annotated[
-        int, typer.Option("--packet-frames", min=1, max=4, help="Frames of 13.3 ms in a packet: more save bandwidth.")
+        int,
+        typer.Option("--packet-frames", min=1, max=4, help="Frames in a packet: more save bandwidth and are later."),
     ] = 1,
     redundancy: Annotated[
         int, typer.Option("--redundancy", min=0, help="Codebooks of the packet before that each packet repeats.")
@@ -119,9 +120,9 @@ def receive(
     sender: Annotated[
         str | None, typer.Option("--from", metavar="ADDRESS", help="Listen to this numeric address only.")
     ] = None,
-    sample_rate: Annotated[int, typer.Option("--sample-rate", help="Hz of the output, whatever the sender's.")] = (
-        24_000
-    ),
+    sample_rate: Annotated[
+        int | None, typer.Option("--sample-rate", help="Hz of the output, whatever the sender's; else the model's.")
+    ] = None,
     channels: Channels = 1,
     idle_s: Annotated[
         float | None,
@@ -155,7 +156,8 @@ def receive(
         form=Form(codec.model_id, channels),
         begins_s=None if idle_s is None else time.monotonic(),
     )
-    with udp.listen(host, port) as sock, _stopping() as stopped, _sink(output, sample_rate, channels, force) as sink:
+    rate = codec.spec.sample_rate if sample_rate is None else sample_rate
+    with udp.listen(host, port) as sock, _stopping() as stopped, _sink(output, rate, channels, force) as sink:
         decoder = codec.open_decoder(sink.sample_rate, channels)
         receiver = udp.Receiver(sock, reception, decoder, stopped)
         address, own_port = sock.getsockname()[:2]
