@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import several_processes
 import torch
 
-import several_processes
 import tiny
 from soundstream.errors import ConfigError
 from soundstream.nn import distributed

@@ -148,9 +148,9 @@ def test_levels_are_of_all_clips_together():
 
 
 def test_rates_are_those_asked_for_or_what_the_model_has():
-    assert probes.bitrates(SeanetConfig()) == [3000, 6000, 18_000]
-    assert probes.bitrates(SeanetConfig(num_quantizers=8)) == [750, 3000, 6000]
-    assert probes.bitrates(SeanetConfig(num_quantizers=1)) == [750]
+    assert probes.bitrates(SeanetConfig().spec()) == [3000, 6000, 18_000]
+    assert probes.bitrates(SeanetConfig(num_quantizers=8).spec()) == [750, 3000, 6000]
+    assert probes.bitrates(SeanetConfig(num_quantizers=1).spec()) == [750]
 
 
 def test_a_slower_codec_has_fewer_tones():
