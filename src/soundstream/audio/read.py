@@ -22,7 +22,7 @@ from soundstream.audio.metadata import file_tags
 from soundstream.audio.raw import Raw, open_raw
 from soundstream.audio.sndfile import Sound, reason
 from soundstream.errors import AudioError, IncompleteAudio
-from soundstream.system.files import name_of, open_input
+from soundstream.system.files import name_of, open_input, reading
 
 _OWN = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aiff", ".aif", ".au", ".caf", ".w64", ".sph"}
 _MEDIA = {".m4a", ".m4b", ".aac", ".webm", ".mka", ".wma", ".mp4", ".mkv", ".mov", ".3gp", ".amr", ".wv", ".ape"}
@@ -81,13 +81,14 @@ class AudioReader:
             LoudAudio: floats go beyond full scale.
         """
         count, level = 0, Level(self.name)
-        for block in self._sound.blocks():
-            if self._sound.is_float:
-                level.take(block, count)
-            else:
-                check_finite(block, count)
-            count += block.shape[1]
-            yield block
+        with reading(self.name):
+            for block in self._sound.blocks():
+                if self._sound.is_float:
+                    level.take(block, count)
+                else:
+                    check_finite(block, count)
+                count += block.shape[1]
+                yield block
         level.warn()
         self._warn_of_gaps()
 
@@ -120,8 +121,9 @@ def open_reader(source: Source, raw: Raw | None = None) -> Iterator[AudioReader]
         if raw:
             yield _checked(stack.enter_context(open_raw(file, raw)), name, dict)
             return
-        seekable = stack.enter_context(_seekable(file))
-        sound = _open_sound(seekable, name, stack)
+        with reading(name):
+            seekable = stack.enter_context(_seekable(file))
+            sound = _open_sound(seekable, name, stack)
         yield _checked(sound, name, lambda: sound.tags if isinstance(sound, FrameSound) else file_tags(seekable))
 
 

@@ -34,7 +34,11 @@ class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
             yield np.ascontiguousarray(block.T)
 
     def _next(self, frames: int) -> np.ndarray:
-        return self.read(frames, dtype="float32", always_2d=True)
+        try:
+            return self.read(frames, dtype="float32", always_2d=True)
+        finally:
+            if isinstance(self.name, View):
+                self.name.check()  # soundfile takes an error for the end
 
 
 class _Stream:
@@ -53,7 +57,11 @@ class _Stream:
         self._file = file
 
     def _open(self, file: BinaryIO, part: Part) -> SequentialFile:
-        return SequentialFile(View(file, part.pieces, part.overstated))
+        view = View(file, part.pieces, part.overstated)
+        try:
+            return SequentialFile(view)
+        finally:
+            view.check()
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield pcm [channels, samples] of a second, channels in the order of WAV."""

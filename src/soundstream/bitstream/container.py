@@ -13,7 +13,7 @@ from soundstream.bitstream.fields import check_range, read_from_file
 from soundstream.bitstream.header import MAX_SAMPLES, Header, read_fully
 from soundstream.bitstream.packet import CRC, HEAD, MARKER, SEQUENCES, Packet, with_crc, without_crc
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
-from soundstream.system.files import name_of, named
+from soundstream.system.files import name_of, reading
 
 END_MARKER = b"\xa5E"
 END = struct.Struct("<2sQQ")
@@ -65,7 +65,7 @@ class Progress:
         self._stream = stream
         self.name = name_of(stream)
         """What messages call the file; empty for bytes in memory."""
-        with named(self.name):
+        with reading(self.name):
             self.header = Header.read(stream)
         self.num_samples = self.header.num_samples
         """Samples of the original per channel; None until known, certain once `complete`."""
@@ -107,7 +107,7 @@ class Reader(Progress):
             ChecksumMismatch: a byte was changed.
             InvalidField: a field has a forbidden value, a packet is missing, or bytes follow the end.
         """
-        with named(self.name):
+        with reading(self.name):
             yield from self._packets()
 
     def _packets(self) -> Iterator[Packet]:
@@ -130,7 +130,7 @@ class Reader(Progress):
         Raises:
             Truncated, InvalidField: the file ends, or the head of a packet has a value that the format forbids.
         """
-        with named(self.name):
+        with reading(self.name):
             while self._skip_before(frame):
                 pass
 

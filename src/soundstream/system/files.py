@@ -70,6 +70,20 @@ def named(name: str) -> Iterator[None]:
         raise type(error)(f"{name}: {error}") from error
 
 
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """`named`, where nothing but that file is read: what a disk refuses is an error of ours too.
+
+    Raises:
+        InputError: it does.
+    """
+    try:
+        with named(name):
+            yield
+    except OSError as error:
+        raise InputError(f"cannot read {name or 'the file'}: {error.strerror or error}") from error
+
+
 def name_of(source: object) -> str:
     """What messages call a path or a stream; empty for bytes in memory."""
     if isinstance(source, str | PathLike):

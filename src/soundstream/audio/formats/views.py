@@ -111,6 +111,7 @@ class View:
         self._starts = [0, *accumulate(lengths)]
         self._claimed = self._starts[-1] + overstated
         self._position = 0
+        self._error: OSError | None = None
 
     def tell(self) -> int:
         return self._position
@@ -119,8 +120,19 @@ class View:
         self._position = max(0, offset + (0, self._position, self._claimed)[whence])
         return self._position
 
+    def check(self) -> None:
+        """Raise the error of a read that failed, which a decoder takes for the end of the file."""
+        if self._error:
+            raise self._error
+
     def read(self, size: int = -1) -> bytes:
-        size = self._claimed if size < 0 else size
+        try:
+            return self._read(self._claimed if size < 0 else size)
+        except OSError as error:
+            self._error = error
+            return b""
+
+    def _read(self, size: int) -> bytes:
         data = self._read_piece(size)
         while len(data) < size and (more := self._read_piece(size - len(data))):
             data += more
