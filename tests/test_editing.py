@@ -58,7 +58,7 @@ def test_a_part_has_the_codes_of_its_time_and_its_exact_samples(codec: Codec, pa
     data = codec.encode(noise(24_000 * 5 + 100), 24_000, 1500, {"title": "x"})
     found = part_of(codec, data, *part)
     start, end = round(part[0] * 24_000), min(5 * 24_000 + 100, round((part[1] or 99) * 24_000))
-    first = max(0, start // 320 - codec.spec.memory_frames)
+    first = max(0, start // 320 - codec.model.memory_frames)
     codes = codes_of(codec, data)[:, :, first:]
     np.testing.assert_array_equal(codes_of(codec, found), codes[:, :, : codes_of(codec, found).shape[2]])
     header = opened(found).header

@@ -82,6 +82,16 @@ def test_what_is_to_come_changes_nothing():
     assert np.array_equal(filtered(pcm)[0, before], filtered(changed)[0, before])
 
 
+@pytest.mark.parametrize("start", [1, 20, 33])
+def test_after_its_memory_it_is_where_it_would_be(start):
+    pcm = voice(70.0) + hiss(level=0.005)
+    memory = PitchPostfilter(1, RATE, HOP).memory_frames * HOP
+    assert 0.07 * RATE < memory < 0.12 * RATE
+    late = filtered(pcm[start * HOP :])[0, memory:]
+    assert np.array_equal(late, filtered(pcm)[0, start * HOP + memory :])
+    assert not np.array_equal(late, pcm[start * HOP + memory :])
+
+
 def test_channels_have_a_pitch_of_their_own():
     both = filtered(np.stack([voice(120.0), voice(310.0)]), channels=2)
     for channel, pitch in zip(both, (120.0, 310.0), strict=True):

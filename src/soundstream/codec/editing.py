@@ -78,7 +78,7 @@ def _between(start: int, end: int | None, num_samples: float) -> int:
 def _first_frame(codec: Codec, header: Header, start: int) -> tuple[int, int]:
     """The frame at which a part begins, at the place of a whole sample, and the samples behind it to leave out."""
     place, hop, rate = header.lead_in + start, header.hop_length * header.sample_rate, header.codec_sample_rate
-    frame = max(0, place * rate // hop - codec.spec.memory_frames)
+    frame = max(0, place * rate // hop - codec.model.memory_frames)
     frame -= frame % (rate // math.gcd(hop, rate))
     return frame, place - frame * hop // rate
 
@@ -142,7 +142,7 @@ class _Joined:
 
     def __init__(self, codec: Codec, readers: Sequence[Reader]) -> None:
         self._coding, self._readers = codec.coding, readers
-        self._most_shared = codec.spec.memory_frames + _MOST_OVER
+        self._most_shared = codec.model.memory_frames + _MOST_OVER
         first = readers[0].header
         self._hop, self._rate = first.hop_length * first.sample_rate, first.codec_sample_rate
         self._held: list[Codes] = []

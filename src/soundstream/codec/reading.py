@@ -58,7 +58,7 @@ class Reading(LoadedModel):
     def _frame_before(self, sample: int, sample_rate: int) -> int:
         """A frame from which to decode: early enough for the decoder to be warm, and at the place of a whole sample."""
         hop, rate = self.spec.hop_length * sample_rate, self.spec.sample_rate
-        frame = max(0, sample * rate // hop - self.spec.memory_frames)
+        frame = max(0, sample * rate // hop - self.model.memory_frames)
         return frame - frame % (rate // math.gcd(hop, rate))
 
     def repair(

@@ -49,6 +49,11 @@ class PitchTracker:
         self._unfiltered = np.zeros((channels, len(self._lowpass) - 1))
         self._heard = np.zeros((channels, self._window + self.longest + 2 * COARSE))
 
+    @property
+    def memory_samples(self) -> int:
+        """Samples before the end of a frame that its pitch may depend on."""
+        return self._heard.shape[1] + self._unfiltered.shape[1]
+
     def push(self, pcm: np.ndarray) -> tuple[Array, Array]:
         """Take pcm `[channels, frames * hop_length]`; give periods in samples and correlations `[channels, frames]`."""
         unfiltered = np.concatenate([self._unfiltered, pcm], axis=1)

@@ -15,6 +15,8 @@ over one past period and have no part that makes harmonics of noise.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,6 +62,11 @@ class PitchPostfilter:
         self._past = np.zeros((channels, TERMS * (self._tracker.longest + 1) + self._half + 2))
         self._last = [(0.0, 0.0)] * channels
         self._fade = np.minimum(1, (np.arange(hop_length) + 0.5) * FADE / hop_length)
+
+    @property
+    def memory_frames(self) -> int:
+        """Frames before one that it may depend on: those of the pitch of the frame before, whose filter fades out."""
+        return 1 + math.ceil(max(self._tracker.memory_samples, self._past.shape[1]) / self._hop)
 
     def push(self, pcm: Array) -> Array:
         """Take pcm `[channels, frames * hop_length]`; give the same samples, filtered."""

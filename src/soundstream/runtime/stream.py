@@ -49,6 +49,16 @@ class Model:
         """What tells the encoder how to remove noise; None if FiLM does all of it."""
         return self._network(DENOISER_FILE) if self._artifact.has_denoiser else None
 
+    @cached_property
+    def memory_frames(self) -> int:
+        """Frames before one that its decoded sound may depend on: decoding from a place begins as many before it."""
+        postfilter = self.new_postfilter(1)
+        return self.spec.memory_frames + (postfilter.memory_frames if postfilter else 0)
+
+    def new_postfilter(self, channels: int) -> PitchPostfilter | None:
+        """What the decoded sound of a signal passes, if anything."""
+        return PitchPostfilter(channels, self.spec.sample_rate, self.spec.hop_length) if self.postfilter else None
+
     def _network(self, name: str) -> Network:
         return Network(self._artifact.folder / name, self.spec.hop_length, self._threads)
 
@@ -181,9 +191,7 @@ class DecoderStream:
         model.spec.check_denoise(denoise, "decoder")
         self._model, self._denoise = model, denoise
         self._state = model.decoder.init_state(channels)
-        self._postfilter: PitchPostfilter | None = None
-        if model.postfilter:
-            self._postfilter = PitchPostfilter(channels, model.spec.sample_rate, model.spec.hop_length)
+        self._postfilter = model.new_postfilter(channels)
 
     def push(self, codes: Codes) -> Array:
         """Take codes `[channels, num_quantizers, frames]`; give pcm `[channels, frames * hop_length]`."""
