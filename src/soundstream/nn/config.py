@@ -39,8 +39,7 @@ class FamilyConfig:
 
     def __post_init__(self) -> None:
         check_limits(self)
-        if self.codebook_size & (self.codebook_size - 1):
-            raise ConfigError(f"codebook_size is {self.codebook_size}; expected a power of two")
+        Codebook(self.codebook_size)  # which checks it
         if self.denoise and self.condition_dim < 2:
             raise ConfigError("denoise is true; expected false unless condition_dim is 2")
 
@@ -58,11 +57,6 @@ class FamilyConfig:
     def delay_samples(self) -> int:
         """Samples by which decoded audio lags behind the input when a frame is decoded as soon as it is complete."""
         return 0
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames per second."""
-        return self.sample_rate / self.hop_length
 
     def spec(self) -> CodecSpec:
         """What an artifact says of the codec, but for what a decoder remembers."""

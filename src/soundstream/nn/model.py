@@ -36,7 +36,7 @@ class Networks(NamedTuple):
     analysis: Chain | None = None
     """Audio to what the encoder sees; None where that is audio."""
     denoiser: Chain | None = None
-    """What the encoder sees to a mask of what it is made of; a model that has one says how in `analysed`."""
+    """What the encoder sees to a mask of the `coefficients` that it is made of; a model that has one gives them."""
     project: CausalConv | None = None
     """The linear layer between FiLM and latents."""
 
@@ -91,6 +91,12 @@ class SoundStream(nn.Module):
     ) -> Float[Tensor, "batch features 1 time"]:
         """What the encoder sees."""
         return self.analysis(audio)
+
+    def coefficients(
+        self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None
+    ) -> Float[Tensor, "batch coefficients 1 frames"]:
+        """What a denoiser's mask leaves of the sound as far as the condition says; of models that have a denoiser."""
+        raise NotImplementedError
 
     def analysed_onnx(self, graph: Graph) -> str:
         """The same in the encoder's graph, of its inputs `pcm`, `condition` and, with a denoiser, `mask`."""

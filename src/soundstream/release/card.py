@@ -82,7 +82,7 @@ Family `{config.family}`; {facts.model.num_parameters() / 1e6:.2f} million param
 
 def _training(facts: Facts) -> str:
     data, settings = _data_settings(facts), facts.checkpoint.settings
-    crop_s = data["crop_frames"] / facts.model.config.frame_rate
+    crop_s = data["crop_frames"] / facts.model.config.spec().frame_rate
     last = "trained the denoise switch alone" if settings.get("stage") == "denoise" else "trained the codec"
     settings = {name: value for name, value in settings.items() if name != "codec"}
     text = f"""

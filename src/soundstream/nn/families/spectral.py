@@ -157,11 +157,16 @@ class Spectral(SoundStream):
         self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None
     ) -> Float[Tensor, "batch features 1 frames"]:
         """Features of the coefficients, masked as far as the second value of the condition says."""
+        return self.analysis.features(self.coefficients(audio, condition))
+
+    def coefficients(
+        self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None
+    ) -> Float[Tensor, "batch coefficients 1 frames"]:
         coefficients = self.analysis.mdct(audio)
-        features = self.analysis.features(coefficients)
         if self.denoiser is None or condition is None:
-            return features
-        return self.analysis.features(masked(coefficients, self.denoiser(features), condition[:, 1:2, None]))
+            return coefficients
+        mask = self.denoiser(self.analysis.features(coefficients))
+        return masked(coefficients, mask, condition[:, 1:2, None])
 
     def analysed_onnx(self, graph: Graph) -> str:
         if self.denoiser is None:

@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from soundstream.errors import ConfigError
-from soundstream.nn.denoiser import masked
 from soundstream.nn.model import SoundStream
 from soundstream.train.config import TrainConfig
 from soundstream.train.data.crops import Batch, Crops
@@ -84,10 +83,8 @@ class DenoiseLearner(Learner):
 
     def spectra(self, batch: Batch) -> Float[Tensor, " batch"]:
         """How far the masked coefficients of each input are from those of its target."""
-        (_, mdct), (_, features) = self.model.analysis.layers()
-        noisy, clean = (mdct(audio.unsqueeze(2)) for audio in (batch.audio, batch.target))
-        assert self.model.denoiser
-        cleaned = masked(noisy, self.model.denoiser(features(noisy)), batch.condition[:, 1:2, None])
+        cleaned = self.model.coefficients(batch.audio.unsqueeze(2), batch.condition)
+        clean = self.model.coefficients(batch.target.unsqueeze(2), None)
         return spectral_distances(cleaned.float().squeeze(2), clean.float().squeeze(2))
 
 
