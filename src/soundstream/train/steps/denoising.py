@@ -3,7 +3,7 @@
 A denoiser learns the mask that makes the MDCT of the noisy input like that of the clean target; neither encoder nor
 decoder computes anything, so that steps are cheap. Three views of the coefficients are compared, each relative to what
 the target has, with exponents near those of loudness, and what is taken too much counts half as much again: signed
-roots, as the encoder sees them; magnitudes over three coefficients and frames; bands an eighth of an octave wide.
+roots, as the encoder sees them; magnitudes over three coefficients and frames; bands a sixth of an octave wide.
 
 FiLM, where there is no denoiser, learns from latents: the codec hears the clean target with the switch off and the
 noisy input with the switch on, and shall make the same of both.
