@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.context import ContextModel, contexts
 from soundstream.entropy.frequencies import frequencies
 from soundstream.entropy.tables import Tables

@@ -9,7 +9,8 @@ from itertools import permutations
 import numpy as np
 
 from soundstream.bitstream.container import END, END_MARKER
-from soundstream.bitstream.packet import CRC, HEAD, MARKER
+from soundstream.bitstream.fields import CRC
+from soundstream.bitstream.packet import HEAD, MARKER
 
 _LEAST_HEADER = 44
 

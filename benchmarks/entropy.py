@@ -23,7 +23,7 @@ from soundstream.bitstream.packet import OVERHEAD
 from soundstream.codec import Codec, load, packet_frames
 from soundstream.codec.packing import MODES
 from soundstream.entropy import ContextCoder
-from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.bounds import TOTAL
 from soundstream.evaluate.provenance import provenance, write_report
 
 Array = NDArray[np.float32]

@@ -26,7 +26,7 @@ from benchmarks import damage
 from soundstream.bitstream import Header, Packet, Reader, RepairingReader, Writer
 from soundstream.codec.packing import MODES, Coding
 from soundstream.entropy import Tables
-from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.frequencies import exponentials
 from soundstream.errors import BitstreamError
 from soundstream.evaluate.provenance import provenance, write_report

@@ -3,7 +3,8 @@
 import numpy as np
 
 from soundstream.entropy import ans
-from soundstream.entropy.coded import checksum
+from soundstream.entropy.bounds import TOTAL
+from soundstream.entropy.coder import checksum
 from soundstream.entropy.context import fixed_point
 
 
@@ -16,9 +17,9 @@ def frequencies(logits, table):
     """Frequencies `[symbols]` of logits `[symbols]`."""
     below = logits.max() - logits
     weights = table.astype(np.int64)[np.minimum(below, len(table) - 1)]
-    scale = ((ans.TOTAL - len(logits)) << 20) // weights.sum()
+    scale = ((TOTAL - len(logits)) << 20) // weights.sum()
     result = (weights * scale >> 20) + 1
-    result[logits.argmax()] += ans.TOTAL - result.sum()
+    result[logits.argmax()] += TOTAL - result.sum()
     return result
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from soundstream.entropy import Tables
-from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.frequencies import exponentials
 
 QUANTIZERS, SIZE, DIM, HIDDEN = 4, 32, 8, 16

@@ -1,6 +1,7 @@
 """Which module may know which, and what an import of the package costs."""
 
 import ast
+import functools
 import importlib
 import subprocess
 import sys
@@ -36,6 +37,10 @@ TORCH_ROOMS = {"export", "nn", "release", "train"}
 """Rooms that need PyTorch; besides themselves, only the command line knows them."""
 INSIDE_A_FUNCTION = {"cli.training.entropy", "cli.training.train", "evaluate.speed.peers"}
 """Modules that import from the torch half only where a command asks for it."""
+MAX_CHAIN = 14
+"""Modules in the longest chain of imports."""
+MAX_CODEC_CHAIN = 9
+"""The same from `codec` on."""
 
 
 def module_name(path):
@@ -56,8 +61,36 @@ def imported(path):
 
 def known_parts(path):
     """Modules of this package that a file imports, each by its name below the package."""
+    return own_modules(imported(path))
+
+
+def own_modules(names):
+    """Those of some names that are modules of this package, each by its name below the package."""
     modules = {f"soundstream.{module_name(other)}" for other in MODULES if module_name(other)}
-    return {name.removeprefix("soundstream.") for name in imported(path) if name in modules}
+    return {name.removeprefix("soundstream.") for name in names if name in modules}
+
+
+def loaded_parts(path):
+    """Modules of this package that a file imports at its head, for types too, but not inside a function."""
+    tree = ast.parse(path.read_text())
+    inside = {id(node) for function in functions_of(tree) for node in ast.walk(function)}
+    heads = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and id(node) not in inside]
+    names = {name for node in heads for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))}
+    return {name for name in own_modules(names) if not module_name(path).startswith(f"{name}.")}
+
+
+def functions_of(tree):
+    """Every function of a module."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+@functools.cache
+def chain_from(name):
+    """The longest chain of imports from a module on, itself included."""
+    return (name, *max(map(chain_from, LOADED[name]), key=len, default=()))
+
+
+LOADED = {module_name(path): loaded_parts(path) for path in MODULES}
 
 
 def rooms_below(room):
@@ -102,6 +135,12 @@ def test_no_import_makes_a_circle():
     known = {module_name(path): known_parts(path) for path in MODULES}
     inner = {name: {other for other in others if not name.startswith(f"{other}.")} for name, others in known.items()}
     TopologicalSorter(inner).prepare()  # raises if there is one
+
+
+def test_no_chain_of_imports_is_long():
+    longest = max(map(chain_from, LOADED), key=len)
+    assert len(longest) <= MAX_CHAIN, " -> ".join(longest)
+    assert len(chain_from("codec")) <= MAX_CODEC_CHAIN, " -> ".join(chain_from("codec"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)

@@ -1,5 +1,5 @@
 """`python -m soundstream` is the command `soundstream`."""
 
-from soundstream.cli import main
+from soundstream.cli.commands import main
 
 main()

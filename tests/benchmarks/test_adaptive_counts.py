@@ -5,7 +5,7 @@ import pytest
 
 import entropy_tables
 from benchmarks.adaptive_counts import PRIOR, adaptive_bits
-from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.context import ContextModel
 
 SHAPE = (2, 16, 4)

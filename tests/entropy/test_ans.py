@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundstream.entropy.ans import TOTAL, Decoder, Decoders, encode
+from soundstream.entropy.ans import Decoder, Decoders, encode
+from soundstream.entropy.bounds import TOTAL
 from soundstream.errors import CodesMismatch
 
 

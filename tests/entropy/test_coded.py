@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import entropy_tables as made
 from soundstream.entropy import ContextCoder, StaticCoder
-from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.bounds import LIMIT, MAX_INPUTS, TOTAL
 from soundstream.entropy.context import ContextModel, contexts, with_ones
 from soundstream.entropy.frequencies import exponentials, frequencies
-from soundstream.entropy.product import LIMIT, MOST_INPUTS, ExactLayer
+from soundstream.entropy.product import ExactLayer
 from soundstream.errors import ArtifactError, CodesMismatch, ConfigError
 
 GOLDEN = {
@@ -178,7 +178,7 @@ def test_the_guard_of_that_test_sees_floats():
 
 
 @pytest.mark.parametrize("shift", [0, 3, 30])
-@pytest.mark.parametrize("inputs", [1, 640, MOST_INPUTS])
+@pytest.mark.parametrize("inputs", [1, 640, MAX_INPUTS])
 def test_products_are_exact_at_their_bound(inputs, shift):
     rng = np.random.default_rng(inputs)
     weights = np.concatenate([np.full((1, inputs), LIMIT), rng.integers(-LIMIT, LIMIT + 1, (20, inputs))])
@@ -190,11 +190,11 @@ def test_products_are_exact_at_their_bound(inputs, shift):
     expected = x @ weights.T - 5 >> shift
     np.testing.assert_array_equal(found - found[0, 0], expected - expected[0, 0])
     assert found.min() >= 0
-    assert LIMIT**2 * MOST_INPUTS < 2**24 <= LIMIT**2 * (MOST_INPUTS + 1)
+    assert LIMIT**2 * MAX_INPUTS < 2**24 <= LIMIT**2 * (MAX_INPUTS + 1)
 
 
 @pytest.mark.parametrize(
-    "weights", [np.zeros((1, MOST_INPUTS + 1), np.int8), np.zeros((2, 2), np.float32), np.full((1, 1), -128, np.int8)]
+    "weights", [np.zeros((1, MAX_INPUTS + 1), np.int8), np.zeros((2, 2), np.float32), np.full((1, 1), -128, np.int8)]
 )
 def test_products_that_might_not_be_exact_are_refused(weights):
     with pytest.raises(ConfigError):

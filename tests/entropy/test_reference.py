@@ -9,7 +9,7 @@ import entropy_reference as reference
 import entropy_tables as made
 from soundstream.entropy import ContextCoder
 from soundstream.entropy.ans import Decoders
-from soundstream.entropy.side_by_side import decode_side_by_side
+from soundstream.entropy.context_coder import decode_side_by_side
 
 SIZES = [(24, 32, 4, 5), (8, 128, 6, 16), (4, 256, 3, 130), (3, 100, 16, 8)]
 """Codebooks, their size, their dimension, and hidden units."""

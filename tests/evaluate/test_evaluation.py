@@ -14,7 +14,7 @@ import soundfile
 from soundstream import CodecError, ConfigError
 from soundstream.cli import main
 from soundstream.evaluate import clips, listening, report, runner
-from soundstream.evaluate.runner import Row
+from soundstream.evaluate.rows import Row
 
 RATE = 24_000
 CODECS = "original,lowpass:3500,soundstream:1500,soundstream:3000,opus:12000"
@@ -213,7 +213,7 @@ def test_the_listening_page_cannot_be_broken_by_a_name(tmp_path: Path) -> None:
 
 
 def test_a_missing_package_of_a_codec_is_named(run: Eval, monkeypatch: pytest.MonkeyPatch) -> None:
-    from soundstream.evaluate.codecs.baselines import import_av
+    from soundstream.evaluate.codecs.ffmpeg import import_av
 
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(CodecError, match=r"package av.*soundstream-codec\[eval\]"):

@@ -18,7 +18,7 @@ import entropy_tables as made  # noqa: E402
 from soundstream.bitstream import Header, Writer  # noqa: E402
 from soundstream.codec.packing import MODES, Coding  # noqa: E402
 from soundstream.entropy import Tables  # noqa: E402
-from soundstream.entropy.ans import TOTAL  # noqa: E402
+from soundstream.entropy.bounds import TOTAL  # noqa: E402
 
 PACKETS = ((4, 40), (2, 40), (3, 40), (3, 40), (3, 17))
 """Codebooks and frames of each packet."""

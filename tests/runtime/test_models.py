@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from soundstream.runtime.artifact import MODELS, load_artifact, shipped
-from soundstream.runtime.models import RELEASED, VARIABLE, describe, find_by_id, model_folders
+from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
+from soundstream.runtime.released import RELEASED, describe
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import entropy_tables as made
 import tiny
 from soundstream import load
 from soundstream.entropy import ContextCoder, StaticCoder
-from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.context import contexts, fixed_point
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.runtime.artifact import load_artifact

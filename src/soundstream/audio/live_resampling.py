@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from soundstream.audio import resampled_length
+from soundstream.audio.resample import resampled_length
 
 Array = NDArray[np.float32]
 

@@ -3,7 +3,7 @@
 from soundstream.bitstream.container import Reader, Writer
 from soundstream.bitstream.header import Header
 from soundstream.bitstream.live import LivePacket
-from soundstream.bitstream.packet import Packet
-from soundstream.bitstream.recovery import Loss, RepairingReader
+from soundstream.bitstream.packet import Loss, Packet
+from soundstream.bitstream.recovery import RepairingReader
 
 __all__ = ["Header", "LivePacket", "Loss", "Packet", "Reader", "RepairingReader", "Writer"]

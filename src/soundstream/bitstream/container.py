@@ -9,9 +9,9 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from soundstream.bitstream.fields import check_range, read_from_file
+from soundstream.bitstream.fields import CRC, check_range, read_from_file, with_crc, without_crc
 from soundstream.bitstream.header import MAX_SAMPLES, Header, read_fully
-from soundstream.bitstream.packet import CRC, HEAD, MARKER, SEQUENCES, Packet, with_crc, without_crc
+from soundstream.bitstream.packet import HEAD, MARKER, SEQUENCES, Packet
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
 from soundstream.system.files import name_of, reading
 

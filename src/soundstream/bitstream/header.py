@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from soundstream.bitstream.fields import check_range, read_from_file
-from soundstream.bitstream.packet import CRC, MAX_PAYLOAD, with_crc, without_crc
+from soundstream.bitstream.fields import CRC, MAX_PAYLOAD, check_range, read_from_file, with_crc, without_crc
 from soundstream.errors import BadMagic, ConfigError, InvalidField, Truncated, UnsupportedVersion
 
 MAGIC = b"\x89NAC"

@@ -10,19 +10,15 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 
-from soundstream.bitstream.fields import check_range, read_from_file
-from soundstream.errors import ChecksumMismatch, InvalidField, Truncated
+from soundstream.bitstream.fields import CRC, MAX_PAYLOAD, check_range, read_from_file, with_crc, without_crc
+from soundstream.errors import InvalidField, Truncated
 
 MARKER = b"\xa5P"
 HEAD = struct.Struct("<2sHBBH")
-CRC = struct.Struct("<I")
 OVERHEAD = HEAD.size + CRC.size
 """Bytes of a packet besides its payload."""
-MAX_PAYLOAD = 0xFFFF
-"""Bytes of a payload at most."""
 SEQUENCES = 1 << 16
 """Sequence numbers count up to this and start again at 0."""
 
@@ -73,6 +69,16 @@ class Packet:
             return cls(sequence, num_quantizers, frames, payload)
 
 
+@dataclass(frozen=True)
+class Loss:
+    """Packets of a file that cannot be decoded."""
+
+    packets: int
+    frames: int
+    """Their frames: exact where one packet is damaged, else as many as its neighbours have."""
+    reason: str
+
+
 def _check_shape(marker: bytes, length: int, expected: int) -> None:
     if marker != MARKER:
         raise InvalidField(f"a packet starts with {marker.hex()}; expected {MARKER.hex()}")
@@ -80,20 +86,3 @@ def _check_shape(marker: bytes, length: int, expected: int) -> None:
         raise Truncated(f"a packet of {length} bytes; expected {expected}")
     if length > expected:
         raise InvalidField(f"a packet of {length} bytes; expected {expected}")
-
-
-def with_crc(data: bytes) -> bytes:
-    """Append the CRC-32 of `data`."""
-    return data + CRC.pack(zlib.crc32(data))
-
-
-def without_crc(data: bytes, what: str) -> bytes:
-    """Inverse of `with_crc`; `what` names the part in the message.
-
-    Raises:
-        ChecksumMismatch: the last four bytes are not the CRC-32 of those before.
-    """
-    body, stored = data[: -CRC.size], CRC.unpack(data[-CRC.size :])[0]
-    if zlib.crc32(body) != stored:
-        raise ChecksumMismatch(f"the bytes of {what} do not match their checksum; the file was changed or damaged")
-    return body

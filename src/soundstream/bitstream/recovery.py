@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from soundstream.bitstream.container import END, END_MARKER, Progress, check_packet, read_end
-from soundstream.bitstream.packet import CRC, HEAD, MARKER, OVERHEAD, SEQUENCES, Packet
+from soundstream.bitstream.fields import CRC
+from soundstream.bitstream.packet import HEAD, MARKER, OVERHEAD, SEQUENCES, Loss, Packet
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
 
 MISSING_AT_ONCE = 8
 """Packets that are believed to be missing where no bytes are: more are only believed where as many could have stood."""
 _BLOCK = 1 << 16
 _MARKERS = re.compile(re.escape(MARKER) + b"|" + re.escape(END_MARKER))
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Packets that cannot be decoded."""
-
-    packets: int
-    frames: int
-    """Their frames: exact where one packet is damaged, else as many as its neighbours have."""
-    reason: str
 
 
 class RepairingReader(Progress):

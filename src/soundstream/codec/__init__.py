@@ -1,17 +1,16 @@
 """The codec: pcm to `.nac` bytes and back, joining audio, runtime, entropy coding and bitstream."""
 
-from soundstream.codec.base import Array, Codes
 from soundstream.codec.code_files import CodedAudio, load_codes, save_codes
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder
-from soundstream.codec.codec import Codec
+from soundstream.codec.codec import Codec, codec_for, load, load_for
 from soundstream.codec.description import FileInfo, info
-from soundstream.codec.library import (
+from soundstream.codec.paths import Transfer, decode_file, encode_file
+from soundstream.codec.reading import Damage
+from soundstream.codec.verbs import (
     decode,
     encode,
     encode_many,
     from_codes,
-    load,
-    load_for,
     open_code_decoder,
     open_code_encoder,
     open_decoder,
@@ -19,9 +18,8 @@ from soundstream.codec.library import (
     to_codes,
     to_codes_many,
 )
-from soundstream.codec.paths import Transfer, codec_for, decode_file, encode_file
-from soundstream.codec.reading import Damage
 from soundstream.codec.writing import packet_frames
+from soundstream.runtime.quantizer import Array, Codes
 
 __all__ = [
     "Array",

@@ -15,16 +15,13 @@ from soundstream import audio
 from soundstream.audio.blocks import left_out, regroup
 from soundstream.bitstream import Header, Reader, Writer
 from soundstream.bitstream.header import MAGIC
-from soundstream.codec.base import Array, Codes
 from soundstream.codec.code_streams import CodeDecoder
-from soundstream.codec.codec import Codec
-from soundstream.codec.library import load, load_for
-from soundstream.codec.paths import FilePath, codec_for
+from soundstream.codec.codec import Codec, codec_for, load, load_for
 from soundstream.codec.writing import packet_frames
 from soundstream.errors import AudioError, ConfigError, ModelMismatch
-from soundstream.runtime.models import describe
-from soundstream.runtime.quantizer import DEFAULT_EFFORT
-from soundstream.system.files import atomic_output, check_not_input, named, open_input
+from soundstream.runtime.quantizer import DEFAULT_EFFORT, Array, Codes
+from soundstream.runtime.released import describe
+from soundstream.system.files import FilePath, atomic_output, check_not_input, named, open_input
 
 NPY_MAGIC = b"\x93NUMPY"
 _BLOCK_FRAMES = 750

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from soundstream import audio
 from soundstream.audio.blocks import Tail
-from soundstream.codec.base import Array, Codes
+from soundstream.audio.checks import soft_limit
+from soundstream.audio.resample import Resampler, resampled_length
 from soundstream.errors import ConfigError
 from soundstream.live.session import Session
-from soundstream.runtime.quantizer import check_effort
+from soundstream.runtime.quantizer import Array, Codes, check_effort
 from soundstream.runtime.stream import DecoderStream, LatentStream, Model
 
 
@@ -36,7 +36,7 @@ class CodeEncoder(Session):
         """Samples per channel that were pushed, which `CodeDecoder.flush` takes."""
         self._model, self._denoise, self._effort = model, denoise, effort
         self._num_quantizers = model.spec.quantizers_for(bitrate)
-        self._resampler = audio.Resampler(self.sample_rate, model.spec.sample_rate, channels)
+        self._resampler = Resampler(self.sample_rate, model.spec.sample_rate, channels)
         self._latents = LatentStream(model, channels)
 
     def push(self, pcm: np.ndarray) -> Codes:
@@ -82,8 +82,8 @@ class CodeDecoder(Session):
         self._spec = model.spec
         self._stream = DecoderStream(model, channels, denoise)
         rates = model.spec.sample_rate, self.sample_rate
-        self._resampler = audio.Resampler(*rates, channels)
-        self._tail = Tail(channels, 2 * audio.resampled_length(model.spec.hop_length, *rates))
+        self._resampler = Resampler(*rates, channels)
+        self._tail = Tail(channels, 2 * resampled_length(model.spec.hop_length, *rates))
         self._late = model.spec.delay_samples
 
     def push(self, codes: np.ndarray) -> Array:
@@ -101,7 +101,7 @@ class CodeDecoder(Session):
         pcm = self._stream.push(codes)
         late = min(self._late, pcm.shape[1])
         self._late -= late
-        return audio.soft_limit(self._tail.push(self._resampler.push(pcm[:, late:])))
+        return soft_limit(self._tail.push(self._resampler.push(pcm[:, late:])))
 
     def flush(self, num_samples: int | None = None) -> Array:
         """The rest of the pcm; the session is over.
@@ -117,7 +117,7 @@ class CodeDecoder(Session):
         given, held = self._tail.given, self._tail.held + rest.shape[1]
         if num_samples is not None and not given <= num_samples <= given + held:
             raise ConfigError(f"{num_samples} samples; the codes hold {given} to {given + held}")
-        return audio.soft_limit(self._tail.finish(rest, num_samples))
+        return soft_limit(self._tail.finish(rest, num_samples))
 
 
 def check_codes(codes: np.ndarray, num_quantizers: int, codebook_size: int) -> Codes:

@@ -1,28 +1,38 @@
-"""The codec: pcm to `.nac` bytes and back, pcm to codes and back, and live sessions."""
+"""The codec: pcm to `.nac` bytes and back, pcm to codes and back, and live sessions; and how one is loaded."""
 
 from __future__ import annotations
 
+import copyreg
 import io
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from os import PathLike
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from soundstream import audio
 from soundstream.audio.blocks import seconds
-from soundstream.audio.checks import as_array
-from soundstream.bitstream import Reader, RepairingReader
-from soundstream.codec.base import Array, Codes
+from soundstream.audio.checks import as_array, check, check_format, whole_rate
+from soundstream.bitstream import Header, Reader, RepairingReader
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder, check_codes
+from soundstream.codec.headers import check_header
+from soundstream.codec.packing import Coding
 from soundstream.codec.reading import Damage, Reading
 from soundstream.codec.writing import Writing
-from soundstream.errors import AudioError, ConfigError
-from soundstream.live import LIVE_EFFORT, LiveDecoder, LiveEncoder
-from soundstream.runtime.quantizer import DEFAULT_EFFORT
-from soundstream.system.files import named
+from soundstream.errors import ArtifactError, AudioError, ConfigError, ModelMismatch
+from soundstream.live.decoder import LiveDecoder
+from soundstream.live.encoder import LIVE_EFFORT, LiveEncoder
+from soundstream.runtime.artifact import Artifact, find, id_of, load_artifact, shipped
+from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
+from soundstream.runtime.quantizer import DEFAULT_EFFORT, Array, Codes
+from soundstream.runtime.released import describe
+from soundstream.runtime.stream import Model
+from soundstream.system.files import FilePath, named
 
 R = TypeVar("R")
+_LOCK = threading.Lock()
 
 
 class Codec(Writing, Reading):
@@ -33,6 +43,57 @@ class Codec(Writing, Reading):
         threads: CPU threads of the networks.
         postfilter: what is decoded passes the pitch post-filter, which gives voices back some of their harmonics.
     """
+
+    def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = True) -> None:
+        self.spec = artifact.spec
+        self.model_id = artifact.model_id
+        self.folder = artifact.folder
+        self.threads, self.postfilter = threads, postfilter
+        self.model = Model(artifact, threads, postfilter)
+        self.coding = Coding(self.spec.codebook_bits, artifact.codebooks, artifact.tables)
+
+    def header(
+        self,
+        sample_rate: int,
+        channels: int,
+        bitrate: int | None = None,
+        num_samples: int | None = None,
+        tags: Mapping[str, str] | None = None,
+        entropy: str | None = None,
+    ) -> Header:
+        """The header of a file that this codec is to write.
+
+        Args:
+            bitrate: as `encode`.
+            num_samples: samples per channel, None if unknown as with a pipe.
+            entropy: as `encode`.
+        Raises:
+            AudioError, ConfigError: the rate, the channels, the bit rate or the entropy mode are not supported.
+        """
+        check_format(sample_rate, channels)
+        sample_rate = whole_rate(sample_rate)
+        num_quantizers = self.spec.quantizers_for(bitrate)
+        return Header(
+            model_id=self.model_id,
+            sample_rate=sample_rate,
+            channels=channels,
+            codec_sample_rate=self.spec.sample_rate,
+            hop_length=self.spec.hop_length,
+            codebook_bits=self.spec.codebook_bits,
+            num_quantizers=num_quantizers,
+            entropy_mode=self.coding.mode(entropy, num_quantizers),
+            num_samples=num_samples,
+            tags=tags or {},
+        )
+
+    def check_model(self, header: Header) -> None:
+        """Refuse a file that this codec cannot decode.
+
+        Raises:
+            ModelMismatch: another model made it.
+            InvalidField: it contradicts its model.
+        """
+        check_header(header, self.spec, self.model_id)
 
     def encode(
         self,
@@ -60,7 +121,7 @@ class Codec(Writing, Reading):
             AudioError: the audio has another form, or holds NaN or infinity.
             ConfigError: the bit rate, the entropy mode, the denoising or the effort is not supported.
         """
-        pcm, sample_rate = checked(pcm, sample_rate), audio.whole_rate(sample_rate)
+        pcm, sample_rate = checked(pcm, sample_rate), whole_rate(sample_rate)
         stream = io.BytesIO()
         header = self.header(sample_rate, len(pcm), bitrate, pcm.shape[1], tags, entropy)
         self.write(stream, header, seconds(pcm, sample_rate), denoise, effort)
@@ -100,7 +161,7 @@ class Codec(Writing, Reading):
         Raises:
             AudioError, ConfigError: as `encode`.
         """
-        pcm, sample_rate = checked(pcm, sample_rate), audio.whole_rate(sample_rate)
+        pcm, sample_rate = checked(pcm, sample_rate), whole_rate(sample_rate)
         num_quantizers = self.spec.quantizers_for(bitrate)
         parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers, denoise, effort)]
         codes = np.concatenate([np.zeros((len(pcm), num_quantizers, 0), np.int64), *parts], axis=2)
@@ -233,7 +294,7 @@ def checked(pcm: np.ndarray, sample_rate: int) -> Array:
             f"audio has shape {list(array.shape)}; expected [channels, samples] or [samples]: "
             "encode_many and to_codes_many take a batch [batch, channels, samples]"
         )
-    return audio.check(array, sample_rate)
+    return check(array, sample_rate)
 
 
 def check_bytes(data: object) -> None:
@@ -244,3 +305,71 @@ def check_bytes(data: object) -> None:
     """
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ConfigError(f"decode takes the bytes of a .nac file, not {type(data).__name__}; decode_file takes a path")
+
+
+def load(name_or_path: FilePath = "default", threads: int = 1, postfilter: bool = True) -> Codec:
+    """Load a codec: one that ships with the package by name, or any artifact folder by path.
+
+    A model is loaded once per process and settings, in whatever way it is asked for; the last four stay.
+
+    Args:
+        threads: CPU threads of the networks.
+        postfilter: what is decoded passes the pitch post-filter; False gives the network's own sound.
+    Raises:
+        ArtifactError: the model is missing or damaged.
+    """
+    folder = find(name_or_path).resolve()
+    with _LOCK:
+        return _load(folder, id_of(folder), threads, postfilter)
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path, model_id: bytes, threads: int, postfilter: bool) -> Codec:
+    return Codec(load_artifact(folder), threads, postfilter)
+
+
+def load_for(model_id: bytes, threads: int = 1, postfilter: bool = True) -> Codec:
+    """Load the model that a file names: a shipped one, or one in a folder that SOUNDSTREAM_MODELS names.
+
+    Args:
+        threads, postfilter: as `load`.
+    Raises:
+        ModelMismatch: no known folder holds it.
+        ArtifactError: the model is damaged.
+    """
+    folder = find_by_id(model_id, model_folders())
+    if folder is None:
+        raise ModelMismatch(
+            f"the file was made by {describe(model_id)}, which is not among the shipped ones "
+            f"({', '.join(shipped())}); give its folder with --model or in {VARIABLE}"
+        )
+    return load(folder, threads, postfilter)
+
+
+def _reload(folder: Path, model_id: bytes, threads: int, postfilter: bool) -> Codec:
+    """The codec of this id, from its folder if it is still there, or from where files find their model."""
+    try:
+        if id_of(folder) == model_id:
+            return load(folder, threads, postfilter)
+    except ArtifactError:
+        pass
+    return load_for(model_id, threads, postfilter)
+
+
+copyreg.pickle(Codec, lambda codec: (_reload, (codec.folder, codec.model_id, codec.threads, codec.postfilter)))
+"""A codec is pickled and copied by the id of its model: another process loads it from the same place."""
+
+
+def codec_for(
+    reader: Reader | RepairingReader, model: FilePath | None = None, threads: int = 1, postfilter: bool = True
+) -> Codec:
+    """The codec of a file: the model that it names, unless another one is given.
+
+    Raises:
+        ModelMismatch: no known folder holds the model.
+        ArtifactError: the model is missing or damaged.
+    """
+    with named(reader.name):
+        if model is None:
+            return load_for(reader.header.model_id, threads, postfilter)
+        return load(model, threads, postfilter)

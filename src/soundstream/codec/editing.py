@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from soundstream.audio.blocks import taken
 from soundstream.bitstream import Header, Packet, Reader, Writer
-from soundstream.codec import Codec
+from soundstream.codec.codec import Codec
 from soundstream.codec.writing import packet_frames
 from soundstream.errors import ConfigError
 from soundstream.system.files import named

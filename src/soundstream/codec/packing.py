@@ -8,9 +8,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.bitstream import Header, Loss, Packet
-from soundstream.bitstream.packet import MAX_PAYLOAD, SEQUENCES
-from soundstream.entropy import Coder, ContextCoder, PlainCoder, StaticCoder, Tables
+from soundstream.bitstream.fields import MAX_PAYLOAD
+from soundstream.bitstream.header import Header
+from soundstream.bitstream.packet import SEQUENCES, Loss, Packet
+from soundstream.entropy.coder import Coder
+from soundstream.entropy.context_coder import ContextCoder
+from soundstream.entropy.plain import PlainCoder
+from soundstream.entropy.static import StaticCoder
+from soundstream.entropy.tables import Tables
 from soundstream.errors import BitstreamError, ConfigError, InvalidField
 
 Codes = NDArray[np.int64]

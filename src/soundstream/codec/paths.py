@@ -5,20 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 
 from soundstream import audio
 from soundstream.bitstream import Reader, RepairingReader
-from soundstream.codec.base import Array
-from soundstream.codec.codec import Codec
-from soundstream.codec.library import load, load_for
+from soundstream.codec.codec import codec_for, load
 from soundstream.codec.reading import Damage
 from soundstream.errors import AudioWarning, ConfigError, OutputError
-from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
-from soundstream.system.files import check_not_input, name_of, named, open_input, open_output
+from soundstream.runtime.quantizer import DEFAULT_EFFORT, Array, check_effort
+from soundstream.system.files import FilePath, check_not_input, name_of, named, open_input, open_output
 
-FilePath = str | PathLike[str]
 _LONGEST_TAG = 4096
 """Bytes of a tag that is taken over from a source: all nine have room in a header."""
 Watch = Callable[[int, int | None], None]
@@ -173,21 +169,6 @@ def decode_file(
                 raise _ends_before(reader, start_s)
     output_bytes = None if name == "-" else Path(name).stat().st_size
     return _transfer(source, name, rate, header.channels, count, output_bytes, tuple(damage))
-
-
-def codec_for(
-    reader: Reader | RepairingReader, model: FilePath | None = None, threads: int = 1, postfilter: bool = True
-) -> Codec:
-    """The codec of a file: the model that it names, unless another one is given.
-
-    Raises:
-        ModelMismatch: no known folder holds the model.
-        ArtifactError: the model is missing or damaged.
-    """
-    with named(reader.name):
-        if model is None:
-            return load_for(reader.header.model_id, threads, postfilter)
-        return load(model, threads, postfilter)
 
 
 def output_name(source: FilePath, output: FilePath | None, suffix: str) -> str:

@@ -8,11 +8,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from soundstream import audio
 from soundstream.audio.blocks import Tail, taken
-from soundstream.bitstream import Header, Loss, Reader, RepairingReader
-from soundstream.codec.base import Array, Codes, LoadedModel
-from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream
+from soundstream.audio.checks import soft_limit, whole_rate
+from soundstream.audio.resample import Resampler, resampled_length
+from soundstream.bitstream.container import Reader
+from soundstream.bitstream.header import Header
+from soundstream.bitstream.packet import Loss
+from soundstream.bitstream.recovery import RepairingReader
+from soundstream.codec.headers import check_header
+from soundstream.codec.packing import Coding
+from soundstream.runtime.quantizer import Array, Codes
+from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream, Model
+from soundstream.spec import CodecSpec
 from soundstream.system.files import named
 
 
@@ -25,8 +32,13 @@ class Damage(NamedTuple):
     reason: str
 
 
-class Reading(LoadedModel):
-    """What reads files, in constant memory."""
+class Reading:
+    """The half of `Codec` that reads files, in constant memory."""
+
+    spec: CodecSpec
+    model: Model
+    model_id: bytes
+    coding: Coding
 
     def read(
         self, reader: Reader, start_s: float = 0.0, denoise: float = 0.0, sample_rate: int | None = None
@@ -44,9 +56,9 @@ class Reading(LoadedModel):
             BitstreamError: as `decode`; what came before the damage was yielded.
         """
         header = reader.header
-        rate = header.sample_rate if sample_rate is None else audio.whole_rate(sample_rate)
+        rate = header.sample_rate if sample_rate is None else whole_rate(sample_rate)
         with named(reader.name):
-            self.check_model(header)
+            check_header(header, self.spec, self.model_id)
             first_sample = _lead_in(header, rate) + round(start_s * rate)
             first_frame = self._frame_before(first_sample, rate)
             reader.skip_to(first_frame)
@@ -78,9 +90,9 @@ class Reading(LoadedModel):
             BitstreamError: the header is of another model.
         """
         header = reader.header
-        rate = header.sample_rate if sample_rate is None else audio.whole_rate(sample_rate)
+        rate = header.sample_rate if sample_rate is None else whole_rate(sample_rate)
         with named(reader.name):
-            self.check_model(header)
+            check_header(header, self.spec, self.model_id)
         items = self._noted(self.coding.repair(reader, header), damage, header.lead_in / header.sample_rate)
         yield from self._restored(self._pcm(items, header.channels, denoise), reader, rate, _lead_in(header, rate))
 
@@ -129,17 +141,17 @@ class Reading(LoadedModel):
             first_sample: at that rate, from the first frame of the file; what is before it is left out.
         """
         channels, rates = reader.header.channels, (self.spec.sample_rate, sample_rate)
-        resampler, late = audio.Resampler(*rates, channels), self.spec.delay_samples
+        resampler, late = Resampler(*rates, channels), self.spec.delay_samples
         given = first_frame * self.spec.hop_length * sample_rate // self.spec.sample_rate
-        tail = Tail(channels, 2 * audio.resampled_length(self.spec.hop_length, *rates), given, first_sample)
+        tail = Tail(channels, 2 * resampled_length(self.spec.hop_length, *rates), given, first_sample)
         for pcm in blocks:
-            yield audio.soft_limit(tail.push(resampler.push(pcm[:, late:])))
+            yield soft_limit(tail.push(resampler.push(pcm[:, late:])))
             late = max(0, late - pcm.shape[1])
         samples = reader.num_samples
         if samples is not None:
-            samples = audio.resampled_length(samples, reader.header.sample_rate, sample_rate)
+            samples = resampled_length(samples, reader.header.sample_rate, sample_rate)
             samples += _lead_in(reader.header, sample_rate)
-        yield audio.soft_limit(tail.finish(resampler.flush(), samples, exact=isinstance(reader, Reader)))
+        yield soft_limit(tail.finish(resampler.flush(), samples, exact=isinstance(reader, Reader)))
 
 
 def _lead_in(header: Header, sample_rate: int) -> int:

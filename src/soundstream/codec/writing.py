@@ -9,14 +9,16 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from soundstream import audio
 from soundstream.audio.blocks import Counter, regroup
-from soundstream.bitstream import Header, Writer
-from soundstream.codec.base import Array, Codes, LoadedModel
+from soundstream.audio.resample import Resampler
+from soundstream.bitstream.container import Writer
+from soundstream.bitstream.header import Header
+from soundstream.codec.packing import Coding
 from soundstream.codec.vbr import Costs, allocate, residual_energy, spooled
 from soundstream.errors import ConfigError
-from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
-from soundstream.runtime.stream import LatentStream
+from soundstream.runtime.quantizer import DEFAULT_EFFORT, Array, Codes, check_effort
+from soundstream.runtime.stream import LatentStream, Model
+from soundstream.spec import CodecSpec
 
 PACKET_FRAMES = 150
 """Frames in a packet of a file: 2 s at 75 frames a second."""
@@ -34,8 +36,12 @@ class Written(NamedTuple):
     bytes: int
 
 
-class Writing(LoadedModel):
-    """What writes files, in constant memory and without seeking."""
+class Writing:
+    """The half of `Codec` that writes files, in constant memory and without seeking."""
+
+    spec: CodecSpec
+    model: Model
+    coding: Coding
 
     def write(
         self,
@@ -121,7 +127,7 @@ class Writing(LoadedModel):
             yield self.model.quantizer.encode(latents, num_quantizers, effort)
 
     def _latents(self, blocks: Iterable[Array], sample_rate: int, channels: int, denoise: float) -> Iterator[Array]:
-        resampler = audio.Resampler(sample_rate, self.spec.sample_rate, channels)
+        resampler = Resampler(sample_rate, self.spec.sample_rate, channels)
         stream = LatentStream(self.model, channels)
         for block in blocks:
             yield stream.push(resampler.push(block), denoise)

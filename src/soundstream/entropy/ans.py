@@ -16,13 +16,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.entropy.bounds import TOTAL, TOTAL_BITS
 from soundstream.errors import CodesMismatch
 
 Integers = NDArray[np.int64]
 
-TOTAL_BITS = 18
-TOTAL = 1 << TOTAL_BITS
-"""Sum of the frequencies of all symbols, at every place."""
 _LOW_BITS = 24
 _LOW = 1 << _LOW_BITS
 _STATE_BYTES = 4

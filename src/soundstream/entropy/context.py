@@ -20,8 +20,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.entropy.bounds import LIMIT, MAX_INPUTS
 from soundstream.entropy.frequencies import frequencies
-from soundstream.entropy.product import LIMIT, MOST_INPUTS, ExactLayer
+from soundstream.entropy.product import ExactLayer
 from soundstream.entropy.tables import Tables
 from soundstream.errors import ArtifactError, ConfigError
 
@@ -34,8 +35,8 @@ MEAN_SHIFT = 3
 _MEAN_BITS = 4
 PARTS = 6
 """Vectors that make up the inputs."""
-MAX_LATENT_DIM = MOST_INPUTS // PARTS
-MAX_HIDDEN = MOST_INPUTS
+MAX_LATENT_DIM = MAX_INPUTS // PARTS
+MAX_HIDDEN = MAX_INPUTS
 _LOWEST, _HIGHEST, _ZERO, _SHIFT = (np.array(x, np.int32) for x in (-LIMIT, LIMIT, 0, INPUT_SHIFT))
 """Arrays, since NumPy takes Python's numbers at twice the cost of a small step."""
 

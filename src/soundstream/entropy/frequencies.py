@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.entropy.ans import TOTAL
+from soundstream.entropy.bounds import TOTAL
 
 Integers = NDArray[np.int64]
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.entropy.bounds import LIMIT, MAX_INPUTS
 from soundstream.errors import ConfigError
 
-LIMIT = 127
-"""Largest magnitude of a weight and of an input."""
-MOST_INPUTS = (1 << 24) // LIMIT**2
-"""Terms of a sum that stays a whole number below 2^24 whatever the order of its additions: 1,040."""
 _EXACT = 1 << 24
 _BLOCK = 128
 """Units whose weights lie together, so that the product of a few rows reads few pages of memory at a time."""
@@ -37,8 +34,8 @@ class ExactLayer:
     """
 
     def __init__(self, weights: NDArray[np.int8], biases: NDArray[np.int32], shift: int, raised: bool = False) -> None:
-        if weights.dtype != np.int8 or weights.ndim != 2 or weights.shape[1] > MOST_INPUTS or (weights < -LIMIT).any():
-            raise ConfigError(f"weights are {weights.dtype} {list(weights.shape)}; expected int8 [n, <= {MOST_INPUTS}]")
+        if weights.dtype != np.int8 or weights.ndim != 2 or weights.shape[1] > MAX_INPUTS or (weights < -LIMIT).any():
+            raise ConfigError(f"weights are {weights.dtype} {list(weights.shape)}; expected int8 [n, <= {MAX_INPUTS}]")
         self.units, inputs = weights.shape
         largest = LIMIT * np.abs(weights.astype(np.int64)).sum(axis=1)
         steps = ((largest - biases).max() >> shift) + 1 if raised else 0

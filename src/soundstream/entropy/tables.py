@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.entropy.ans import TOTAL
-from soundstream.entropy.product import LIMIT, MOST_INPUTS
+from soundstream.entropy.bounds import LIMIT, MAX_INPUTS, TOTAL
 from soundstream.errors import ArtifactError
 
 TABLES_FILE = "entropy.npz"
@@ -77,7 +76,7 @@ class Tables:
             "static": _between(self.static, 1, TOTAL)
             and bool((self.static.sum(axis=1, dtype=np.int64) == TOTAL).all()),
             "exponentials": falling and self.exponentials[0] == 1 << 16,
-            "hidden_weights' inputs": self.hidden_weights.shape[2] <= MOST_INPUTS >= self.hidden_weights.shape[1],
+            "hidden_weights' inputs": self.hidden_weights.shape[2] <= MAX_INPUTS >= self.hidden_weights.shape[1],
             **shifts,
             **weights,
             **biases,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from soundstream.evaluate.metrics import REGISTRY
-from soundstream.evaluate.runner import Row
+from soundstream.evaluate.rows import Row
 from soundstream.evaluate.statistics import Mean, mean_of, paired_difference
 from soundstream.system.files import atomic_output
 

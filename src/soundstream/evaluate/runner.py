@@ -21,28 +21,10 @@ from soundstream.evaluate import clips, metrics
 from soundstream.evaluate.align import Array, align
 from soundstream.evaluate.clips import Clip
 from soundstream.evaluate.codecs.spec import Sources, Spec, make
+from soundstream.evaluate.rows import Row, load_rows
 
 PACKAGES = ("numpy", "av", "visqol-python", "ai-edge-litert", "pesq", "pystoi", "speechmos", "onnxruntime", "soxr")
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one codec did to one clip."""
-
-    key: str
-    """Names all that the row depends on; a rerun reuses rows by it."""
-    clip: str
-    content_class: str
-    codec: str
-    seconds: float
-    bytes: int
-    bitrate: float | None
-    """8 * bytes / seconds, container included; None for an anchor."""
-    delay_ms: float
-    """How late the decoded audio came, before it was aligned."""
-    metrics: dict[str, float | None]
-    """None where the metric has no answer for the clip; metrics without a meaning for the class are absent."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +72,6 @@ def run(jobs: Sequence[Job], path: Path, workers: int, report: Callable[[int], N
             file.flush()
             report(done)
     return [rows[job.key] for job in jobs]
-
-
-def load_rows(path: Path) -> dict[str, Row]:
-    """Finished rows by key; a line cut short by an interruption is dropped from the file."""
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    if len(whole) < len(lines):
-        path.write_text("".join(whole), encoding="utf-8")
-    rows = [Row(**json.loads(line)) for line in whole]
-    return {row.key: row for row in rows}
 
 
 def process(clip: Clip, spec: Spec, sources: Sources) -> tuple[Array, Array, int, bytes, int]:

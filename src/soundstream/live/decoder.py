@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.audio import soft_limit
+from soundstream.audio.checks import soft_limit
 from soundstream.audio.live_resampling import LiveResampler
 from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.live.concealment import Concealer

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.bitstream import LivePacket
-from soundstream.entropy import PlainCoder
+from soundstream.bitstream.live import LivePacket
+from soundstream.entropy.plain import PlainCoder
 from soundstream.errors import ConfigError, InvalidField
 from soundstream.spec import CodecSpec
 

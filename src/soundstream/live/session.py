@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from soundstream import audio
+from soundstream.audio.checks import check, check_format, whole_rate
 from soundstream.errors import AudioError, ConfigError
 
 
@@ -19,8 +19,8 @@ class Session:
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
-        audio.check_format(sample_rate, channels)
-        self.sample_rate = audio.whole_rate(sample_rate)
+        check_format(sample_rate, channels)
+        self.sample_rate = whole_rate(sample_rate)
         """Hz of the pcm outside."""
         self.channels = channels
         self._over = False
@@ -45,7 +45,7 @@ class Session:
             ConfigError: the session is over.
         """
         self._check_open()
-        pcm = audio.check(pcm, self.sample_rate)
+        pcm = check(pcm, self.sample_rate)
         if len(pcm) != self.channels:
             raise AudioError(f"audio has {len(pcm)} channels; this session has {self.channels}")
         return pcm

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.entropy import TABLES_FILE, Tables
+from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import ArtifactError
-from soundstream.runtime.description import early_spec, unsupported
-from soundstream.spec import CodecSpec
+from soundstream.limits import Whole
+from soundstream.spec import Codebook, CodecSpec, Switch
 
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
 DENOISER_FILE = "denoiser.onnx"
@@ -34,6 +36,8 @@ MODELS = Path(__file__).parent.parent / "models"
 """Artifacts that the package ships, one folder a name."""
 DEFAULT = "base"
 """Name of the model that `default` stands for."""
+EARLY_MEMORY_FRAMES = 128
+"""More than what decoders of artifacts without a spec remember."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +135,46 @@ def _read_manifest(folder: Path) -> dict:
 def _read_spec(path: Path) -> CodecSpec:
     try:
         settings = json.loads(path.read_text())
-        spec = CodecSpec.from_dict(settings["spec"]) if "spec" in settings else early_spec(settings)
+        spec = CodecSpec.from_dict(settings["spec"]) if "spec" in settings else _early_spec(settings)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path} does not describe a codec: {error}") from error
-    if wants := unsupported(spec):
+    if wants := _unsupported(spec):
         raise ArtifactError(f"{path} is of a codec with {', '.join(wants)}, which this release cannot do")
     return spec
+
+
+def _early_spec(settings: dict[str, Any]) -> CodecSpec:
+    """The spec of an artifact of release 0.2 or before, whose config.json has the settings of its networks alone.
+
+    Raises:
+        KeyError, TypeError, ValueError: it lacks one of them, or one is out of range.
+    """
+    count = settings["num_quantizers"]
+    Whole(1, 128).check("num_quantizers", count)
+    switches = (Switch("denoise", settings.get("film", "encoder")),) if settings.get("denoise") else ()
+    return CodecSpec(
+        sample_rate=settings["sample_rate"],
+        hop_length=settings.get("hop_length") or math.prod(settings["strides"]),
+        latent_dim=settings["latent_dim"],
+        codebooks=(Codebook(settings["codebook_size"]),) * count,
+        counts=tuple(range(1, count + 1)),
+        delay_samples=settings.get("overlap", 0),
+        memory_frames=EARLY_MEMORY_FRAMES,
+        switches=switches,
+    )
+
+
+def _unsupported(spec: CodecSpec) -> list[str]:
+    """What streams and files of this release do not know of yet, in words."""
+    wants = {
+        "channels coded together": spec.channels > 1,
+        "segments": spec.segment_samples or spec.overlap_samples,
+        "look-ahead": spec.lookahead_samples,
+        "numbers beside its codes": spec.side_numbers,
+        "codebooks of several sizes": len({book.size for book in spec.codebooks}) > 1,
+        "codebooks of several strides": any(book.stride > 1 for book in spec.codebooks),
+    }
+    return [name for name, wanted in wants.items() if wanted]
 
 
 def _read_codebooks(path: Path, spec: CodecSpec) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Files that come in, or are there whole or not at all."""
+"""Opening inputs; outputs that appear only when complete."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from typing import BinaryIO
 
 from soundstream.errors import CodecError, InputError, OutputError
 
+FilePath = str | PathLike[str]
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def open_input(path: str | PathLike[str]) -> AbstractContextManager[BinaryIO]:
+def open_input(path: FilePath) -> AbstractContextManager[BinaryIO]:
     """Open a file for reading; "-" is stdin, which stays open.
 
     Raises:
@@ -92,7 +93,7 @@ def name_of(source: object) -> str:
     return "stdin" if name == "<stdin>" else name if isinstance(name, str) else ""
 
 
-def check_not_input(output: str | PathLike[str], *sources: str | PathLike[str]) -> None:
+def check_not_input(output: FilePath, *sources: FilePath) -> None:
     """Refuse an output that is one of the inputs, by whatever name, even where an output may be replaced.
 
     Raises:
@@ -111,7 +112,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 @contextmanager
-def open_output(path: str | PathLike[str], force: bool = False) -> Iterator[BinaryIO]:
+def open_output(path: FilePath, force: bool = False) -> Iterator[BinaryIO]:
     """`atomic_output`, or stdout for "-".
 
     Raises:
@@ -126,7 +127,7 @@ def open_output(path: str | PathLike[str], force: bool = False) -> Iterator[Bina
 
 
 @contextmanager
-def atomic_output(path: str | PathLike[str], force: bool = False) -> Iterator[BinaryIO]:
+def atomic_output(path: FilePath, force: bool = False) -> Iterator[BinaryIO]:
     """Open a new file beside `path` for writing; it takes that name on success and is removed on failure.
 
     Args:
@@ -158,7 +159,7 @@ def _shortened(name: str) -> str:
     return os.fsencode(name)[:200].decode(errors="ignore")
 
 
-def _take_name(path: str | PathLike[str], partial: Path, target: Path, force: bool) -> None:
+def _take_name(path: FilePath, partial: Path, target: Path, force: bool) -> None:
     if not force:
         try:
             target.hardlink_to(partial)  # unlike a rename, it leaves what is there
@@ -170,11 +171,11 @@ def _take_name(path: str | PathLike[str], partial: Path, target: Path, force: bo
     partial.replace(target)
 
 
-def _exists(path: str | PathLike[str]) -> OutputError:
+def _exists(path: FilePath) -> OutputError:
     return OutputError(f"{path} exists already; choose another name or replace it with --force")
 
 
-def _check_free(path: str | PathLike[str], target: Path, force: bool) -> None:
+def _check_free(path: FilePath, target: Path, force: bool) -> None:
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {path}: the folder {target.parent} does not exist")
     if target.exists() and not target.is_file():

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soundstream import audio
+from soundstream.entropy.bounds import LIMIT
 from soundstream.entropy.context import PARTS, check_size, contexts, fixed_point
 from soundstream.entropy.frequencies import LOGIT_UNITS, exponentials, frequencies
-from soundstream.entropy.product import LIMIT
 from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import AudioError, ConfigError
 from soundstream.runtime.artifact import load_artifact, write_manifest

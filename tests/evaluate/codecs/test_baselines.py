@@ -8,8 +8,8 @@ import pytest
 from soundstream import CodecError, ConfigError, audio
 from soundstream.bitstream import Reader
 from soundstream.evaluate.align import align
-from soundstream.evaluate.codecs.baselines import LowPass, Ours, Shell, check_shell
-from soundstream.evaluate.codecs.spec import Sources, Spec, make, parse
+from soundstream.evaluate.codecs.baselines import LowPass, Shell, check_shell
+from soundstream.evaluate.codecs.spec import Ours, Sources, Spec, make, parse
 
 RATE = 24_000
 NONE = Sources()

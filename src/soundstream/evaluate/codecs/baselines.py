@@ -11,25 +11,18 @@ import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from soundstream import audio
-from soundstream.audio.blocks import seconds
-from soundstream.codec import Codec
 from soundstream.errors import CodecError, ConfigError
-from soundstream.system.extras import extra
 
 Array = NDArray[np.float32]
-
-OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
 class Baseline(Protocol):
@@ -40,35 +33,6 @@ class Baseline(Protocol):
 
     def decode(self, data: bytes) -> tuple[Array, int]:
         """Audio `[1, samples]`, delayed as the codec delays it, and its sample rate in Hz."""
-
-
-@dataclass(frozen=True)
-class Ours:
-    """This package's codec at one nominal bit rate."""
-
-    codec: Codec
-    bitrate: int
-
-    def encode(self, pcm: Array, sample_rate: int) -> bytes:
-        """Bytes of a `.nac` file."""
-        return self.codec.encode(pcm, sample_rate, self.bitrate)
-
-    def decode(self, data: bytes) -> tuple[Array, int]:
-        """Audio at the rate of the original."""
-        return self.codec.decode(data)
-
-
-@dataclass(frozen=True)
-class Variable(Ours):
-    """The same at a rate that varies with the sound; the bit rate is its average."""
-
-    def encode(self, pcm: Array, sample_rate: int) -> bytes:
-        """Bytes of a `.nac` file."""
-        most = self.codec.spec.bitrate(self.codec.spec.num_quantizers)
-        mode = self.codec.coding.default_mode(self.codec.spec.quantizers_for(self.bitrate))
-        stream, header = io.BytesIO(), self.codec.header(sample_rate, len(pcm), most, pcm.shape[1], entropy=mode)
-        self.codec.write_vbr(stream, header, seconds(pcm, sample_rate), self.bitrate)
-        return stream.getvalue()
 
 
 @dataclass(frozen=True)
@@ -104,36 +68,6 @@ class Original:
     def decode(self, data: bytes) -> tuple[Array, int]:
         """The same audio."""
         return audio.read(io.BytesIO(data))
-
-
-@dataclass(frozen=True)
-class Ffmpeg:
-    """A codec of the FFmpeg libraries that the package `av` bundles."""
-
-    encoder: str
-    """FFmpeg's name of it, such as libopus."""
-    container: str
-    rates: tuple[int, ...]
-    """Sample rates in Hz it takes; the audio is resampled to the next one up."""
-    bitrate: int
-    options: tuple[tuple[str, str], ...] = ()
-    """Settings of the encoder, as FFmpeg names them."""
-
-    def encode(self, pcm: Array, sample_rate: int) -> bytes:
-        """The whole file."""
-        rate = next((rate for rate in self.rates if rate >= sample_rate), self.rates[-1])
-        pcm = audio.resample(pcm, sample_rate, rate)
-        file = io.BytesIO()
-        with import_av().open(file, "w", format=self.container) as output:
-            stream = output.add_stream(self.encoder, rate=rate, layout="mono", options=dict(self.options))
-            stream.bit_rate = self.bitrate
-            for frame in [*_frames(pcm, rate, stream.format.name), None]:
-                output.mux(stream.encode(frame))
-        return file.getvalue()
-
-    def decode(self, data: bytes) -> tuple[Array, int]:
-        """Audio at the rate that FFmpeg decodes to: 48 kHz for Opus."""
-        return ffmpeg_decode(data)
 
 
 @dataclass(frozen=True)
@@ -196,36 +130,8 @@ def to_wav(pcm: Array, sample_rate: int) -> bytes:
     return file.getvalue()
 
 
-def ffmpeg_decode(data: bytes) -> tuple[Array, int]:
-    """Mono audio `[1, samples]` of any file that FFmpeg reads, and its sample rate in Hz."""
-    av = import_av()
-    with av.open(io.BytesIO(data)) as source:
-        rate = source.streams.audio[0].rate
-        to_float = av.AudioResampler(format="fltp", layout="mono", rate=rate)
-        frames = [part for frame in source.decode(audio=0) for part in to_float.resample(frame)]
-    return np.concatenate([np.zeros((1, 0), np.float32), *(frame.to_ndarray() for frame in frames)], axis=1), rate
-
-
-def import_av() -> Any:
-    """The package `av`, or an error that says how to get it."""
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise CodecError(f"Opus and MP3 need the package av; install it with: pip install {extra('eval')}") from error
-    return av
-
-
 def _written(coded: Path, command: str) -> bytes:
     files = [*coded.parent.glob("coded*")]
     if len(files) != 1:
         raise CodecError(f"the command {command!r} wrote {len(files)} files named {{out}}; expected one")
     return files[0].read_bytes()
-
-
-def _frames(pcm: Array, rate: int, sample_format: str) -> Iterator[Any]:
-    av = import_av()
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm), format="fltp", layout="mono")
-    frame.sample_rate = rate
-    resampler = av.AudioResampler(format=sample_format, layout="mono", rate=rate)
-    yield from resampler.resample(frame)
-    yield from resampler.resample(None)

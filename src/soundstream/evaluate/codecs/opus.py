@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.errors import CodecError
-from soundstream.evaluate.codecs.baselines import ffmpeg_decode, import_av
+from soundstream.evaluate.codecs.ffmpeg import ffmpeg_decode, import_av
 
 Array = NDArray[np.float32]
 

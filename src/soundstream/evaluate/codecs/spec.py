@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from soundstream.codec import load
+from soundstream.audio.blocks import seconds
+from soundstream.codec import Array, Codec, load
 from soundstream.errors import ConfigError
-from soundstream.evaluate.codecs.baselines import (
-    MP3_RATES,
-    OPUS_RATES,
-    Baseline,
-    Ffmpeg,
-    LowPass,
-    Original,
-    Ours,
-    Shell,
-    Variable,
-)
+from soundstream.evaluate.codecs.baselines import Baseline, LowPass, Original, Shell
+from soundstream.evaluate.codecs.ffmpeg import MP3_RATES, OPUS_RATES, Ffmpeg
 from soundstream.evaluate.codecs.lc3 import Lc3
 from soundstream.evaluate.codecs.opus import ForcedOpus
 from soundstream.runtime.artifact import shipped
@@ -64,6 +57,35 @@ class Sources:
     """A shipped model's name, or an artifact folder."""
     shell: tuple[str, str, str] | None = None
     """Name, encode command and decode command of an external codec."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """This package's codec at one nominal bit rate."""
+
+    codec: Codec
+    bitrate: int
+
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """Bytes of a `.nac` file."""
+        return self.codec.encode(pcm, sample_rate, self.bitrate)
+
+    def decode(self, data: bytes) -> tuple[Array, int]:
+        """Audio at the rate of the original."""
+        return self.codec.decode(data)
+
+
+@dataclass(frozen=True)
+class Variable(Ours):
+    """The same at a rate that varies with the sound; the bit rate is its average."""
+
+    def encode(self, pcm: Array, sample_rate: int) -> bytes:
+        """Bytes of a `.nac` file."""
+        most = self.codec.spec.bitrate(self.codec.spec.num_quantizers)
+        mode = self.codec.coding.default_mode(self.codec.spec.quantizers_for(self.bitrate))
+        stream, header = io.BytesIO(), self.codec.header(sample_rate, len(pcm), most, pcm.shape[1], entropy=mode)
+        self.codec.write_vbr(stream, header, seconds(pcm, sample_rate), self.bitrate)
+        return stream.getvalue()
 
 
 def parse(text: str, sources: Sources) -> list[Spec]:

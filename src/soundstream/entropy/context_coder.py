@@ -1,75 +1,22 @@
-"""Entropy-coded payloads: codes to bytes and back with fixed tables, or with a model of their context.
-
-Symbols come frame after frame, in a frame codebook after codebook, for each codebook channel after channel.
-"""
+"""Entropy coding with a model of the context; payloads are decoded side by side, a code of each in every step."""
 
 from __future__ import annotations
 
-import zlib
-from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.entropy import ans
-from soundstream.entropy.coder import Codes, Shape, decode_each
-from soundstream.entropy.context import ContextModel, Room, contexts, with_ones
-from soundstream.entropy.side_by_side import decode_side_by_side
+from soundstream.entropy.bounds import TOTAL
+from soundstream.entropy.coder import Codes, Shape, check_codes, checksum, coded_bits
+from soundstream.entropy.context import ContextModel, Known, Room, contexts, with_ones
 from soundstream.entropy.tables import Tables
-from soundstream.errors import BitstreamError, CodesMismatch, ConfigError
+from soundstream.errors import BitstreamError, CodesMismatch
 from soundstream.system.threads import single_blas_thread
 
 MAX_ROWS = 64
 """Codes that are encoded in one step, at most, so that its arrays stay in the cache."""
-
-
-class StaticCoder:
-    """Codes each codebook with its own fixed frequencies; knows no context and costs next to nothing."""
-
-    side_by_side = False
-
-    def __init__(self, tables: Tables) -> None:
-        self._below = _below(tables.static.astype(np.int64))
-        self._frequencies = tables.static
-        self._lists = self._below.tolist()
-
-    def encode(self, codes: Codes) -> bytes:
-        """Code integers `[channels, num_quantizers, frames]`.
-
-        Raises:
-            ConfigError: the codes are not those of the tables' codebooks.
-        """
-        _check(codes, self._frequencies.shape)
-        q = np.arange(codes.shape[1])[:, None]
-        ordered = codes.transpose(2, 1, 0)
-        starts, widths = self._below[q, ordered], self._frequencies[q, ordered]
-        return ans.encode(starts.ravel().tolist(), widths.ravel().tolist(), checksum(codes))
-
-    def bits(self, codes: Codes) -> NDArray[np.float64]:
-        """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
-        return _bits(self._frequencies[np.arange(codes.shape[1])[:, None], codes.transpose(2, 1, 0)])
-
-    def decode(self, payload: bytes, shape: Shape) -> Codes:
-        """Codes of `shape` `[channels, num_quantizers, frames]`.
-
-        Raises:
-            CodesMismatch: the payload does not end as one of these codes must.
-        """
-        channels, num_quantizers, frames = shape
-        decoder, found = ans.Decoder(payload), []
-        for q in np.tile(np.repeat(np.arange(num_quantizers), channels), frames).tolist():
-            below = self._lists[q]
-            symbol = bisect_right(below, decoder.slot) - 1
-            decoder.take(below[symbol], below[symbol + 1] - below[symbol])
-            found.append(symbol)
-        codes = np.array(found, np.int64).reshape(frames, num_quantizers, channels).transpose(2, 1, 0)
-        decoder.finish(checksum(codes))
-        return np.ascontiguousarray(codes)
-
-    def decode_batch(self, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
-        """As `decode` for each payload; in place of those that cannot be decoded, the error."""
-        return decode_each(self.decode, payloads, shape)
 
 
 class ContextCoder:
@@ -89,7 +36,7 @@ class ContextCoder:
         Raises:
             ConfigError: the codes are not those of the tables' codebooks.
         """
-        _check(codes, self.tables.static.shape)
+        check_codes(codes, self.tables.static.shape)
         with single_blas_thread():
             starts, widths = self._encode(codes)
         return ans.encode(starts.ravel().tolist(), widths.ravel().tolist(), checksum(codes))
@@ -101,7 +48,7 @@ class ContextCoder:
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
         with single_blas_thread():
-            return _bits(self.widths(codes))
+            return coded_bits(self.widths(codes))
 
     def _encode(self, codes: Codes) -> tuple[Codes, Codes]:
         """Starts and frequencies `[frames, num_quantizers, channels]` of all codes."""
@@ -155,27 +102,47 @@ def _finished(decoders: ans.Decoders, i: int, codes: Codes) -> Codes | Bitstream
     return codes
 
 
-def _bits(widths: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Bits of each codebook `[num_quantizers]` for frequencies `[frames, num_quantizers, channels]`."""
-    return np.asarray((ans.TOTAL_BITS - np.log2(widths)).sum(axis=(0, 2)))
+def decode_side_by_side(model: ContextModel, decoders: ans.Decoders, shape: Shape) -> Codes:
+    """Codes `[payloads, channels, num_quantizers, frames]` of fresh decoders, not yet checked.
+
+    Args:
+        shape: channels, num_quantizers and frames of each payload.
+    """
+    channels, num_quantizers, frames = shape
+    rows = channels * len(decoders)
+    known, room = Known(model, rows, num_quantizers), model.room(rows)
+    codes = np.zeros((frames, num_quantizers, channels, len(decoders)), np.int64)
+    search = _Search(decoders, channels, model.vectors.shape[1])
+    for frame in codes if rows else ():
+        for q, found in enumerate(frame):
+            search(model.widths(known.inputs, q, room), room.ends, found)
+            known.push(q, found.reshape(rows))
+    return np.ascontiguousarray(codes.transpose(3, 2, 1, 0))
 
 
-def checksum(codes: Codes) -> int:
-    """The low half of the CRC-32 of codes `[channels, num_quantizers, frames]`, as 16-bit words in coding order."""
-    return zlib.crc32(codes.transpose(2, 1, 0).astype("<u2").tobytes()) & 0xFFFF
+class _Search:
+    """Finds codes among frequencies of `channels x payloads` rows, the payloads of a channel together.
 
+    The sums of all frequencies run on from row to row, so that one search among them finds the codes of all payloads.
+    """
 
-def _below(widths: Codes) -> Codes:
-    """Sum of the frequencies below each symbol, and below the end `[q, size + 1]`."""
-    return np.concatenate([np.zeros((len(widths), 1), np.int64), widths.cumsum(axis=1)], axis=1)
+    def __init__(self, decoders: ans.Decoders, channels: int, size: int) -> None:
+        rows = np.arange(channels * len(decoders), dtype=np.int64).reshape(channels, len(decoders))
+        self._decoders, self._bases, self._places = decoders, list(TOTAL * rows), list(size * rows)
 
+    def __call__(self, widths: Codes, ends: Codes, out: Codes) -> None:
+        """Take one code of every channel off each payload, into `out` `[channels, payloads]`.
 
-def _check(codes: Codes, shape: tuple[int, ...]) -> None:
-    num_quantizers, size = shape
-    if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or codes.shape[1] > num_quantizers:
-        raise ConfigError(
-            f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers "
-            f"[channels, at most {num_quantizers}, frames]"
-        )
-    if codes.size and not 0 <= codes.min() <= codes.max() < size:
-        raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {size - 1}")
+        Args:
+            widths: frequencies `[channels x payloads, size]`.
+            ends: room for their sums.
+        """
+        sums = np.add.accumulate(widths.reshape(-1), out=ends.reshape(-1))
+        for base, place, codes in zip(self._bases, self._places, out, strict=True):
+            found = sums.searchsorted(self._decoders.slots() + base, side="right")
+            np.subtract(found, place, out=codes)
+            picked = widths.take(found)
+            starts = sums.take(found)
+            starts -= picked
+            starts -= base
+            self._decoders.take(starts, picked)
