@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import OpenBLASController, threadpool_info, threadpool_limits
 
 from soundstream.runtime.quantizer import Quantizer
 from soundstream.system.threads import single_blas_thread
@@ -12,8 +12,9 @@ from soundstream.system.threads import single_blas_thread
 
 @pytest.fixture
 def two_threads():
-    """A process whose BLAS has two threads, whatever the environment says."""
+    """A process whose BLAS has two threads, whatever the environment says, and no thread that alone may change that."""
     with threadpool_limits(2, user_api="blas"):
+        OpenBLASController.clear_controlling_thread()
         yield
 
 
@@ -46,3 +47,22 @@ def test_many_threads_that_encode_at_once_leave_as_many_as_before(two_threads):
             found = list(pool.map(lambda _: quantizer.encode(latents, 4, 2), range(32)))
         assert blas_threads() == {2}
         assert all((codes == expected).all() for codes in found)
+
+
+def test_the_last_out_may_be_another_thread_than_the_first_in(two_threads):
+    first, second = single_blas_thread(), single_blas_thread()
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        one.submit(first.__enter__).result()
+        other.submit(second.__enter__).result()
+        one.submit(first.__exit__, None, None, None).result()
+        assert blas_threads() == {1}
+        other.submit(second.__exit__, None, None, None).result()
+        assert blas_threads() == {2}
+
+
+def test_a_thread_of_the_host_may_set_its_number_afterwards(two_threads):
+    with single_blas_thread():
+        pass
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(threadpool_limits, 1, user_api="blas").result()
+        assert blas_threads() == {1}
