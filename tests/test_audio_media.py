@@ -1,6 +1,7 @@
 """Formats that libsndfile does not read: through PyAV, through ffmpeg, or with a word on what would help."""
 
 import io
+import os
 import shutil
 import stat
 import subprocess
@@ -133,18 +134,72 @@ def test_what_ffmpeg_cannot_read_either_is_refused():
         (media("asf", "wmav2", rate=44_100, bit_rate=96_000), "is Windows Media (wma, wmv), which needs"),
         (media("adts", "aac"), "is AAC, which needs"),
         (b"RIFF\0\0\0\0AVI LIST", "is AVI, which needs"),
+        (media("wv", "wavpack"), "is WavPack, which needs"),
+        (media("wav", "g722", rate=16_000), "is WAV with a codec of its own, which needs"),
         (
             b"no audio at all",
             "WAV, FLAC, Ogg Vorbis, Ogg Opus, MP3 or AIFF; m4a, mp4, webm, mkv, wma and others need PyAV",
         ),
     ],
-    ids=["m4a", "webm", "wma", "aac", "avi", "text"],
+    ids=["m4a", "webm", "wma", "aac", "avi", "wavpack", "g722", "text"],
 )
 @pytest.mark.usefixtures("without_pyav")
 def test_without_either_it_is_said_what_would_help(data, said):
     with pytest.raises(AudioError) as caught:
         audio.read(io.BytesIO(data))
     assert said in str(caught.value) and "the program ffmpeg on the path" in str(caught.value)
+
+
+WAV = sound("WAV", "PCM_16")
+BROKEN = {
+    "cut in its header": WAV[:40],
+    "without a format": WAV[:12] + WAV[36:],
+    "without samples": WAV[:36],
+    "of no channels": WAV[:22] + bytes(2) + WAV[24:],
+    "of no bits": WAV[:34] + bytes(2) + WAV[36:],
+    "of 0 Hz": WAV[:24] + bytes(4) + WAV[28:],
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("decoder", [None, "without_pyav", "with_ffmpeg"])
+def test_a_wav_with_a_broken_header_is_called_that(request, name, decoder):
+    if decoder == "with_ffmpeg":
+        request.getfixturevalue("without_pyav")
+        Path(os.environ["PATH"], "ffmpeg").symlink_to(shutil.which("ffmpeg") or pytest.skip("there is no ffmpeg"))
+    elif decoder:
+        request.getfixturevalue(decoder)
+    with pytest.raises(AudioError, match=r"is WAV with a header that is cut or damaged \(.+\); get a whole copy$"):
+        audio.read(io.BytesIO(BROKEN[name]))
+
+
+def video_without_sound():
+    stream = io.BytesIO()
+    with made.av.open(stream, "w", format="matroska") as file:
+        track = file.add_stream("mpeg4", rate=25)
+        track.width, track.height, track.pix_fmt = 16, 16, "yuv420p"
+        file.mux(track.encode(made.av.VideoFrame.from_ndarray(np.zeros((24, 16), np.uint8), "yuv420p")))
+        file.mux(track.encode(None))
+    return stream.getvalue()
+
+
+def test_a_video_without_sound_is_no_damaged_file():
+    with pytest.raises(AudioError, match=r"is Matroska or WebM \(it holds no sound\)$"):
+        audio.read(io.BytesIO(video_without_sound()))
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="there is no ffmpeg")
+@pytest.mark.usefixtures("without_pyav")
+def test_what_ffmpeg_says_is_told_in_short():
+    Path(os.environ["PATH"], "ffmpeg").symlink_to(shutil.which("ffmpeg", path=os.defpath))
+    for data, said in (
+        (video_without_sound(), "is Matroska or WebM (it holds no sound)"),
+        (b"WEBVTT\n\n00:01.000 --> 00:02.000\nhello\n", "(Format not among those that are opened); expected WAV"),
+        (WAV[:20], "damaged (Invalid data found when processing input); get a whole copy"),
+    ):
+        with pytest.raises(AudioError) as caught:
+            audio.read(io.BytesIO(data))
+        assert said in str(caught.value)
 
 
 @pytest.mark.usefixtures("without_pyav")

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from soundstream.audio.formats.views import Gap
-from soundstream.audio.frames import CONTAINERS, FrameSound
+from soundstream.audio.frames import CONTAINERS, NO_SOUND, FrameSound
 from soundstream.audio.metadata import chosen_tags
 from soundstream.audio.sndfile import SequentialFile
 from soundstream.errors import AudioError
@@ -56,7 +56,7 @@ def _open_wav(process: subprocess.Popen[bytes], log: BinaryIO) -> SequentialFile
         return SequentialFile(process.stdout.fileno(), closefd=False)
     except soundfile.SoundFileError as error:
         process.wait()
-        raise AudioError(next(iter(_errors(_lines(log))), "it holds no sound")) from error
+        raise AudioError(next(iter(_errors(_lines(log))), NO_SOUND)) from error
 
 
 def _frames(
@@ -79,8 +79,15 @@ def _lines(log: BinaryIO) -> list[str]:
 
 
 def _errors(lines: list[str]) -> list[str]:
-    found = (re.search(r"\[(?:error|fatal)\] (.*)", line) for line in lines)
-    return [match[1] for match in found if match]
+    """What went wrong, without the path, which the reader names."""
+    found = (re.search(r"\[(?:error|fatal)\] (?:file:.+: (?=[A-Z]))?(.*)", line) for line in lines)
+    return [_plain(match[1]) for match in found if match]
+
+
+def _plain(error: str) -> str:
+    if "matches no streams" in error:
+        return NO_SOUND
+    return re.sub(" on whitelist .*", " among those that are opened", error)
 
 
 def _duration_s(lines: list[str]) -> float | None:

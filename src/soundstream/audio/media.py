@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import BinaryIO
 
 from soundstream.audio import ffmpeg
-from soundstream.audio.formats import ebml
-from soundstream.audio.frames import FrameSound
+from soundstream.audio.formats import chunks, ebml
+from soundstream.audio.frames import NO_SOUND, FrameSound
 from soundstream.errors import AudioError
 from soundstream.system.extras import extra
 
@@ -18,6 +18,9 @@ READABLE = "WAV, FLAC, Ogg Vorbis, Ogg Opus, MP3 or AIFF"
 _MORE = "m4a, mp4, webm, mkv, wma and others"
 _HELP = f"PyAV (pip install {extra('media')}) or the program ffmpeg on the path"
 _MATROSKA = "Matroska or WebM"
+_WAV, _BROKEN_WAV = "WAV with a codec of its own", "WAV with a header that is cut or damaged"
+_PLAIN_CODECS = (0, 1, 3)
+"""Encodings of WAV that need no other decoder: none said, whole numbers, floats."""
 _KINDS = {
     "....ftyp": "MPEG-4 (m4a, mp4, mov)",
     "\x1aE\xdf\xa3": _MATROSKA,
@@ -25,14 +28,16 @@ _KINDS = {
     "\xff[\xf0\xf1\xf8\xf9]": "AAC",
     "OggS": "Ogg in which no stream of Vorbis, Opus or FLAC begins",
     "RIFF....AVI ": "AVI",
-    "RIFF....WAVE": "WAV with a codec of its own",
+    "RIFF....WAVE": _WAV,
     "FLV": "Flash video",
     "#!AMR": "AMR",
-    "wvPk": "WavPack",
+    "wvpk": "WavPack",
     "MAC ": "Monkey's Audio",
     "TTA1": "TTA",
     "DSD ": "DSD",
     "\0\0\x01\xba": "MPEG video",
+    "\x0bw": "AC-3",
+    ".RMF": "RealMedia",
     "caff": "CAF with a codec of its own",
 }
 """Names of formats by the first bytes, as patterns."""
@@ -51,6 +56,8 @@ def open_media(file: BinaryIO, name: str, reason: str) -> Iterator[FrameSound]:
     what = f"{name} is {kind}" if kind else f"{name} is not audio that can be read"
     cut = kind == _MATROSKA and ebml.is_cut(file)
     opener = _opener(file)
+    if opener is None and kind == _BROKEN_WAV:
+        raise AudioError(f"{what} ({reason}); get a whole copy")
     if opener is None and kind:
         raise AudioError(f"{what}, which needs {_HELP}")
     if opener is None:
@@ -59,10 +66,15 @@ def open_media(file: BinaryIO, name: str, reason: str) -> Iterator[FrameSound]:
         try:
             sound = stack.enter_context(opener)
         except AudioError as error:
-            hint = "get a whole copy" if kind else f"expected {READABLE}, {_MORE}; headerless sound needs --raw"
-            raise AudioError(f"{what} ({error}); {hint}") from error
+            raise AudioError(f"{what} ({error}){_advice(kind, str(error))}") from error
         sound.is_cut = cut
         yield sound
+
+
+def _advice(kind: str | None, reason: str) -> str:
+    if kind and kind != _BROKEN_WAV and reason == NO_SOUND:
+        return ""
+    return "; get a whole copy" if kind else f"; expected {READABLE}, {_MORE}; headerless sound needs --raw"
 
 
 def _opener(file: BinaryIO) -> AbstractContextManager[FrameSound] | None:
@@ -78,4 +90,5 @@ def _opener(file: BinaryIO) -> AbstractContextManager[FrameSound] | None:
 def _kind(file: BinaryIO) -> str | None:
     file.seek(0)
     head = file.read(16).decode("latin-1")
-    return next((name for pattern, name in _KINDS.items() if re.match(pattern, head, re.DOTALL)), None)
+    kind = next((name for pattern, name in _KINDS.items() if re.match(pattern, head, re.DOTALL)), None)
+    return _BROKEN_WAV if kind == _WAV and chunks.wav_codec(file) in _PLAIN_CODECS else kind

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from soundstream.audio.formats.views import Gap
-from soundstream.audio.frames import CONTAINERS, FrameSound
+from soundstream.audio.frames import CONTAINERS, NO_SOUND, FrameSound
 from soundstream.audio.metadata import chosen_tags
 from soundstream.errors import AudioError
 
@@ -34,7 +34,9 @@ def open_sound(file: BinaryIO) -> Iterator[FrameSound]:
     with container:
         stream = container.streams.best("audio")
         if stream is None:
-            raise AudioError("it holds no sound")
+            raise AudioError(NO_SOUND)
+        if stream.codec_context is None:
+            raise AudioError("nothing decodes the codec that it names")
         decoder = _Decoder(container, stream)
         frames = decoder.frames()
         first = next(frames, None)

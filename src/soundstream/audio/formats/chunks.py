@@ -113,21 +113,23 @@ def find(file: BinaryIO, start: int, end: int) -> tuple[list[Part], int] | None:
     data = Bytes(file, before_tags(file, start, end))
     layout = _LAYOUTS.get(data.at(start, 4))
     if data.at(start, len(_NIST)) == _NIST:
-        return [_nist(data, start)], data.end
+        return _nist(file, data, start)
     sound = _chunked(data, layout, start) if layout else _au(data, start)
     if sound is None or sound.start > data.end:
         return None
     there = data.end - sound.start
     rest = _Rest((), data.end)
-    if layout and sound.size < there:
-        rest = _behind(file, data, layout, sound.start + sound.size, -sound.size % layout.align)
+    if sound.size < there:
+        counted = sound.start + sound.size
+        fill = -sound.size % layout.align if layout else 0
+        rest = _behind(file, data, layout, counted, fill) if layout else _after(file, data, counted)
     if endless := _is_endless(sound, there, rest):
         rest = _Rest((), data.end)
     size = there if endless else min(sound.size, there)
     if sound.codec in _MPEG and (mpeg_parts := mpeg.find(file, sound.start, sound.start + size)):
         return mpeg_parts, rest.end
     spans = [(sound.start, sound.start + size), *rest.spans]
-    left_out = rest.unknown and not data.is_blank(rest.end - rest.unknown, rest.end)
+    left_out = rest.unknown >= max(2, sound.block) and not data.is_blank(rest.end - rest.unknown, rest.end)
     gaps = [Gap(f"{rest.unknown:,} bytes behind what its header counts are left out")] if left_out else []
     if size == sound.size and len(spans) == 1:
         return [Part(((start, rest.end),), gaps=tuple(gaps))], rest.end
@@ -135,6 +137,13 @@ def find(file: BinaryIO, start: int, end: int) -> tuple[list[Part], int] | None:
         gaps.append(_cut(sound.size, size))
     parts = [_part(sound, start, group) for group in _groups(sound, spans)]
     return [*parts[:-1], replace(parts[-1], gaps=tuple(gaps))], rest.end
+
+
+def wav_codec(file: BinaryIO) -> int:
+    """What a WAV calls its encoding; 0 if it does not say it, or has no place for samples."""
+    data = Bytes(file, file.seek(0, 2))
+    sound = _chunked(data, _RIFF, 0)
+    return sound.codec if sound and sound.start <= data.end else 0
 
 
 def _is_endless(sound: _Sound, there: int, rest: _Rest) -> bool:
@@ -210,6 +219,13 @@ def _behind(file: BinaryIO, data: Bytes, layout: _Layout, end: int, fill: int) -
     return _Rest(tuple(spans), min(position, data.end))
 
 
+def _after(file: BinaryIO, data: Bytes, end: int) -> _Rest:
+    """What follows the samples of a format without chunks: another stream, or bytes that are none."""
+    if data.at(end, 4) in MAGICS or after_tags(file, end, data.end) > end:
+        return _Rest((), end)
+    return _Rest((), data.end, data.end - end)
+
+
 def _is_name(name: bytes) -> bool:
     return name.isascii() and name.decode().isprintable()
 
@@ -222,12 +238,14 @@ def _au(data: Bytes, start: int) -> _Sound | None:
     return _Sound(start + 8, _AU[head[:4]][:2], 0, start + offset, size if 0 < size < _WRAP - 1 else _ENDLESS)
 
 
-def _nist(data: Bytes, start: int) -> Part:
+def _nist(file: BinaryIO, data: Bytes, start: int) -> tuple[list[Part], int]:
     """NIST SPHERE: a page of text; libsndfile goes by the length of the file."""
     text = data.at(start, 1024)
     size = math.prod(_nist_number(text, name) for name in (b"sample_count", b"sample_n_bytes", b"channel_count"))
-    there = data.end - start - int(text[8:16].strip() or 0)
-    return Part(((start, data.end),), gaps=(_cut(size, there),) if size > there else ())
+    first = start + int(text[8:16].strip() or 0)
+    there = data.end - first
+    end = _after(file, data, first + size).end if 0 < size < there else data.end
+    return [Part(((start, end),), gaps=(_cut(size, there),) if size > there else ())], end
 
 
 def _nist_number(text: bytes, name: bytes) -> int:

@@ -43,8 +43,7 @@ def _tag_before(file: BinaryIO, start: int, end: int) -> int:
     elif tail[:4] == b"TAG+":
         size = _ID3V1_MORE
     elif tail[-32:-24] == b"APETAGEX":
-        _, _, length, _, flags = _APE.unpack(tail[-32:])
-        size = length + (32 if flags & _APE_HAS_HEADER else 0)
+        size = _ape_before(file, end, tail)
     elif tail[-10:-7] == b"3DI":
         size = 20 + _synchsafe(tail[-4:])
     elif tail[-9:] == b"LYRICS200" and tail[-15:-9].isdigit():
@@ -52,6 +51,12 @@ def _tag_before(file: BinaryIO, start: int, end: int) -> int:
     else:
         size = 0
     return size if size <= end - start else 0
+
+
+def _ape_before(file: BinaryIO, end: int, tail: bytes) -> int:
+    _, _, size, _, flags = _APE.unpack(tail[-_APE.size :])
+    has_header = flags & _APE_HAS_HEADER and _read(file, max(0, end - size - _APE.size), 8) == b"APETAGEX"
+    return int(size) + (_APE.size if has_header else 0)
 
 
 def _synchsafe(four: bytes) -> int:
