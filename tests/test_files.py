@@ -1,10 +1,13 @@
 import errno
+import io
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from soundstream.audio import open_reader, open_writer
 from soundstream.errors import InputError, OutputError
 from soundstream.system.files import atomic_output, open_input, open_output
 
@@ -73,6 +76,16 @@ def test_a_missing_folder_is_an_output_error(tmp_path):
 def test_a_folder_or_device_is_never_replaced(tmp_path, name):
     with pytest.raises(OutputError, match="folder or a device"), atomic_output(tmp_path / name, force=True):
         pass
+
+
+def test_a_pipe_by_its_name_is_no_output():
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(OutputError, match="a device; name a file, or - for stdout"):
+            atomic_output(f"/dev/fd/{writing}").__enter__()
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path, monkeypatch):
@@ -156,6 +169,39 @@ def test_streams_that_are_closed_are_told_of(monkeypatch):
         open_input("-")
     with pytest.raises(OutputError, match="stdout is closed"), open_output("-"):
         pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device stands for a full disk here")
+def test_a_full_disk_behind_stdout_is_named(monkeypatch):
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=full, isatty=lambda: False))
+        with pytest.raises(OutputError, match="cannot write stdout: No space left"), open_output("-") as stream:
+            stream.write(b"bytes")
+        with pytest.raises(OutputError, match="cannot write stdout: No space left"), open_writer("-", 8000, 1):
+            pass
+
+
+class Pipe(io.BytesIO):
+    def seekable(self):
+        return False
+
+
+def test_a_full_folder_of_temporary_files_is_named_and_not_the_input(monkeypatch):
+    def refuse(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", refuse)
+    with (
+        pytest.raises(OutputError, match=r"cannot keep what comes from a pipe in .*: No space left .* TMPDIR"),
+        open_reader(Pipe(b"RIFF")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("path", [0, None, b"x.nac", io.BytesIO()])
+def test_only_paths_are_opened(path):
+    with pytest.raises(InputError, match=f"expected the path of a file, not {type(path).__name__}"):
+        open_input(path)
 
 
 def test_a_terminal_gets_no_bytes(monkeypatch):

@@ -14,7 +14,7 @@ import soundfile
 
 from soundstream import CodecError, ConfigError
 from soundstream.cli import app
-from soundstream.cli.batch import JOURNAL, plan
+from soundstream.cli.batch import JOURNAL, Job, attempt, plan
 
 AUDIO = frozenset({".wav", ".flac"})
 END_S = 60
@@ -91,6 +91,19 @@ def test_a_link_to_a_folder_above_ends_nowhere(tmp_path):
     touch(tmp_path, "in/a.wav")
     (tmp_path / "in/loop").symlink_to(tmp_path / "in")
     assert outputs(tmp_path, "in") == {"in/a.wav": "a.nac"}
+
+
+def test_pipes_in_a_folder_are_passed_by_and_dead_links_are_not(tmp_path):
+    touch(tmp_path, "in/a.wav")
+    os.mkfifo(tmp_path / "in/pipe.wav")
+    (tmp_path / "in/dead.wav").symlink_to("nowhere.wav")
+    assert outputs(tmp_path, "in") == {"in/a.wav": "a.nac", "in/dead.wav": "dead.nac"}
+
+
+def test_a_folder_that_cannot_be_made_fails_its_files_only(tmp_path):
+    (tmp_path / "out").write_bytes(b"")
+    outcome = attempt(lambda source, output: None, Job(tmp_path / "a.wav", tmp_path / "out/b/a.nac"))
+    assert outcome.error == f"cannot make the folder {tmp_path / 'out/b'}: Not a directory"
 
 
 def test_no_output_leaves_the_folder(tmp_path):

@@ -20,6 +20,7 @@ from soundstream.audio.frames import CONTAINERS, NO_SOUND, FrameSound
 from soundstream.audio.metadata import chosen_tags
 from soundstream.audio.sndfile import SequentialFile
 from soundstream.errors import AudioError
+from soundstream.system.files import keeping
 
 _OPTIONS = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-format_whitelist", CONTAINERS)
 _OUTPUT = ("-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1")
@@ -114,6 +115,7 @@ def _on_disk(file: BinaryIO) -> Iterator[str]:
         return
     with tempfile.NamedTemporaryFile() as copy:
         file.seek(0)
-        shutil.copyfileobj(file, copy)
-        copy.flush()
+        with keeping("a copy for ffmpeg"):
+            shutil.copyfileobj(file, copy)
+            copy.flush()
         yield copy.name

@@ -22,7 +22,7 @@ from soundstream.audio.metadata import file_tags
 from soundstream.audio.raw import Raw, open_raw
 from soundstream.audio.sndfile import Sound, reason
 from soundstream.errors import AudioError, IncompleteAudio
-from soundstream.system.files import name_of, open_input, reading
+from soundstream.system.files import keeping, name_of, open_input, reading
 
 _OWN = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aiff", ".aif", ".au", ".caf", ".w64", ".sph"}
 _MEDIA = {".m4a", ".m4b", ".aac", ".webm", ".mka", ".wma", ".mp4", ".mkv", ".mov", ".3gp", ".amr", ".wv", ".ape"}
@@ -149,7 +149,8 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
         yield file
         return
     with tempfile.TemporaryFile() as spool:
-        shutil.copyfileobj(file, spool)
+        with keeping("what comes from a pipe"):
+            shutil.copyfileobj(file, spool)
         yield spool
 
 

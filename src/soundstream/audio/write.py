@@ -18,7 +18,7 @@ from soundstream.audio.metadata import TAGS
 from soundstream.audio.sndfile import reason
 from soundstream.audio.wav import BYTES, WAV_BYTES, WavPipe, to_int24
 from soundstream.errors import AudioError, OutputError
-from soundstream.system.files import atomic_output, stdout
+from soundstream.system.files import atomic_output, stdout, writing
 
 _FORMATS: dict[str, tuple[str, dict[str | None, str]]] = {
     ".wav": ("WAV", {None: "PCM_16", "16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}),
@@ -148,9 +148,10 @@ def open_writer(
     """
     container, subtype = _format_of(path, bits)
     if path == "-":
-        pipe = WavPipe(stdout(), sample_rate, channels, bits or "16", num_samples)
-        yield PipeWriter(pipe, channels)
-        pipe.finish()
+        with writing("stdout"):
+            pipe = WavPipe(stdout(), sample_rate, channels, bits or "16", num_samples)
+            yield PipeWriter(pipe, channels)
+            pipe.finish()
         return
     name = str(path)
     room = WAV_BYTES // (BYTES[bits or "16"] * channels) if container == "WAV" else sys.maxsize

@@ -123,8 +123,8 @@ def _files_in(source: str) -> Iterator[tuple[Path, int]]:
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith("."):
-                path = Path(folder, name)
+            path = Path(folder, name)
+            if not name.startswith(".") and (path.is_file() or not path.exists()):  # no pipes; a dead link is told of
                 yield path, len(path.relative_to(top).parts)
 
 
@@ -272,7 +272,7 @@ def attempt(work: Work, job: Job, in_worker: bool = False) -> Outcome:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            job.output.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(job.output.parent)
             transfer, error = work(str(job.source), str(job.output)), ""
         except CodecError as reason:
             transfer, error = None, str(reason)

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from os import PathLike
@@ -22,10 +23,12 @@ def open_input(path: FilePath) -> AbstractContextManager[BinaryIO]:
     """Open a file for reading; "-" is stdin, which stays open.
 
     Raises:
-        InputError: the file cannot be opened.
+        InputError: the file cannot be opened, or it is no path.
     """
     if path == "-":
         return nullcontext(stdin())
+    if not isinstance(path, str | PathLike):  # open would take a number for a file of the host, and close it
+        raise InputError(f"expected the path of a file, not {type(path).__name__}")
     try:
         return open(path, "rb")  # noqa: PTH123 - Path takes an empty name for the folder
     except OSError as error:
@@ -122,8 +125,42 @@ def open_output(path: FilePath, force: bool = False) -> Iterator[BinaryIO]:
         with atomic_output(path, force) as file:
             yield file
         return
-    yield (stream := stdout())
-    stream.flush()
+    with writing("stdout"):
+        yield (stream := stdout())
+        stream.flush()
+
+
+@contextmanager
+def writing(name: str) -> Iterator[None]:
+    """Name the output whose disk is full.
+
+    Raises:
+        OutputError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise OutputError(f"cannot write {name}: {error.strerror}") from error
+        raise
+
+
+@contextmanager
+def keeping(name: str) -> Iterator[None]:
+    """Name the folder of temporary files where its disk is full, while something is written there.
+
+    Args:
+        name: of what is kept.
+    Raises:
+        OutputError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            advice = "make room there, or name another folder in the environment variable TMPDIR"
+            raise OutputError(f"cannot keep {name} in {tempfile.gettempdir()}: {error.strerror}; {advice}") from error
+        raise
 
 
 @contextmanager
@@ -176,9 +213,9 @@ def _exists(path: FilePath) -> OutputError:
 
 
 def _check_free(path: FilePath, target: Path, force: bool) -> None:
+    if Path(path).exists() and not target.is_file():  # /dev/stdout may lead to a pipe, which is no path
+        raise OutputError(f"cannot write {path}: it is a folder or a device; name a file, or - for stdout")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {path}: the folder {target.parent} does not exist")
-    if target.exists() and not target.is_file():
-        raise OutputError(f"cannot write {path}: it is a folder or a device; name a file, or - for stdout")
     if target.exists() and not force:
         raise _exists(path)
