@@ -31,6 +31,7 @@ from soundstream.codec import Damage
 from soundstream.codec.packing import MODES, Coding
 from soundstream.entropy import PlainCoder
 from soundstream.runtime.artifact import load_artifact, write_manifest
+from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.stream import LatentStream
 
 
@@ -318,7 +319,8 @@ def test_a_rate_that_cannot_be_is_refused_when_decoding(codec: Codec) -> None:
 def test_a_variable_rate_keeps_its_average(codec: Codec) -> None:
     pcm = np.concatenate([noise(1, 24_000 * 4), np.zeros((1, 24_000 * 4), np.float32)], axis=1)
     stream = io.BytesIO()
-    codec.write_vbr(stream, codec.header(24_000, 1, codec.spec.bitrate(8)), [pcm], codec.spec.bitrate(4))
+    options = EncodeOptions(codec.spec.bitrate(4), vbr=True, max_bitrate=codec.spec.bitrate(8))
+    codec.write(stream, [pcm], 24_000, 1, options)
     packets = list(Reader(io.BytesIO(stream.getvalue())))
     frames = sum(packet.frames for packet in packets)
     assert sum(packet.num_quantizers * packet.frames for packet in packets) <= 4 * frames
@@ -328,11 +330,10 @@ def test_a_variable_rate_keeps_its_average(codec: Codec) -> None:
 @pytest.mark.parametrize("mode", ["fast", "best"])
 def test_a_variable_rate_writes_what_the_constant_one_would(coded: Codec, mode: str) -> None:
     pcm = np.concatenate([noise(1, 24_000 * 12), noise(1, 24_000 * 12) / 100], axis=1)
-    stream, bitrate = io.BytesIO(), coded.spec.bitrate(4)
-    header = coded.header(24_000, 1, coded.spec.bitrate(8), entropy=mode)
-    coded.write_vbr(stream, header, [pcm], bitrate)
+    bitrate, most = coded.spec.bitrate(4), coded.spec.bitrate(8)
+    varying = len(coded.encode(pcm, 24_000, bitrate, vbr=True, max_bitrate=most, entropy=mode))
     constant = len(coded.encode(pcm, 24_000, bitrate, entropy=mode))
-    assert 0.9 * constant < len(stream.getvalue()) <= 1.01 * constant
+    assert 0.9 * constant < varying <= 1.01 * constant
 
 
 def test_overhead_at_3_kbit_per_second_is_at_most_2_percent(codec: Codec) -> None:
@@ -364,13 +365,9 @@ def test_more_effort_finds_other_codes_that_are_nearer(codec: Codec) -> None:
 
 @pytest.mark.parametrize("vbr", [False, True])
 def test_an_effort_that_cannot_be_is_refused_before_anything_is_written(codec: Codec, vbr: bool) -> None:
-    stream, blocks = io.BytesIO(), [noise(1, 800)]
-    header = codec.header(24_000, 1, codec.spec.bitrate(2))
+    stream, options = io.BytesIO(), EncodeOptions(codec.spec.bitrate(1), vbr=vbr, effort=0)
     with pytest.raises(ConfigError, match="effort is 0"):
-        if vbr:
-            codec.write_vbr(stream, header, blocks, codec.spec.bitrate(1), effort=0)
-        else:
-            codec.write(stream, header, blocks, effort=0)
+        codec.write(stream, [noise(1, 800)], 24_000, 1, options)
     assert not stream.getvalue()
 
 

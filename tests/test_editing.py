@@ -55,7 +55,7 @@ def packets_of(data: bytes) -> list[tuple[int, int, bytes]]:
 
 @pytest.mark.parametrize("part", [(0.0, None), (0.5, 1.7), (2.0, 4.0), (1.999, 5.2), (4.9, 60.0), (3.0, 3.00005)])
 def test_a_part_has_the_codes_of_its_time_and_its_exact_samples(codec: Codec, part: tuple[float, float | None]) -> None:
-    data = codec.encode(noise(24_000 * 5 + 100), 24_000, 1500, {"title": "x"})
+    data = codec.encode(noise(24_000 * 5 + 100), 24_000, 1500, tags={"title": "x"})
     found = part_of(codec, data, *part)
     start, end = round(part[0] * 24_000), min(5 * 24_000 + 100, round((part[1] or 99) * 24_000))
     first = max(0, start // 320 - codec.model.memory_frames)
@@ -68,7 +68,7 @@ def test_a_part_has_the_codes_of_its_time_and_its_exact_samples(codec: Codec, pa
 
 
 def test_all_of_a_file_is_the_file(codec: Codec) -> None:
-    data = codec.encode(noise(24_000), 24_000, 1500, {"title": "x"})
+    data = codec.encode(noise(24_000), 24_000, 1500, tags={"title": "x"})
     assert part_of(codec, data, 0.0) == part_of(codec, data, 0.0, 99.0) == data
 
 

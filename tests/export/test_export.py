@@ -21,12 +21,15 @@ from soundstream.nn.graph import Graph, quantize_weight
 from soundstream.nn.model import plain_condition
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import FILES, load_artifact, write_manifest
+from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.session import Network
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
 
 FRAMES = 100
 HOP = tiny.CONFIG.hop_length
 """Of both families."""
+ALL = EncodeOptions(tiny.CONFIG.spec().bitrate(tiny.CONFIG.num_quantizers), effort=1)
+"""All four codebooks, searched as in torch."""
 
 
 @pytest.fixture(scope="module", params=tiny.VARIANTS)
@@ -71,7 +74,7 @@ def test_latents_codes_and_audio_are_those_of_torch(config, runtime, pcm):
     latents = model.encode(torch.from_numpy(pcm[:, None]))
     codes = model.quantizer.encode(latents, config.num_quantizers)
     np.testing.assert_allclose(LatentStream(runtime, 2).push(pcm), latents, rtol=0, atol=1e-4)
-    found = EncoderStream(runtime, 2, config.num_quantizers).push(pcm)
+    found = EncoderStream(runtime, 2, ALL).push(pcm)
     assert (found == codes.numpy()).mean() >= 0.999
     decoded = model.decode(model.quantizer.decode(codes))[:, 0]
     assert decoded.std() > 0.01
@@ -194,14 +197,14 @@ def test_only_a_denoiser_that_was_trained_is_exported(trained, tmp_path):
 
 @pytest.mark.parametrize("sizes", [[1], [HOP], [HOP - 1], [HOP + 1, 3], [7 * HOP, 0, 5], [99 * HOP + 1]], ids=str)
 def test_any_chunking_of_the_encoder_equals_the_whole(runtime, pcm, sizes):
-    whole = EncoderStream(runtime, 2, 4).push(pcm)
+    whole = EncoderStream(runtime, 2, ALL).push(pcm)
     assert whole.shape == (2, 4, FRAMES)
-    np.testing.assert_array_equal(in_chunks(EncoderStream(runtime, 2, 4).push, pcm, sizes), whole)
+    np.testing.assert_array_equal(in_chunks(EncoderStream(runtime, 2, ALL).push, pcm, sizes), whole)
 
 
 @pytest.mark.parametrize("sizes", [[1], [2, 3], [74], [75], [76]], ids=str)
 def test_any_chunking_of_the_decoder_equals_the_whole(runtime, pcm, sizes):
-    codes = EncoderStream(runtime, 2, 4).push(pcm)
+    codes = EncoderStream(runtime, 2, ALL).push(pcm)
     whole = DecoderStream(runtime, 2).push(codes)
     assert whole.shape == pcm.shape
     np.testing.assert_allclose(in_chunks(DecoderStream(runtime, 2).push, codes, sizes), whole, rtol=0, atol=1e-5)
@@ -216,11 +219,11 @@ def test_random_chunks_of_pcm_give_the_same_latents(runtime, pcm, sizes):
 
 @pytest.mark.parametrize("extra", [0, 1, HOP - 1])
 def test_flush_fills_the_last_frame_with_zeros(config, runtime, pcm, extra):
-    stream = EncoderStream(runtime, 2, 4)
+    stream = EncoderStream(runtime, 2, ALL)
     codes = np.concatenate([stream.push(pcm[:, : 10 * HOP + extra]), stream.flush(), stream.flush()], axis=2)
     owed = config.delay_samples
     padded = np.pad(pcm[:, : 10 * HOP + extra], ((0, 0), (0, owed + -(extra + owed) % HOP)))
-    np.testing.assert_array_equal(codes, EncoderStream(runtime, 2, 4).push(padded))
+    np.testing.assert_array_equal(codes, EncoderStream(runtime, 2, ALL).push(padded))
 
 
 def test_two_interleaved_streams_do_not_leak(runtime, pcm):

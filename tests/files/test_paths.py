@@ -30,6 +30,7 @@ from soundstream import (
 from soundstream.bitstream import Header, Reader
 from soundstream.cli import app, main
 from soundstream.codec import encode_file, load
+from soundstream.runtime.options import EncodeOptions
 
 RATE = 44_100
 
@@ -51,7 +52,7 @@ def test_a_file_and_its_way_back(talk, encode, decode):
 def test_files_hold_what_bytes_do(talk, encode, tiny_artifact):
     encode(talk, "talk.nac", tags={"title": "x"})
     pcm, rate = audio.read(talk)
-    assert Path("talk.nac").read_bytes() == load(tiny_artifact).encode(pcm, rate, 1500, {"title": "x"})
+    assert Path("talk.nac").read_bytes() == load(tiny_artifact).encode(pcm, rate, 1500, tags={"title": "x"})
 
 
 def test_a_variable_rate_has_its_ceiling_in_the_header(talk, encode):
@@ -324,9 +325,11 @@ def test_a_pickled_codec_whose_folder_is_gone_is_found_by_its_id(tiny_artifact, 
 def test_a_model_without_the_usual_rate_has_the_one_below_it(talk, tiny_artifact, monkeypatch):
     codec = load(tiny_artifact)
     for counts, bitrate in (((1, 3, 4), 3000), ((8,), 6000), ((2, 8), 6000)):
-        monkeypatch.setattr(codec, "spec", dataclasses.replace(codec.spec, counts=counts))
+        spec = dataclasses.replace(codec.spec, counts=counts)
+        monkeypatch.setattr(codec, "spec", spec)
+        monkeypatch.setattr(codec.model, "spec", spec)
         assert Reader(io.BytesIO(codec.encode(np.zeros(700), 24_000))).header.bitrate == bitrate
         assert codec.to_codes(np.zeros(700), 24_000).shape[0] == bitrate // 750
-        assert codec.rates(None, vbr=False) == (bitrate, bitrate)
+        assert EncodeOptions().rates(spec) == (bitrate, bitrate)
     encode_file(talk, "talk.nac", model=tiny_artifact)
     assert info("talk.nac").nominal_bitrate == 6000

@@ -161,7 +161,7 @@ def test_buffers_do_not_grow(live_codec):
     for _ in range(400):
         encoder.push(pcm)
         assert encoder._held.shape[1] < HOP and encoder._held.base is None
-        assert encoder._latents._rest.shape[1] == 0
+        assert encoder._stream._latents._rest.shape[1] == 0
 
 
 def test_sessions_open_with_the_default_model():

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from soundstream.cli.display import messages
-from soundstream.cli.options import FileModel, Force, Quiet
+from soundstream.cli.options import FileModel, Force, Quiet, with_encode_options
 from soundstream.codec.code_files import codes_from_file, codes_to_file, kind_of
 from soundstream.errors import ConfigError
-from soundstream.runtime.quantizer import DEFAULT_EFFORT
+from soundstream.runtime.options import EncodeOptions
 
 
+@partial(with_encode_options, of_files=False)
 def codes(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="An audio or .nac file, or codes in a .npy file.")],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="OUTPUT", help="x.npy for codes; x.wav or x.nac of codes.")
     ],
-    bitrate: Annotated[
-        int | None,
-        typer.Option("--bitrate", "-b", help="Bit/s of each channel, which says how many codebooks; 6000 of audio."),
-    ] = None,
-    denoise: Annotated[
-        float, typer.Option("--denoise", metavar="0..1", help="Remove noise from speech; see encode.")
-    ] = 0.0,
-    effort: Annotated[
-        int, typer.Option("--effort", metavar="1..64", help="Search longer for codes that sound better.")
-    ] = DEFAULT_EFFORT,
+    *,
+    options: EncodeOptions,
     model: FileModel = None,
     force: Force = False,
     quiet: Quiet = False,
@@ -49,7 +44,7 @@ def codes(
     if not to_codes:
         codes_from_file(source, output, model=model, force=force)
         return
-    coded = codes_to_file(source, output, bitrate, denoise=denoise, effort=effort, model=model, force=force)
+    coded = codes_to_file(source, output, **asdict(options), model=model, force=force)
     if not quiet:
         channels, count, frames = coded.codes.shape
         line = f"{source} -> {output}: {channels} channels x {count} codebooks x {frames:,} frames"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,6 @@ from soundstream import audio
 from soundstream.cli import batch
 from soundstream.cli.display import messages, shown, shown_files
 from soundstream.cli.options import (
-    Bitrate,
     FileModel,
     Force,
     Inputs,
@@ -27,10 +27,11 @@ from soundstream.cli.options import (
     RawSound,
     Threads,
     seconds,
+    with_encode_options,
 )
 from soundstream.codec import Transfer, decode_file, encode_file, load
 from soundstream.errors import ConfigError
-from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
+from soundstream.runtime.options import EncodeOptions
 
 
 class Container(StrEnum):
@@ -56,44 +57,15 @@ class Bits(StrEnum):
     FLOAT = "float"
 
 
+@with_encode_options
 def encode(
     sources: Inputs,
     output: Place = None,
-    bitrate: Bitrate = None,
-    vbr: Annotated[
-        bool,
-        typer.Option(
-            "--vbr", help="Let the rate vary with the sound, to the size of the file at a constant --bitrate."
-        ),
-    ] = False,
-    max_bitrate: Annotated[
-        int | None, typer.Option("--max-bitrate", help="Highest bit/s of a packet with --vbr; else the model's.")
-    ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="Text to keep in the file.")
-    ] = None,
+    *,
+    options: EncodeOptions,
     no_tags: Annotated[
         bool, typer.Option("--no-tags", help="Leave out title, artist and the like of the source.")
     ] = False,
-    entropy: Annotated[
-        str | None,
-        typer.Option(
-            "--entropy",
-            metavar="none|fast|best",
-            help="How codes are packed: best up to 8 codebooks, above them fast, which decodes quickly.",
-        ),
-    ] = None,
-    denoise: Annotated[
-        float,
-        typer.Option(
-            "--denoise",
-            metavar="0..1",
-            help="Remove noise from speech: 1 all that can be, 0.5 half way, 0 none. Music stays as it is.",
-        ),
-    ] = 0.0,
-    effort: Annotated[
-        int, typer.Option("--effort", metavar="1..64", help="Search longer for codes that sound better; same size.")
-    ] = DEFAULT_EFFORT,
     container: Annotated[
         Container | None, typer.Option("--format", help="Write this also under a name that says something else.")
     ] = None,
@@ -111,20 +83,8 @@ def encode(
     [dim]soundstream encode FOLDER more/*.wav -o OUT[/dim] codes many, and goes on where it stopped when started again.
     """
     codec = load(model, threads)
-    codec.rates(bitrate, vbr, max_bitrate)
-    codec.spec.check_denoise(denoise)
-    check_effort(effort)
-    how: dict[str, Any] = {
-        "bitrate": bitrate,
-        "vbr": vbr,
-        "max_bitrate": max_bitrate,
-        "tags": _tags(tag or []),
-        "source_tags": not no_tags,
-        "entropy": entropy,
-        "denoise": denoise,
-        "effort": effort,
-        "raw": raw,
-    }
+    options.check(codec.spec)
+    how: dict[str, Any] = asdict(options) | {"source_tags": not no_tags, "raw": raw}
     work: Callable[..., Transfer] = partial(
         encode_file, **how, model=model, threads=threads, any_name=container is not None, force=force
     )
@@ -301,13 +261,3 @@ def _lost(transfer: Transfer) -> list[str]:
 
 def _say(line: str) -> None:
     messages.print(line, soft_wrap=True, markup=False, highlight=False)
-
-
-def _tags(pairs: list[str]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise ConfigError(f"--tag {pair!r} has no '='; expected NAME=VALUE")
-    tags = dict(pair.split("=", 1) for pair in pairs)
-    if len(tags) < len(pairs):
-        raise ConfigError("a name stands twice in --tag; each can have one value")
-    return tags

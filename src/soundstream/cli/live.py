@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from rich.status import Status
 
 from soundstream import audio
 from soundstream.audio.wav import WavPipe
-from soundstream.cli.options import Bitrate, Force, RawSound
+from soundstream.cli.options import Force, RawSound, with_encode_options
 from soundstream.codec import Array, Codec, load
 from soundstream.errors import CodecError, ConfigError
 from soundstream.live import LIVE_EFFORT, devices, pipes
@@ -26,6 +27,7 @@ from soundstream.live.network import udp
 from soundstream.live.network.jitter import Statistics
 from soundstream.live.network.rtp import Form, Packetizer
 from soundstream.live.network.simulate import GilbertLoss, Loss, Network, RandomDelay, RandomLoss
+from soundstream.runtime.options import EncodeOptions
 from soundstream.system.files import stdout
 
 messages = Console(stderr=True, soft_wrap=True)
@@ -44,12 +46,14 @@ Channels = Annotated[int, typer.Option("--channels", min=1, max=8, help="Must be
 Json = Annotated[bool, typer.Option("--json", help="The summary on stdout, machine-readable.")]
 
 
+@partial(with_encode_options, of_files=False, effort=LIVE_EFFORT)
 def send(
     to: Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="Where soundstream receive listens.")],
     source: Annotated[str | None, typer.Argument(metavar="INPUT", help="A file, or - for WAV on stdin.")] = None,
     microphone: Annotated[bool, typer.Option("--microphone", help="Send what the microphone hears.")] = False,
     raw: RawSound = None,
-    bitrate: Bitrate = None,
+    *,
+    options: EncodeOptions,
     packet_frames: Annotated[
         int,
         typer.Option("--packet-frames", min=1, max=4, help="Frames in a packet: more save bandwidth and are later."),
@@ -57,10 +61,6 @@ def send(
     redundancy: Annotated[
         int, typer.Option("--redundancy", min=0, help="Codebooks of the packet before that each packet repeats.")
     ] = 0,
-    denoise: Annotated[float, typer.Option("--denoise", min=0, max=1, help="Remove noise: 0 none, 1 all.")] = 0.0,
-    effort: Annotated[
-        int, typer.Option("--effort", min=1, help="Search longer for codes that sound better; a hop takes longer.")
-    ] = LIVE_EFFORT,
     channels: Channels = 1,
     loss: Annotated[float, typer.Option("--loss", min=0, max=1, help="Lose this share of packets, to try it.")] = 0.0,
     burst: Annotated[
@@ -92,11 +92,9 @@ def send(
         codec.open_encoder(
             sound.sample_rate,
             channels,
-            bitrate,
-            denoise=denoise,
             packet_frames=packet_frames,
             redundancy=redundancy,
-            effort=effort,
+            **asdict(options),
         ) as encoder,
     ):
         packetizer = Packetizer(packet_frames * codec.spec.hop_length, form=Form(codec.model_id, channels))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from soundstream.errors import ConfigError
+from soundstream.runtime.options import EncodeOptions, option_fields
 
 Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file, or - for stdin.")]
 Output = Annotated[str | None, typer.Option("-o", "--output", metavar="OUTPUT", help="A file, or - for stdout.")]
@@ -14,12 +20,6 @@ ModelOption = Annotated[str, typer.Option("--model", help="A shipped model's nam
 FileModel = Annotated[
     str | None,
     typer.Option("--model", help="A shipped model's name or a folder; by default the one that the file names."),
-]
-Bitrate = Annotated[
-    int | None,
-    typer.Option(
-        "--bitrate", "-b", help="Bit/s of each channel: 6000 if not said; 750 to 18000 in steps of 750 of base."
-    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists already.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no line of sizes.")]
@@ -56,3 +56,51 @@ def seconds(text: str) -> float:
     if len(numbers) > 3 or not all(0 <= number < math.inf for number in numbers) or any(n >= 60 for n in numbers[1:]):
         raise typer.BadParameter(f"{text!r} is no time; expected seconds, or 1:30, or 1:02:03.5")
     return sum(number * 60**place for place, number in enumerate(reversed(numbers)))
+
+
+def with_encode_options(
+    command: Callable[..., None], *, of_files: bool = True, **defaults: object
+) -> Callable[..., None]:
+    """A command whose parameter `options` is each field of `EncodeOptions` on the command line.
+
+    Args:
+        of_files: with those that only files have.
+        defaults: values of fields where the command has others than `EncodeOptions`.
+    """
+    fields = {name: found for name, found in option_fields().items() if of_files or not found[1].of_files}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        wanted = [_parameter(name, defaults) for name in fields] if parameter.name == "options" else [parameter]
+        parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in wanted]
+
+    @wraps(command)
+    def call(**words: Any) -> None:
+        chosen = {name: words.pop(name) for name in fields}
+        if "tags" in chosen:
+            chosen["tags"] = _tags(chosen["tags"] or [])
+        command(options=EncodeOptions(**chosen), **words)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call
+
+
+def _parameter(name: str, defaults: Mapping[str, object]) -> inspect.Parameter:
+    """A field of `EncodeOptions` as typer takes it; tags are a list of NAME=VALUE there."""
+    field, told = option_fields()[name]
+    kind = get_type_hints(EncodeOptions)[name]
+    kind = list[str] | None if name == "tags" else kind
+    flags = told.flags or (f"--{name.replace('_', '-')}",)
+    option = typer.Option(*flags, metavar=told.metavar, help=told.text)
+    default = defaults.get(name, field.default)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+
+
+def _tags(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise ConfigError(f"--tag {pair!r} has no '='; expected NAME=VALUE")
+    tags = dict(pair.split("=", 1) for pair in pairs)
+    if len(tags) < len(pairs):
+        raise ConfigError("a name stands twice in --tag; each can have one value")
+    return tags

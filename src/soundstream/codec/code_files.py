@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -15,11 +15,12 @@ from soundstream import audio
 from soundstream.audio.blocks import left_out, regroup
 from soundstream.bitstream import Header, Reader, Writer
 from soundstream.bitstream.header import MAGIC
-from soundstream.codec.code_streams import CodeDecoder
+from soundstream.codec.code_streams import CodeDecoder, CodeEncoder
 from soundstream.codec.codec import Codec, codec_for, load, load_for
 from soundstream.codec.writing import packet_frames
 from soundstream.errors import AudioError, ConfigError, ModelMismatch
-from soundstream.runtime.quantizer import DEFAULT_EFFORT, Array, Codes
+from soundstream.runtime.options import EncodeKeywords, EncodeOptions
+from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.released import describe
 from soundstream.system.files import FilePath, atomic_output, check_not_input, named, open_input
 
@@ -104,16 +105,15 @@ def codes_to_file(
     output: FilePath,
     bitrate: int | None = None,
     *,
-    denoise: float = 0.0,
-    effort: int = DEFAULT_EFFORT,
     model: FilePath | None = None,
     force: bool = False,
+    **options: Unpack[EncodeKeywords],
 ) -> CodedAudio:
     """Write the codes of an audio file, or those in a `.nac` file as they are, to a `.npy` file.
 
     Args:
         bitrate: of audio 6,000 by default; of a `.nac` file how much of it to take, all by default.
-        denoise, effort: as `Codec.encode`, of audio only.
+        options: as `Codec.to_codes`, of audio only.
         model: of audio; None is the default one. Of a `.nac` file it is the one that the file names.
     Raises:
         AudioError, BitstreamError, ConfigError, ArtifactError: as `encode_file` and `decode_file`, or packets of a
@@ -124,7 +124,7 @@ def codes_to_file(
     if kind_of(source) == "nac":
         coded = _codes_of_nac(source, bitrate, model)
     else:
-        coded = _codes_of_audio(source, bitrate, denoise, effort, model or "default")
+        coded = _codes_of_audio(source, EncodeOptions(bitrate, **options), model or "default")
     save_codes(output, coded, force)
     return coded
 
@@ -185,10 +185,10 @@ def _codec_of(coded: CodedAudio, model: FilePath | None) -> Codec:
     return codec
 
 
-def _codes_of_audio(source: FilePath, bitrate: int | None, denoise: float, effort: int, model: FilePath) -> CodedAudio:
+def _codes_of_audio(source: FilePath, options: EncodeOptions, model: FilePath) -> CodedAudio:
     codec = load(model)
     with named(str(source)), audio.open_reader(source) as reader:
-        encoder = codec.open_code_encoder(reader.sample_rate, reader.channels, bitrate, denoise=denoise, effort=effort)
+        encoder = CodeEncoder(codec.model, reader.sample_rate, reader.channels, options)
         parts = [*(encoder.push(block) for block in reader), encoder.flush()]
     codes = codec.check_codes(np.concatenate(parts, axis=-1))
     return CodedAudio(codes, encoder.sample_rate, encoder.num_samples, codec.model_id)

@@ -9,8 +9,9 @@ from soundstream.audio.checks import soft_limit
 from soundstream.audio.resample import Resampler, resampled_length
 from soundstream.errors import ConfigError
 from soundstream.live.session import Session
-from soundstream.runtime.quantizer import Array, Codes, check_effort
-from soundstream.runtime.stream import DecoderStream, LatentStream, Model
+from soundstream.runtime.options import EncodeOptions
+from soundstream.runtime.quantizer import Array, Codes
+from soundstream.runtime.stream import DecoderStream, EncoderStream, Model
 
 
 class CodeEncoder(Session):
@@ -20,24 +21,18 @@ class CodeEncoder(Session):
 
     Args:
         sample_rate: Hz of the pcm, 8,000 to 192,000; other rates than the codec's come up to a tenth of a second late.
-        bitrate: nominal bit/s of each channel.
-        denoise, effort: as `Codec.encode`.
+        options: without those that only files have.
     Raises:
         AudioError, ConfigError: a value is not supported.
     """
 
-    def __init__(
-        self, model: Model, sample_rate: int, channels: int, bitrate: int | None, denoise: float, effort: int
-    ) -> None:
+    def __init__(self, model: Model, sample_rate: int, channels: int, options: EncodeOptions) -> None:
         super().__init__(sample_rate, channels)
-        model.spec.check_denoise(denoise)
-        check_effort(effort)
+        options.check_stream(model.spec)
         self.num_samples = 0
         """Samples per channel that were pushed, which `CodeDecoder.flush` takes."""
-        self._model, self._denoise, self._effort = model, denoise, effort
-        self._num_quantizers = model.spec.quantizers_for(bitrate)
         self._resampler = Resampler(self.sample_rate, model.spec.sample_rate, channels)
-        self._latents = LatentStream(model, channels)
+        self._stream = EncoderStream(model, channels, options)
 
     def push(self, pcm: np.ndarray) -> Codes:
         """Take pcm `[channels, samples]` or `[samples]` of any length; give the codes of the frames that it completes.
@@ -50,17 +45,16 @@ class CodeEncoder(Session):
         """
         pcm = self._checked(pcm)
         self.num_samples += pcm.shape[1]
-        return self._coded(self._latents.push(self._resampler.push(pcm), self._denoise))
+        return self._given(self._stream.push(self._resampler.push(pcm)))
 
     def flush(self) -> Codes:
         """Codes of what is still missing, filled up with zeros; the session is over."""
         self._check_open()
         self._over = True
-        ends = self._latents.push(self._resampler.flush(), self._denoise), self._latents.flush()
-        return self._coded(np.concatenate(ends, axis=2))
+        ends = self._stream.push(self._resampler.flush()), self._stream.flush()
+        return self._given(np.concatenate(ends, axis=2))
 
-    def _coded(self, latents: Array) -> Codes:
-        codes = self._model.quantizer.encode(latents, self._num_quantizers, self._effort)
+    def _given(self, codes: Codes) -> Codes:
         return codes[0] if self.channels == 1 else codes
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import copyreg
 import io
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import numpy as np
 
 from soundstream.audio.blocks import seconds
-from soundstream.audio.checks import as_array, check, check_format, whole_rate
+from soundstream.audio.checks import as_array, check, whole_rate
 from soundstream.bitstream import Header, Reader, RepairingReader
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder, check_codes
 from soundstream.codec.headers import check_header
@@ -26,7 +26,8 @@ from soundstream.live.decoder import LiveDecoder
 from soundstream.live.encoder import LIVE_EFFORT, LiveEncoder
 from soundstream.runtime.artifact import Artifact, find, id_of, load_artifact, shipped
 from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
-from soundstream.runtime.quantizer import DEFAULT_EFFORT, Array, Codes
+from soundstream.runtime.options import EncodeKeywords, EncodeOptions
+from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.released import describe
 from soundstream.runtime.stream import Model
 from soundstream.system.files import FilePath, named
@@ -52,40 +53,6 @@ class Codec(Writing, Reading):
         self.model = Model(artifact, threads, postfilter)
         self.coding = Coding(self.spec.codebook_bits, artifact.codebooks, artifact.tables)
 
-    def header(
-        self,
-        sample_rate: int,
-        channels: int,
-        bitrate: int | None = None,
-        num_samples: int | None = None,
-        tags: Mapping[str, str] | None = None,
-        entropy: str | None = None,
-    ) -> Header:
-        """The header of a file that this codec is to write.
-
-        Args:
-            bitrate: as `encode`.
-            num_samples: samples per channel, None if unknown as with a pipe.
-            entropy: as `encode`.
-        Raises:
-            AudioError, ConfigError: the rate, the channels, the bit rate or the entropy mode are not supported.
-        """
-        check_format(sample_rate, channels)
-        sample_rate = whole_rate(sample_rate)
-        num_quantizers = self.spec.quantizers_for(bitrate)
-        return Header(
-            model_id=self.model_id,
-            sample_rate=sample_rate,
-            channels=channels,
-            codec_sample_rate=self.spec.sample_rate,
-            hop_length=self.spec.hop_length,
-            codebook_bits=self.spec.codebook_bits,
-            num_quantizers=num_quantizers,
-            entropy_mode=self.coding.mode(entropy, num_quantizers),
-            num_samples=num_samples,
-            tags=tags or {},
-        )
-
     def check_model(self, header: Header) -> None:
         """Refuse a file that this codec cannot decode.
 
@@ -100,10 +67,7 @@ class Codec(Writing, Reading):
         pcm: np.ndarray,
         sample_rate: int,
         bitrate: int | None = None,
-        tags: Mapping[str, str] | None = None,
-        entropy: str | None = None,
-        denoise: float = 0.0,
-        effort: int = DEFAULT_EFFORT,
+        **options: Unpack[EncodeKeywords],
     ) -> bytes:
         """Compress audio to the bytes of a `.nac` file.
 
@@ -112,19 +76,14 @@ class Codec(Writing, Reading):
             sample_rate: Hz, 8,000 to 192,000.
             bitrate: nominal bit/s of each channel, 750 to 18,000 in steps of 750 with the default model; None is
                 6,000, or the highest below it that the model has.
-            tags: text to keep in the file, by name.
-            entropy: `none`, `fast` (fixed tables) or `best` (context model); None is `best` up to 8 codebooks, `fast`
-                above, where the context model decodes slowly, and `none` for a model without tables.
-            denoise: how much noise to remove from speech: 0 none, 1 all that can be; models trained for it have it.
-            effort: paths that the search for codes keeps, 1 to 64: more take longer and sound a little better.
+            options: `vbr`, `max_bitrate`, `tags`, `entropy`, `denoise` and `effort`, as `EncodeOptions` has them.
         Raises:
             AudioError: the audio has another form, or holds NaN or infinity.
-            ConfigError: the bit rate, the entropy mode, the denoising or the effort is not supported.
+            ConfigError: an option is not supported.
         """
         pcm, sample_rate = checked(pcm, sample_rate), whole_rate(sample_rate)
-        stream = io.BytesIO()
-        header = self.header(sample_rate, len(pcm), bitrate, pcm.shape[1], tags, entropy)
-        self.write(stream, header, seconds(pcm, sample_rate), denoise, effort)
+        stream, wanted = io.BytesIO(), EncodeOptions(bitrate, **options)
+        self.write(stream, seconds(pcm, sample_rate), sample_rate, len(pcm), wanted, pcm.shape[1])
         return stream.getvalue()
 
     def decode(self, data: bytes, damage: list[Damage] | None = None, denoise: float = 0.0) -> tuple[Array, int]:
@@ -153,18 +112,18 @@ class Codec(Writing, Reading):
         pcm: np.ndarray,
         sample_rate: int,
         bitrate: int | None = None,
-        denoise: float = 0.0,
-        effort: int = DEFAULT_EFFORT,
+        **options: Unpack[EncodeKeywords],
     ) -> Codes:
         """Codes `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several.
 
+        Args:
+            options: `denoise` and `effort`, as `EncodeOptions` has them.
         Raises:
             AudioError, ConfigError: as `encode`.
         """
-        pcm, sample_rate = checked(pcm, sample_rate), whole_rate(sample_rate)
-        num_quantizers = self.spec.quantizers_for(bitrate)
-        parts = [*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), num_quantizers, denoise, effort)]
-        codes = np.concatenate([np.zeros((len(pcm), num_quantizers, 0), np.int64), *parts], axis=2)
+        pcm, sample_rate, wanted = checked(pcm, sample_rate), whole_rate(sample_rate), EncodeOptions(bitrate, **options)
+        wanted.check_stream(self.spec)
+        codes = np.concatenate([*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), wanted)], axis=2)
         return codes[0] if len(codes) == 1 else codes
 
     def from_codes(self, codes: np.ndarray, sample_rate: int | None = None, num_samples: int | None = None) -> Array:
@@ -196,34 +155,32 @@ class Codec(Writing, Reading):
         clips: Iterable[np.ndarray],
         sample_rate: int,
         bitrate: int | None = None,
-        entropy: str | None = None,
-        denoise: float = 0.0,
-        effort: int = DEFAULT_EFFORT,
+        **options: Unpack[EncodeKeywords],
     ) -> list[bytes]:
         """The bytes of a `.nac` file for each clip, as `encode` gives them.
 
         Args:
             clips: arrays of any lengths, each `[channels, samples]` or `[samples]`; or one array
                 `[batch, channels, samples]`, or `[batch, samples]` of clips of one channel.
+            bitrate, options: as `encode`.
         Raises:
             AudioError, ConfigError: as `encode`, with the number of the clip.
         """
-        return self._each(clips, lambda pcm: self.encode(pcm, sample_rate, bitrate, None, entropy, denoise, effort))
+        return self._each(clips, lambda pcm: self.encode(pcm, sample_rate, bitrate, **options))
 
     def to_codes_many(
         self,
         clips: Iterable[np.ndarray],
         sample_rate: int,
         bitrate: int | None = None,
-        denoise: float = 0.0,
-        effort: int = DEFAULT_EFFORT,
+        **options: Unpack[EncodeKeywords],
     ) -> list[Codes]:
         """The codes of each clip, as `to_codes` gives them; `clips` as for `encode_many`.
 
         Raises:
             AudioError, ConfigError: as `encode`, with the number of the clip.
         """
-        return self._each(clips, lambda pcm: self.to_codes(pcm, sample_rate, bitrate, denoise, effort))
+        return self._each(clips, lambda pcm: self.to_codes(pcm, sample_rate, bitrate, **options))
 
     def _each(self, clips: Iterable[np.ndarray], work: Callable[[np.ndarray], R]) -> list[R]:
         if isinstance(clips, str | bytes | PathLike):
@@ -239,12 +196,10 @@ class Codec(Writing, Reading):
         sample_rate: int,
         channels: int = 1,
         bitrate: int | None = None,
-        *,
-        denoise: float = 0.0,
-        effort: int = DEFAULT_EFFORT,
+        **options: Unpack[EncodeKeywords],
     ) -> CodeEncoder:
-        """A session that takes sound in chunks of any length and gives codes; arguments as `CodeEncoder`."""
-        return CodeEncoder(self.model, sample_rate, channels, bitrate, denoise, effort)
+        """A session that takes sound in chunks of any length and gives codes; options as `to_codes`."""
+        return CodeEncoder(self.model, sample_rate, channels, EncodeOptions(bitrate, **options))
 
     def open_code_decoder(
         self, sample_rate: int | None = None, channels: int = 1, *, denoise: float = 0.0
@@ -259,21 +214,19 @@ class Codec(Writing, Reading):
         channels: int = 1,
         bitrate: int | None = None,
         *,
-        denoise: float = 0.0,
         packet_frames: int = 1,
         redundancy: int = 0,
-        effort: int = LIVE_EFFORT,
+        **options: Unpack[EncodeKeywords],
     ) -> LiveEncoder:
-        """A live session that takes sound in chunks of any length and gives packets; arguments as `LiveEncoder`."""
+        """A live session that takes sound in chunks of any length and gives packets; arguments as `LiveEncoder`.
+
+        Args:
+            options: `denoise` and `effort`, as `EncodeOptions` has them; the effort is 1 where nobody asks for more.
+        """
+        keywords: EncodeKeywords = {"effort": LIVE_EFFORT, **options}
+        wanted = EncodeOptions(bitrate, **keywords)
         return LiveEncoder(
-            self.model,
-            sample_rate,
-            channels,
-            bitrate,
-            denoise=denoise,
-            packet_frames=packet_frames,
-            redundancy=redundancy,
-            effort=effort,
+            self.model, sample_rate, channels, wanted, packet_frames=packet_frames, redundancy=redundancy
         )
 
     def open_decoder(self, sample_rate: int, channels: int = 1, *, denoise: float = 0.0) -> LiveDecoder:

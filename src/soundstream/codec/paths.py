@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 from soundstream import audio
 from soundstream.bitstream import Reader, RepairingReader
 from soundstream.codec.codec import codec_for, load
 from soundstream.codec.reading import Damage
 from soundstream.errors import AudioWarning, ConfigError, OutputError
-from soundstream.runtime.quantizer import DEFAULT_EFFORT, Array, check_effort
+from soundstream.runtime.options import EncodeKeywords, EncodeOptions
+from soundstream.runtime.quantizer import Array
 from soundstream.system.files import FilePath, check_not_input, name_of, named, open_input, open_output
 
 _LONGEST_TAG = 4096
@@ -49,19 +51,14 @@ def encode_file(
     output: FilePath | None = None,
     bitrate: int | None = None,
     *,
-    vbr: bool = False,
-    max_bitrate: int | None = None,
-    tags: Mapping[str, str] | None = None,
     source_tags: bool = True,
-    entropy: str | None = None,
-    denoise: float = 0.0,
-    effort: int = DEFAULT_EFFORT,
     raw: str | None = None,
     model: FilePath = "default",
     threads: int = 1,
     any_name: bool = False,
     force: bool = False,
     watch: Watch | None = None,
+    **options: Unpack[EncodeKeywords],
 ) -> Transfer:
     """Compress an audio file to a `.nac` file.
 
@@ -70,41 +67,32 @@ def encode_file(
         output: a path, or "-" for stdout; None is the source's name with `.nac`.
         bitrate: nominal bit/s of each channel, None as with `Codec.encode`; with `vbr` the size of the file is that of
             this rate.
-        vbr: let the rate vary with the sound.
-        max_bitrate: highest bit/s of a packet with `vbr`; None is the model's.
-        tags, entropy, denoise, effort: as `Codec.encode`.
+        source_tags: keep title, artist and the like of the source, where `tags` do not replace them.
         raw: what a headerless source is made of, such as "16000:1:s16"; see `soundstream.audio.Raw.parse`.
         model: a shipped model's name, or an artifact's folder.
         threads: CPU threads of the networks.
         any_name: also write to a name that says that it is audio, such as `x.wav`.
         force: replace an output that exists already; the source is never replaced.
         watch: told of progress.
+        options: as `Codec.encode`.
     Raises:
         AudioError: the source cannot be read, or the codec does not take its rate or channels.
         ConfigError, ArtifactError: a setting or the model is not to be had.
         OutputError: the output exists already, is the source, or cannot be written.
     """
-    codec = load(model, threads)
-    nominal, most = codec.rates(bitrate, vbr, max_bitrate)
-    codec.spec.check_denoise(denoise)
-    check_effort(effort)
+    codec, wanted = load(model, threads), EncodeOptions(bitrate, **options)
+    wanted.check(codec.spec)
     name = output_name(source, output, ".nac")
     check_not_input(name, source)
     if not any_name:
         check_nac_name(name, "end it in .nac, or say --format nac")
     form = None if raw is None else audio.Raw.parse(raw)
     with named(name_of(source)), audio.open_reader(source, form) as reader:
-        mode = entropy or codec.coding.default_mode(codec.spec.quantizers_for(bitrate))
-        own = _own_tags(reader, tags or {}) if source_tags else {}
-        header = codec.header(
-            reader.sample_rate, reader.channels, most, reader.num_samples, {**own, **(tags or {})}, mode
-        )
+        tags = wanted.tags or {}
+        wanted = replace(wanted, tags={**(_own_tags(reader, tags) if source_tags else {}), **tags})
         blocks = _named(_watched(reader, reader.num_samples, watch), name_of(source))
         with open_output(name, force) as stream:
-            if vbr:
-                written = codec.write_vbr(stream, header, blocks, nominal, denoise, effort)
-            else:
-                written = codec.write(stream, header, blocks, denoise, effort)
+            written = codec.write(stream, blocks, reader.sample_rate, reader.channels, wanted, reader.num_samples)
         return _transfer(source, name, reader.sample_rate, reader.channels, written.num_samples, written.bytes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple
@@ -10,14 +10,15 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from soundstream.audio.blocks import Counter, regroup
+from soundstream.audio.checks import check_format, whole_rate
 from soundstream.audio.resample import Resampler
 from soundstream.bitstream.container import Writer
 from soundstream.bitstream.header import Header
 from soundstream.codec.packing import Coding
 from soundstream.codec.vbr import Costs, allocate, residual_energy, spooled
-from soundstream.errors import ConfigError
-from soundstream.runtime.quantizer import DEFAULT_EFFORT, Array, Codes, check_effort
-from soundstream.runtime.stream import LatentStream, Model
+from soundstream.runtime.options import EncodeOptions
+from soundstream.runtime.quantizer import Array, Codes
+from soundstream.runtime.stream import EncoderStream, LatentStream, Model
 from soundstream.spec import CodecSpec
 
 PACKET_FRAMES = 150
@@ -41,98 +42,115 @@ class Writing:
 
     spec: CodecSpec
     model: Model
+    model_id: bytes
     coding: Coding
+
+    def header(
+        self,
+        sample_rate: int,
+        channels: int,
+        bitrate: int | None = None,
+        num_samples: int | None = None,
+        tags: Mapping[str, str] | None = None,
+        entropy: str | None = None,
+    ) -> Header:
+        """The header of a file that this codec is to write.
+
+        Args:
+            bitrate: as `encode`.
+            num_samples: samples per channel, None if unknown as with a pipe.
+            entropy: as `encode`.
+        Raises:
+            AudioError, ConfigError: the rate, the channels, the bit rate or the entropy mode are not supported.
+        """
+        check_format(sample_rate, channels)
+        sample_rate = whole_rate(sample_rate)
+        num_quantizers = self.spec.quantizers_for(bitrate)
+        return Header(
+            model_id=self.model_id,
+            sample_rate=sample_rate,
+            channels=channels,
+            codec_sample_rate=self.spec.sample_rate,
+            hop_length=self.spec.hop_length,
+            codebook_bits=self.spec.codebook_bits,
+            num_quantizers=num_quantizers,
+            entropy_mode=self.coding.mode(entropy, num_quantizers),
+            num_samples=num_samples,
+            tags=tags or {},
+        )
 
     def write(
         self,
         stream: BinaryIO,
-        header: Header,
         blocks: Iterable[Array],
-        denoise: float = 0.0,
-        effort: int = DEFAULT_EFFORT,
+        sample_rate: int,
+        channels: int,
+        options: EncodeOptions,
+        num_samples: int | None = None,
     ) -> Written:
         """Compress blocks of pcm `[channels, samples]` to a binary stream, in constant memory and without seeking.
 
         Args:
-            denoise, effort: as `encode`.
+            num_samples: samples per channel, None if unknown as with a pipe.
+        Raises:
+            AudioError, ConfigError: the rate, the channels or an option is not supported.
         """
-        self.spec.check_denoise(denoise)
-        check_effort(effort)
+        options.check(self.spec)
+        nominal, most = options.rates(self.spec)
+        mode = options.entropy or self.coding.default_mode(self.spec.quantizers_for(nominal))
+        header = self.header(sample_rate, channels, most, num_samples, options.tags, mode)
         writer, counter = Writer(stream, header), Counter(blocks)
-        codes = self._codes(counter, header.sample_rate, header.channels, header.num_quantizers, denoise, effort)
-        for packet in self.coding.pack(regroup(codes, packet_frames(header)), header.entropy_mode):
+        if options.vbr:
+            parts = self._varying(counter, header, options)
+        else:
+            parts = regroup(self._codes(counter, header.sample_rate, channels, options), packet_frames(header))
+        for packet in self.coding.pack(parts, header.entropy_mode):
             writer.write(packet)
         writer.finish(counter.samples)
         return Written(counter.samples, writer.bytes)
 
-    def write_vbr(
-        self,
-        stream: BinaryIO,
-        header: Header,
-        blocks: Iterable[Array],
-        bitrate: int,
-        denoise: float = 0.0,
-        effort: int = DEFAULT_EFFORT,
-    ) -> Written:
-        """Compress at a rate that varies from packet to packet, to the size of a constant rate's file.
+    def _codes(
+        self, blocks: Iterable[Array], sample_rate: int, channels: int, options: EncodeOptions
+    ) -> Iterator[Codes]:
+        """Codes of blocks as they come, at a constant rate."""
+        stream = EncoderStream(self.model, channels, options)
+        for block in self._resampled(blocks, sample_rate, channels):
+            yield stream.push(block)
+        yield stream.flush()
+
+    def _latents(self, blocks: Iterable[Array], header: Header, denoise: float) -> Iterator[Array]:
+        stream = LatentStream(self.model, header.channels)
+        for block in self._resampled(blocks, header.sample_rate, header.channels):
+            yield stream.push(block, denoise)
+        yield stream.flush()
+
+    def _resampled(self, blocks: Iterable[Array], sample_rate: int, channels: int) -> Iterator[Array]:
+        """Blocks at the codec's rate."""
+        resampler = Resampler(sample_rate, self.spec.sample_rate, channels)
+        for block in blocks:
+            yield resampler.push(block)
+        yield resampler.flush()
+
+    def _varying(self, blocks: Iterable[Array], header: Header, options: EncodeOptions) -> Iterator[Codes]:
+        """Codes of every packet at a rate that varies, for the size of a constant rate's file.
 
         The whole signal's latents wait in a temporary file, 138 MB an hour and channel, before the first packet is
-        written: what a codebook more is worth is found by a quick search of all, the codes then by a careful one.
-
-        Args:
-            header: of the highest bit rate that a packet may have.
-            bitrate: nominal bit/s of each channel of that constant rate; entropy coding makes both files smaller.
-            denoise, effort: as `encode`.
+        given: what a codebook more is worth is found by a quick search of all, the codes then by a careful one.
         """
-        check_effort(effort)
-        constant, counter = self.spec.quantizers_for(bitrate), Counter(blocks)
+        constant = self.spec.quantizers_for(options.rates(self.spec)[0])
         frames = packet_frames(replace(header, num_quantizers=constant))
-        latents = regroup(self._latents(counter, header.sample_rate, header.channels, denoise), frames)
-        writer = Writer(stream, header)
+        latents = regroup(self._latents(blocks, header, options.denoise), frames)
         with TemporaryFile() as spool:
             costs = [self._costs(spooled(part, spool), header) for part in latents]
             spool.seek(0)
-            counts = allocate(costs, constant)
-            chosen = (self.model.quantizer.encode(np.load(spool), count, effort) for count in counts)
-            for packet in self.coding.pack(chosen, header.entropy_mode):
-                writer.write(packet)
-        writer.finish(counter.samples)
-        return Written(counter.samples, writer.bytes)
-
-    def rates(self, bitrate: int | None, vbr: bool, max_bitrate: int | None = None) -> tuple[int, int]:
-        """Nominal bit/s of a file, and the highest of a packet, from what a person asks for.
-
-        Raises:
-            ConfigError: the model does not have one of them, or a constant rate is to have a highest one.
-        """
-        bitrate = self.spec.bitrate(self.spec.quantizers_for(bitrate))
-        if not vbr and max_bitrate is not None:
-            raise ConfigError("the highest bit rate of a packet (--max-bitrate) goes with a variable rate (--vbr)")
-        if not vbr:
-            return bitrate, bitrate
-        most = self.spec.bitrate(self.spec.num_quantizers) if max_bitrate is None else max_bitrate
-        self.spec.quantizers_for(most)
-        return min(bitrate, most), most
+            for count in allocate(costs, constant):
+                yield self.model.quantizer.encode(np.load(spool), count, options.effort)
 
     def _costs(self, latents: Array, header: Header) -> Costs:
         codes = self.model.quantizer.encode(latents, header.num_quantizers)
         found = residual_energy(latents, codes, self.model.quantizer.codebooks)
         bits = self.coding.coder(header.entropy_mode).bits(codes)
         return Costs(found, bits, len(codes) * codes.shape[2])
-
-    def _codes(
-        self, blocks: Iterable[Array], sample_rate: int, channels: int, num_quantizers: int, denoise: float, effort: int
-    ) -> Iterator[Codes]:
-        for latents in self._latents(blocks, sample_rate, channels, denoise):
-            yield self.model.quantizer.encode(latents, num_quantizers, effort)
-
-    def _latents(self, blocks: Iterable[Array], sample_rate: int, channels: int, denoise: float) -> Iterator[Array]:
-        resampler = Resampler(sample_rate, self.spec.sample_rate, channels)
-        stream = LatentStream(self.model, channels)
-        for block in blocks:
-            yield stream.push(resampler.push(block), denoise)
-        yield stream.push(resampler.flush(), denoise)
-        yield stream.flush()
 
 
 def packet_frames(header: Header) -> int:

@@ -14,6 +14,7 @@ from soundstream.errors import ParityError
 from soundstream.export.artifact import export, exportable
 from soundstream.nn.model import SoundStream, plain_condition
 from soundstream.runtime.artifact import load_artifact
+from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
 from soundstream.spec import SIDES
 
@@ -58,9 +59,10 @@ def check_parity(model: SoundStream, folder: Path, pcm: Array) -> Parity:
     codes = stored.quantizer.encode(stored.encode(audio), config.num_quantizers)
     graphs, artifact = _graphs(model), Model(load_artifact(folder))
     strengths, others = ((0.0, 1.0) if config.spec().has_denoise(side) else (0.0,) for side in SIDES)
+    wanted = EncodeOptions(graphs.spec.bitrate(config.num_quantizers), effort=1)
     found = Parity(
         latents_difference=max(_difference(_latents(stored, pcm, s), _stream(graphs, pcm, s)) for s in strengths),
-        codes_equal=float((EncoderStream(graphs, 1, config.num_quantizers).push(pcm[None]) == codes.numpy()).mean()),
+        codes_equal=float((EncoderStream(graphs, 1, wanted).push(pcm[None]) == codes.numpy()).mean()),
         pcm_snr_db=min(_snr_db(_decoded(stored, codes, s), _pcm(graphs, codes, s)) for s in others),
         stored_latents_snr_db=min(_snr_db(_latents(model, pcm, s), _stream(artifact, pcm, s)) for s in strengths),
         stored_snr_db=min(_snr_db(_decoded(model, codes, s), _pcm(artifact, codes, s)) for s in others),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +12,8 @@ from soundstream.bitstream.fields import check_range
 from soundstream.bitstream.live import LIVE_FRAMES, LIVE_SEQUENCES
 from soundstream.live.payload import Codes, Content, Payloads
 from soundstream.live.session import Session
-from soundstream.runtime.quantizer import check_effort
-from soundstream.runtime.stream import LatentStream, Model
+from soundstream.runtime.options import EncodeOptions
+from soundstream.runtime.stream import EncoderStream, Model
 
 Array = NDArray[np.float32]
 
@@ -24,11 +26,9 @@ class LiveEncoder(Session):
 
     Args:
         sample_rate: Hz of the pcm, 8,000 to 192,000.
-        bitrate: nominal bit/s of each channel, without the packets' two bytes and their copies.
-        denoise: 0 leaves the sound as it is, 1 removes noise, values between do so in part.
+        options: without those that only files have; the bit rate is without the packets' two bytes and their copies.
         packet_frames: frames of a packet, 1 to 4; each further one adds a hop of delay and saves two bytes a hop.
         redundancy: codebooks of the packet before that each packet repeats, from the first on; 0 to all.
-        effort: paths that the search for codes keeps, 1 to 64.
     Raises:
         AudioError, ConfigError: a value is not supported.
     """
@@ -38,25 +38,20 @@ class LiveEncoder(Session):
         model: Model,
         sample_rate: int,
         channels: int,
-        bitrate: int | None,
+        options: EncodeOptions,
         *,
-        denoise: float = 0.0,
         packet_frames: int = 1,
         redundancy: int = 0,
-        effort: int = LIVE_EFFORT,
     ) -> None:
         super().__init__(sample_rate, channels)
         check_range("packet_frames", packet_frames, 1, LIVE_FRAMES)
         check_range("redundancy", redundancy, 0, model.spec.num_quantizers)
-        self._spec, self._quantizer = model.spec, model.quantizer
-        self.bitrate, self.denoise = model.spec.bitrate(model.spec.quantizers_for(bitrate)), denoise
-        check_effort(effort)
-        self._effort = effort
+        options.check_stream(model.spec)
+        self._spec, self._stream = model.spec, EncoderStream(model, channels, options)
         self._payloads = Payloads(model.spec, channels)
         self._payloads.check_redundancy(redundancy, packet_frames)
         self._redundancy = redundancy
         self._resampler = LiveResampler(self.sample_rate, model.spec.sample_rate, channels)
-        self._latents = LatentStream(model, channels)
         self._held = np.zeros((channels, 0), np.float32)
         self._before: Codes = np.zeros((channels, 0, packet_frames), np.int64)
         self._packets = 0
@@ -68,12 +63,11 @@ class LiveEncoder(Session):
         Raises:
             ConfigError: the model does not have this bit rate.
         """
-        return self._bitrate
+        return self._stream.options.rates(self._spec)[0]
 
     @bitrate.setter
     def bitrate(self, bitrate: int) -> None:
-        self._num_quantizers = self._spec.quantizers_for(bitrate)
-        self._bitrate = bitrate
+        self._stream.options = replace(self._stream.options, bitrate=bitrate)
 
     @property
     def denoise(self) -> float:
@@ -82,12 +76,11 @@ class LiveEncoder(Session):
         Raises:
             ConfigError: it is not 0 to 1, or above 0 with a model that was not trained for it.
         """
-        return self._denoise
+        return self._stream.options.denoise
 
     @denoise.setter
     def denoise(self, denoise: float) -> None:
-        self._spec.check_denoise(denoise)
-        self._denoise = denoise
+        self._stream.options = replace(self._stream.options, denoise=denoise)
 
     @property
     def latency_ms(self) -> float:
@@ -128,7 +121,7 @@ class LiveEncoder(Session):
         return [self._packet(held[:, start : start + size]) for start in range(0, whole, size)]
 
     def _packet(self, pcm: Array) -> bytes:
-        codes = self._quantizer.encode(self._latents.push(pcm, self._denoise), self._num_quantizers, self._effort)
+        codes = self._stream.push(pcm)
         copy = self._before[:, : self._redundancy]
         content = Content(self._packets % LIVE_SEQUENCES, codes, copy)
         self._before, self._packets = codes, self._packets + 1

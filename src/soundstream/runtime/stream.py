@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.runtime.artifact import DENOISER_FILE, Artifact
+from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.postfilter import PitchPostfilter
 from soundstream.runtime.quantizer import Codes, Quantizer
 from soundstream.runtime.session import Network, State
@@ -158,22 +159,36 @@ class EncoderStream:
 
     Args:
         channels: signals side by side.
-        num_quantizers: codebooks to use, 1 to spec.num_quantizers.
-        effort: paths that the search for codes keeps, see `Quantizer`.
+    Raises:
+        ConfigError: the codec does not have one of the options.
     """
 
-    def __init__(self, model: Model, channels: int, num_quantizers: int, effort: int = 1) -> None:
+    def __init__(self, model: Model, channels: int, options: EncodeOptions) -> None:
+        self._model = model
         self._latents = LatentStream(model, channels)
-        self._quantizer = model.quantizer
-        self._num_quantizers, self._effort = num_quantizers, effort
+        self.options = options
+
+    @property
+    def options(self) -> EncodeOptions:
+        """How the next frames are coded; a new denoising is reached over some frames."""
+        return self._options
+
+    @options.setter
+    def options(self, options: EncodeOptions) -> None:
+        options.check(self._model.spec)
+        self._num_quantizers = self._model.spec.quantizers_for(options.bitrate)
+        self._options = options
 
     def push(self, pcm: Array) -> Codes:
         """Take pcm `[channels, samples]` of any length; give codes `[channels, num_quantizers, frames]`."""
-        return self._quantizer.encode(self._latents.push(pcm), self._num_quantizers, self._effort)
+        return self._codes(self._latents.push(pcm, self.options.denoise))
 
     def flush(self) -> Codes:
         """Codes of the last frames, as `LatentStream.flush`."""
-        return self._quantizer.encode(self._latents.flush(), self._num_quantizers, self._effort)
+        return self._codes(self._latents.flush())
+
+    def _codes(self, latents: Array) -> Codes:
+        return self._model.quantizer.encode(latents, self._num_quantizers, self.options.effort)
 
 
 class DecoderStream:

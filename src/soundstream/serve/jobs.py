@@ -16,6 +16,7 @@ from soundstream.audio.blocks import seconds
 from soundstream.bitstream import Reader
 from soundstream.codec import Codec
 from soundstream.live.network.simulate import RandomLoss
+from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.serve.clips import Clip
 
@@ -88,8 +89,8 @@ def code(codec: Codec, clip: Clip, bitrate: int, denoise: float, loss: float, wa
 def _encoded(codec: Codec, clip: Clip, bitrate: int, denoise: float, watch: Watch) -> bytes:
     """The bytes of a .nac file."""
     stream, (channels, samples) = io.BytesIO(), clip.pcm.shape
-    header = codec.header(clip.sample_rate, channels, bitrate, samples)
-    codec.write(stream, header, _watched(seconds(clip.pcm, clip.sample_rate), samples, watch), denoise)
+    blocks = _watched(seconds(clip.pcm, clip.sample_rate), samples, watch)
+    codec.write(stream, blocks, clip.sample_rate, channels, EncodeOptions(bitrate, denoise=denoise), samples)
     return stream.getvalue()
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from soundstream.audio.blocks import seconds
 from soundstream.codec import Array, Codec, load
 from soundstream.errors import ConfigError
 from soundstream.evaluate.codecs.baselines import Baseline, LowPass, Original, Shell
@@ -81,11 +79,7 @@ class Variable(Ours):
 
     def encode(self, pcm: Array, sample_rate: int) -> bytes:
         """Bytes of a `.nac` file."""
-        most = self.codec.spec.bitrate(self.codec.spec.num_quantizers)
-        mode = self.codec.coding.default_mode(self.codec.spec.quantizers_for(self.bitrate))
-        stream, header = io.BytesIO(), self.codec.header(sample_rate, len(pcm), most, pcm.shape[1], entropy=mode)
-        self.codec.write_vbr(stream, header, seconds(pcm, sample_rate), self.bitrate)
-        return stream.getvalue()
+        return self.codec.encode(pcm, sample_rate, self.bitrate, vbr=True)
 
 
 def parse(text: str, sources: Sources) -> list[Spec]:

@@ -20,6 +20,7 @@ from soundstream.evaluate.speed.calls import Calls, count_calls
 from soundstream.evaluate.speed.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.speed.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.runtime.artifact import find
+from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
 from soundstream.spec import DEFAULT_BITRATE
 
@@ -233,7 +234,7 @@ def _row(part: Part, cpu_s: float, seconds: float, peak_gflops: float) -> Row:
 
 def _hop_ms(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[HopTime]:
     """Wall and CPU time of one hop after the other, pcm to plain codes in bytes to pcm."""
-    encoder = EncoderStream(codec.model, 1, codec.spec.quantizers_for(bitrate))
+    encoder = EncoderStream(codec.model, 1, EncodeOptions(bitrate, effort=1))
     decoder, coder = DecoderStream(codec.model, 1), codec.coding.coder(codec.coding.mode("none", 1))
     clocks = []
     for hop in _split(pcm, codec.spec.hop_length):
