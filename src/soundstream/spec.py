@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Real
 from typing import Annotated, Any
 
 from soundstream.errors import ConfigError
@@ -147,8 +148,8 @@ class CodecSpec:
         Raises:
             ConfigError: it is not 0 to 1, or above 0 on a side or with a model that was not trained for it.
         """
-        if not 0 <= denoise <= 1:
-            raise ConfigError(f"denoise is {denoise}; expected 0 to 1")
+        if not isinstance(denoise, Real) or not 0 <= denoise <= 1:
+            raise ConfigError(f"denoise is {denoise!r}; expected 0 to 1")
         if not denoise or self.has_denoise(side):
             return
         if not any(map(self.has_denoise, SIDES)):

@@ -128,7 +128,7 @@ def open_writer(
     channels: int,
     force: bool = False,
     *,
-    bits: str | None = None,
+    bits: str | int | None = None,
     num_samples: int | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[AudioWriter | PipeWriter]:
@@ -146,6 +146,7 @@ def open_writer(
             at all, or a WAV file would pass 4 GiB.
         OutputError: the file exists already or cannot be written.
     """
+    bits = None if bits is None else str(bits)
     container, subtype = _format_of(path, bits)
     if path == "-":
         with writing("stdout"):

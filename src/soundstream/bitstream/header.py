@@ -62,7 +62,7 @@ class Header:
             raise ConfigError(f"model_id has {len(self.model_id)} bytes; expected 8")
         if self.num_samples is not None:
             check_range("num_samples", self.num_samples, 0, MAX_SAMPLES)
-        object.__setattr__(self, "tags", dict(self.tags))
+        object.__setattr__(self, "tags", _by_name(self.tags))
         check_range("number of tags", len(self.tags), 0, 255)
         check_range("header length", self._length, _SHORTEST, _LONGEST)
 
@@ -207,11 +207,20 @@ def _take_lead_in(data: bytes, flags: int) -> tuple[int, bytes]:
     return lead_in, data[_LEAD_IN.size :]
 
 
+def _by_name(tags: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return dict(tags)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"tags are {tags!r}; expected a dictionary, such as {{'title': 'Talk'}}") from error
+
+
 def _tags_to_bytes(tags: Mapping[str, str]) -> bytes:
     return b"".join(_text(name, 1, 255) + _text(value, 0, 0xFFFF) for name, value in tags.items())
 
 
 def _text(text: str, shortest: int, longest: int) -> bytes:
+    if not isinstance(text, str):
+        raise ConfigError(f"a tag holds {text!r}; expected text, such as {str(text)!r}")
     try:
         data = text.encode()
     except UnicodeEncodeError as error:

@@ -30,6 +30,7 @@ from soundstream.cli.options import (
     with_encode_options,
 )
 from soundstream.codec import Transfer, decode_file, encode_file, load
+from soundstream.codec.paths import output_name
 from soundstream.errors import ConfigError
 from soundstream.runtime.options import EncodeOptions
 
@@ -177,12 +178,12 @@ def _are_many(sources: list[str], output: str | None) -> bool:
 def _in_folder(source: str, output: str | None, suffix: str) -> str | None:
     """The output of a single source, which gets the source's name where only a folder is given."""
     if output is None:
-        return None if source == "-" else str(Path(source).with_suffix(suffix))
+        return output_name(source, None, suffix)
     if output.endswith("/") or (output != "-" and os.path.isdir(output)):  # noqa: PTH112 - as above
         if source == "-":
             raise ConfigError(f"stdin has no name for its output in {output}; give -o FILE")
         batch.make_folder(Path(output))
-        return str(Path(output, Path(source).with_suffix(suffix).name))
+        return str(Path(output, Path(output_name(source, None, suffix)).name))
     return output
 
 

@@ -11,8 +11,8 @@ from typing import Unpack
 from soundstream import audio
 from soundstream.bitstream import Reader, RepairingReader
 from soundstream.codec.codec import codec_for, load
-from soundstream.codec.reading import Damage
-from soundstream.errors import AudioWarning, ConfigError, OutputError
+from soundstream.codec.reading import Damage, check_start
+from soundstream.errors import AudioWarning, ConfigError, InputError, OutputError
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
 from soundstream.runtime.quantizer import Array
 from soundstream.system.files import FilePath, check_not_input, name_of, named, open_input, open_output
@@ -102,7 +102,7 @@ def decode_file(
     *,
     start_s: float = 0.0,
     sample_rate: int | None = None,
-    bits: str | None = None,
+    bits: str | int | None = None,
     conceal: bool = False,
     denoise: float = 0.0,
     postfilter: bool = True,
@@ -119,7 +119,7 @@ def decode_file(
             None is the source's name with `.wav`.
         start_s: seconds to leave out at the start.
         sample_rate: Hz of the output; None is that of the original.
-        bits: of a sample: "16", "24", or "float" in WAV; None is 16.
+        bits: of a sample: 16, 24, or "float" in WAV; None is 16.
         conceal: decode a damaged file, with silence for what is lost; what that is stands in the result.
         denoise: as `Codec.decode`.
         postfilter: as `load`.
@@ -131,6 +131,7 @@ def decode_file(
         ConfigError: a setting is not to be had, or the file ends before `start_s`.
         OutputError: as `encode_file`.
     """
+    check_start(start_s)
     if conceal and start_s:
         raise ConfigError("--conceal decodes a whole file; leave out --from")
     name = output_name(source, output, ".wav")
@@ -160,9 +161,15 @@ def decode_file(
 
 
 def output_name(source: FilePath, output: FilePath | None, suffix: str) -> str:
-    """Where the output goes: beside the source under another suffix, or from stdin to stdout, unless it is said."""
+    """Where the output goes: beside the source under another suffix, or from stdin to stdout, unless it is said.
+
+    Raises:
+        InputError: the source has no name.
+    """
     if output is not None:
         return str(output)
+    if source != "-" and not Path(source).name:
+        raise InputError(f"{str(source)!r} is no name of a file")
     return "-" if source == "-" else str(Path(source).with_suffix(suffix))
 
 

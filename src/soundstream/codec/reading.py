@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from soundstream.bitstream.packet import Loss
 from soundstream.bitstream.recovery import RepairingReader
 from soundstream.codec.headers import check_header
 from soundstream.codec.packing import Coding
+from soundstream.errors import ConfigError
 from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream, Model
 from soundstream.spec import CodecSpec
@@ -30,6 +32,16 @@ class Damage(NamedTuple):
     duration_s: float
     packets: int
     reason: str
+
+
+def check_start(start_s: float) -> None:
+    """Refuse a start that is no number of seconds.
+
+    Raises:
+        ConfigError: it is negative, NaN or infinite.
+    """
+    if not isinstance(start_s, Real) or not 0 <= start_s < math.inf:
+        raise ConfigError(f"the start is {start_s!r}; expected seconds from 0 on")
 
 
 class Reading:
@@ -54,7 +66,9 @@ class Reading:
         Raises:
             AudioError: the sample rate is not supported.
             BitstreamError: as `decode`; what came before the damage was yielded.
+            ConfigError: as `check_start`.
         """
+        check_start(start_s)
         header = reader.header
         rate = header.sample_rate if sample_rate is None else whole_rate(sample_rate)
         with named(reader.name):

@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from soundstream.errors import ArtifactError
+from soundstream.errors import ArtifactError, ConfigError
 
 Array = NDArray[np.float32]
 
@@ -54,11 +54,15 @@ class Network:
     Args:
         hop_length: samples a frame, which tell the length of a result in samples from that in frames, and back.
         threads: CPU threads of ONNX Runtime.
+    Raises:
+        ConfigError: threads is no whole number from 1 on.
     """
 
     def __init__(self, path: Path, hop_length: int, threads: int = 1) -> None:
+        if not isinstance(threads, int | np.integer) or threads < 1:
+            raise ConfigError(f"threads is {threads!r}; expected a whole number from 1 on")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = int(threads)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
