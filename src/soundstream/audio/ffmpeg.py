@@ -113,9 +113,8 @@ def _on_disk(file: BinaryIO) -> Iterator[str]:
     if isinstance(name, str) and os.path.samestat(Path(name).stat(), os.fstat(file.fileno())):
         yield str(Path(name).absolute())
         return
-    with tempfile.NamedTemporaryFile() as copy:
+    with keeping("a copy for ffmpeg"), tempfile.NamedTemporaryFile() as copy:
         file.seek(0)
-        with keeping("a copy for ffmpeg"):
-            shutil.copyfileobj(file, copy)
-            copy.flush()
+        shutil.copyfileobj(file, copy)
+        copy.flush()
         yield copy.name

@@ -10,7 +10,7 @@ from soundstream.audio.formats.views import Gap
 
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,ogg,aac,latm,ac3,eac3,flac,mp3,wav,w64,aiff,au,caf,avi,flv,mpeg,mpegts,"
-    "amr,ape,wv,tta,tak,mpc,mpc8,dsf,dts,xwma,rm,voc,nut,sox"
+    "amr,ape,wv,tta,tak,mpc,mpc8,dsf,dts,xwma,rm,voc,sox"
 )
 """FFmpeg's names of what may be opened: playlists and the like, which open other files and addresses, are not there."""
 NO_SOUND = "it holds no sound"

@@ -148,9 +148,8 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
     if file.seekable():
         yield file
         return
-    with tempfile.TemporaryFile() as spool:
-        with keeping("what comes from a pipe"):
-            shutil.copyfileobj(file, spool)
+    with keeping("what comes from a pipe"), tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(file, spool)
         yield spool
 
 

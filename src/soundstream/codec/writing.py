@@ -20,6 +20,7 @@ from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.stream import EncoderStream, LatentStream, Model
 from soundstream.spec import CodecSpec
+from soundstream.system.files import keeping
 
 PACKET_FRAMES = 150
 """Frames in a packet of a file: 2 s at 75 frames a second."""
@@ -140,7 +141,7 @@ class Writing:
         constant = self.spec.quantizers_for(options.rates(self.spec)[0])
         frames = packet_frames(replace(header, num_quantizers=constant))
         latents = regroup(self._latents(blocks, header, options.denoise), frames)
-        with TemporaryFile() as spool:
+        with keeping("latents of a variable rate"), TemporaryFile() as spool:
             costs = [self._costs(spooled(part, spool), header) for part in latents]
             spool.seek(0)
             for count in allocate(costs, constant):
