@@ -47,6 +47,8 @@ def test_look_ahead_and_hop_make_the_latency():
         ({"counts": ()}, "counts"),
         ({"codebooks": ()}, "counts"),
         ({"memory_frames": -1}, "memory_frames"),
+        ({"segment_samples": 1000}, "segments have 1000 samples"),
+        ({"segment_samples": 1024, "overlap_samples": 1024}, "overlap by 1024"),
     ],
     ids=str,
 )
@@ -103,7 +105,7 @@ def test_models_that_ship_say_what_they_are(name, delay_samples, switches):
     ("change", "words"),
     [
         ({"channels": 2}, "channels coded together"),
-        ({"segment_samples": 24_000}, "segments"),
+        ({"lookahead_samples": 40}, "look-ahead without context"),
         ({"side_numbers": 1}, "numbers beside its codes"),
     ],
     ids=str,

@@ -67,6 +67,8 @@ class CodecSpec:
     """Samples that neighbouring segments share."""
     lookahead_samples: Annotated[int, Whole(0, 2**31)] = 0
     """Samples beyond its own hop that the encoder needs for a frame; 0 is causal."""
+    context_frames: Annotated[int, Whole(0, 2**20)] = 0
+    """Frames to either side of one on which its latents, or its decoded audio, depend; 0 is causal, or segments."""
     delay_samples: Annotated[int, Whole(0, 2**31)] = 0
     """Samples by which decoded audio lags behind the input when a frame is decoded as soon as it is complete."""
     memory_frames: Annotated[int, Whole(0, 2**31)] = 0
@@ -80,6 +82,11 @@ class CodecSpec:
         check_limits(self)
         if not self.codebooks or max(self.counts) > len(self.codebooks):
             raise ConfigError(f"counts are {list(self.counts)}; there are {len(self.codebooks)} codebooks")
+        if self.segment_samples % self.hop_length or self.overlap_samples >= max(1, self.segment_samples):
+            raise ConfigError(
+                f"segments have {self.segment_samples} samples and overlap by {self.overlap_samples}; "
+                f"expected whole frames of {self.hop_length}, and less overlap than segment"
+            )
 
     @property
     def num_quantizers(self) -> int:
@@ -102,6 +109,19 @@ class CodecSpec:
     def codebook_bits(self) -> int:
         """Bits of one plain code, where all codebooks have as many entries."""
         return self.codebook_size.bit_length() - 1
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a frame can be coded, and decoded, before what comes after it."""
+        return not (self.segment_samples or self.context_frames or self.lookahead_samples)
+
+    def decoded_samples(self, frames: int) -> int:
+        """Samples that so many frames from the start of a signal decode to."""
+        if not self.segment_samples:
+            return frames * self.hop_length
+        whole, rest = divmod(frames, self.segment_samples // self.hop_length)
+        step = self.segment_samples - self.overlap_samples
+        return whole * step + max(rest * self.hop_length, self.overlap_samples if whole else 0)
 
     @property
     def frame_rate(self) -> float:

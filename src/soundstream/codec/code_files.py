@@ -147,7 +147,7 @@ def codes_from_file(source: FilePath, output: FilePath, *, model: FilePath | Non
         codec = _codec_of(coded, model)
         codes = codec.check_codes(coded.codes)
         rate = audio.whole_rate(coded.sample_rate or codec.spec.sample_rate)
-        most = (codes.shape[2] * codec.spec.hop_length - codec.spec.delay_samples) * rate // codec.spec.sample_rate
+        most = (codec.spec.decoded_samples(codes.shape[2]) - codec.spec.delay_samples) * rate // codec.spec.sample_rate
         samples = max(0, most - coded.lead_in) if coded.num_samples is None else coded.num_samples
         header = codec.header(rate, len(codes), codec.spec.bitrate(codes.shape[1]), samples)
         header = dataclasses.replace(header, lead_in=coded.lead_in)

@@ -92,10 +92,12 @@ class CodeDecoder(Session):
         codes = check_codes(codes, self._spec.num_quantizers, self._spec.codebook_size)
         if len(codes) != self.channels:
             raise ConfigError(f"codes have {len(codes)} channels; this session has {self.channels}")
-        pcm = self._stream.push(codes)
+        return soft_limit(self._tail.push(self._resampled(self._stream.push(codes))))
+
+    def _resampled(self, pcm: Array) -> Array:
         late = min(self._late, pcm.shape[1])
         self._late -= late
-        return soft_limit(self._tail.push(self._resampler.push(pcm[:, late:])))
+        return self._resampler.push(pcm[:, late:])
 
     def flush(self, num_samples: int | None = None) -> Array:
         """The rest of the pcm; the session is over.
@@ -107,7 +109,7 @@ class CodeDecoder(Session):
         """
         self._check_open()
         self._over = True
-        rest = self._resampler.flush()
+        rest = np.concatenate([self._resampled(self._stream.flush()), self._resampler.flush()], axis=1)
         given, held = self._tail.given, self._tail.held + rest.shape[1]
         if num_samples is not None and not given <= num_samples <= given + held:
             raise ConfigError(f"{num_samples} samples; the codes hold {given} to {given + held}")

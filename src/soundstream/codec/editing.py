@@ -47,6 +47,7 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
         BitstreamError: the file is damaged or of another model.
     """
     header = reader.header
+    _check_causal(codec)
     with named(reader.name):
         codec.check_model(header)
     start, end = round(start_s * header.sample_rate), None if end_s is None else round(end_s * header.sample_rate)
@@ -62,6 +63,11 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
     for packet in codec.coding.pack(parts, header.entropy_mode):
         writer.write(packet)
     writer.finish(_between(start, end, _known_end(reader)) if samples is None else samples)
+
+
+def _check_causal(codec: Codec) -> None:
+    if not codec.spec.is_causal:
+        raise ConfigError("files of a codec that looks ahead cannot be cut or joined by their codes; decode them first")
 
 
 def _between(start: int, end: int | None, num_samples: float) -> int:
@@ -118,6 +124,7 @@ def cat(codec: Codec, readers: Sequence[Reader], stream: BinaryIO) -> None:
     """
     if not readers:
         raise ConfigError("there are no files to join")
+    _check_causal(codec)
     headers = [reader.header for reader in readers]
     for reader in readers:
         with named(reader.name):

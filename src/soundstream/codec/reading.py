@@ -83,6 +83,8 @@ class Reading:
 
     def _frame_before(self, sample: int, sample_rate: int) -> int:
         """A frame from which to decode: early enough for the decoder to be warm, and at the place of a whole sample."""
+        if self.spec.segment_samples:
+            return 0
         hop, rate = self.spec.hop_length * sample_rate, self.spec.sample_rate
         frame = max(0, sample * rate // hop - self.model.memory_frames)
         return frame - frame % (rate // math.gcd(hop, rate))
@@ -105,6 +107,8 @@ class Reading:
         """
         header = reader.header
         rate = header.sample_rate if sample_rate is None else whole_rate(sample_rate)
+        if self.spec.segment_samples:
+            raise ConfigError("a damaged file of a codec with segments cannot be decoded yet; get a whole copy")
         with named(reader.name):
             check_header(header, self.spec, self.model_id)
         items = self._noted(self.coding.repair(reader, header), damage, header.lead_in / header.sample_rate)
@@ -130,16 +134,20 @@ class Reading:
                 continue
             if isinstance(item, Loss):
                 silence = np.zeros((channels, item.frames * hop), np.float32)
-                if last is not None:
+                if not self.spec.is_causal:
+                    yield stream.flush()
+                elif last is not None:
                     silence[:, :hop] = stream.push(last) * ramp[::-1]
                 yield silence
                 stream, last, rising = DecoderStream(self.model, channels, denoise), None, True
                 continue
             pcm = stream.push(item)
-            if rising:
+            if rising and pcm.shape[1]:
                 pcm[:, :hop] *= ramp
-            last, rising = item[:, :, -1:], False
+            last, rising = item[:, :, -1:], rising and not pcm.shape[1]
             yield pcm
+        if not self.spec.is_causal:
+            yield stream.flush()
 
     def _restored(
         self,

@@ -10,7 +10,7 @@ from soundstream.audio.live_resampling import LiveResampler
 from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.live.concealment import Concealer
 from soundstream.live.payload import Codes, Content, Payloads
-from soundstream.live.session import Session
+from soundstream.live.session import Session, check_causal
 from soundstream.runtime.stream import DecoderStream, Model
 
 Array = NDArray[np.float32]
@@ -31,6 +31,7 @@ class LiveDecoder(Session):
 
     def __init__(self, model: Model, sample_rate: int, channels: int, denoise: float = 0.0) -> None:
         super().__init__(sample_rate, channels)
+        check_causal(model.spec)
         self._spec, self._quantizer = model.spec, model.quantizer
         self._payloads = Payloads(model.spec, channels)
         self._stream = DecoderStream(model, channels, denoise)

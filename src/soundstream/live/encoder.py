@@ -11,7 +11,7 @@ from soundstream.audio.live_resampling import LiveResampler
 from soundstream.bitstream.fields import check_range
 from soundstream.bitstream.live import LIVE_FRAMES, LIVE_SEQUENCES
 from soundstream.live.payload import Codes, Content, Payloads
-from soundstream.live.session import Session
+from soundstream.live.session import Session, check_causal
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.stream import EncoderStream, Model
 
@@ -46,6 +46,7 @@ class LiveEncoder(Session):
         super().__init__(sample_rate, channels)
         check_range("packet_frames", packet_frames, 1, LIVE_FRAMES)
         check_range("redundancy", redundancy, 0, model.spec.num_quantizers)
+        check_causal(model.spec)
         options.check_stream(model.spec)
         self._spec, self._stream = model.spec, EncoderStream(model, channels, options)
         self._payloads = Payloads(model.spec, channels)

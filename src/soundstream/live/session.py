@@ -9,6 +9,7 @@ import numpy as np
 
 from soundstream.audio.checks import check, check_format, whole_rate
 from soundstream.errors import AudioError, ConfigError
+from soundstream.spec import CodecSpec
 
 
 class Session:
@@ -49,3 +50,13 @@ class Session:
         if len(pcm) != self.channels:
             raise AudioError(f"audio has {len(pcm)} channels; this session has {self.channels}")
         return pcm
+
+
+def check_causal(spec: CodecSpec) -> None:
+    """Refuse a codec that cannot give a packet as soon as its sound has come.
+
+    Raises:
+        ConfigError: it looks ahead.
+    """
+    if not spec.is_causal:
+        raise ConfigError("this codec looks ahead: it codes files and codes; take a causal one for live sessions")

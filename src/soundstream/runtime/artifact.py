@@ -168,8 +168,7 @@ def _unsupported(spec: CodecSpec) -> list[str]:
     """What streams and files of this release do not know of yet, in words."""
     wants = {
         "channels coded together": spec.channels > 1,
-        "segments": spec.segment_samples or spec.overlap_samples,
-        "look-ahead": spec.lookahead_samples,
+        "look-ahead without context": spec.lookahead_samples and not spec.context_frames,
         "numbers beside its codes": spec.side_numbers,
         "codebooks of several sizes": len({book.size for book in spec.codebooks}) > 1,
         "codebooks of several strides": any(book.stride > 1 for book in spec.codebooks),

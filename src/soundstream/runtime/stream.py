@@ -1,4 +1,7 @@
-"""pcm of any chunk length to codes, and codes to pcm: a whole file is a stream in one chunk."""
+"""pcm of any chunk length to codes, and codes to pcm: a whole file is a stream in one chunk.
+
+A codec that is not causal takes its signal in pieces by one of `runtime.policies`, which its spec chooses.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 
 from soundstream.runtime.artifact import DENOISER_FILE, Artifact
 from soundstream.runtime.options import EncodeOptions
+from soundstream.runtime.policies import Chunks, Policy, SegmentDecoder, SegmentEncoder
 from soundstream.runtime.postfilter import PitchPostfilter
 from soundstream.runtime.quantizer import Codes, Quantizer
 from soundstream.runtime.session import Network, State
@@ -54,11 +58,14 @@ class Model:
     def memory_frames(self) -> int:
         """Frames before one that its decoded sound may depend on: decoding from a place begins as many before it."""
         postfilter = self.new_postfilter(1)
-        return self.spec.memory_frames + (postfilter.memory_frames if postfilter else 0)
+        network = max(self.spec.memory_frames, self.spec.context_frames)
+        return network + (postfilter.memory_frames if postfilter else 0)
 
     def new_postfilter(self, channels: int) -> PitchPostfilter | None:
         """What the decoded sound of a signal passes, if anything."""
-        return PitchPostfilter(channels, self.spec.sample_rate, self.spec.hop_length) if self.postfilter else None
+        if not self.postfilter or self.spec.segment_samples:  # whose sound does not come frame by frame
+            return None
+        return PitchPostfilter(channels, self.spec.sample_rate, self.spec.hop_length)
 
     def _network(self, name: str) -> Network:
         return Network(self._artifact.folder / name, self.spec.hop_length, self._threads)
@@ -81,6 +88,7 @@ class LatentStream:
         self._owed_samples = 0
         self._denoise = 0.0
         self._strength: float | None = None
+        self._policy = self._chosen_policy(channels)
 
     def push(self, pcm: Array, denoise: float = 0.0) -> Array:
         """Take pcm `[channels, samples]` of any length; give latents `[channels, latent_dim, frames]`.
@@ -104,11 +112,32 @@ class LatentStream:
         The signal is filled up with zeros. There are no frames if no samples came since the last flush.
         """
         owed, self._owed_samples = self._owed_samples, 0
+        if self._policy and self._model.spec.segment_samples:
+            return self._policy.flush()
         missing = owed + -(self._rest.shape[1] + owed) % self._model.spec.hop_length
-        return self._push(np.zeros((len(self._rest), missing), np.float32))
+        last = self._push(np.zeros((len(self._rest), missing), np.float32))
+        return np.concatenate([last, self._policy.flush()], axis=2) if self._policy else last
+
+    def _chosen_policy(self, channels: int) -> Policy | None:
+        """How the signal of a codec that is not causal is taken."""
+        spec, empty = self._model.spec, np.zeros((channels, self._model.spec.latent_dim, 0), np.float32)
+        if spec.segment_samples:
+            sizes = spec.segment_samples, spec.overlap_samples, spec.hop_length
+            return SegmentEncoder(self._encode_alone, *sizes, empty)
+        if spec.context_frames:
+            return Chunks(self._encode_alone, spec.context_frames, BLOCK_FRAMES, (spec.hop_length, 1), empty)
+        return None
+
+    def _encode_alone(self, pcm: Array) -> Array:
+        """Latents of a piece, whatever came before it."""
+        self._state, self._denoiser_state = self._model.encoder.init_state(len(pcm)), None
+        return self._encode(pcm, self._denoise)
 
     def _push(self, pcm: Array) -> Array:
         hop = self._model.spec.hop_length
+        if self._policy:
+            self._rest = np.zeros((len(pcm), (self._rest.shape[1] + pcm.shape[1]) % hop), np.float32)
+            return self._policy.push(pcm)
         pcm = np.concatenate([self._rest, pcm], axis=1)
         whole = pcm.shape[1] // hop * hop
         self._rest = pcm[:, whole:]
@@ -192,7 +221,7 @@ class EncoderStream:
 
 
 class DecoderStream:
-    """Codes in, pcm out, hop_length samples a frame; make a new one for each signal.
+    """Codes in, pcm out, hop_length samples a frame but for overlaps of segments; make a new one for each signal.
 
     The pcm lags behind the encoder's by `spec.delay_samples`: the first ones belong to no signal.
 
@@ -204,24 +233,58 @@ class DecoderStream:
 
     def __init__(self, model: Model, channels: int, denoise: float = 0.0) -> None:
         model.spec.check_denoise(denoise, "decoder")
-        self._model, self._denoise = model, denoise
+        self._model, self._denoise, self._channels = model, denoise, channels
         self._state = model.decoder.init_state(channels)
         self._postfilter = model.new_postfilter(channels)
+        self._policy = self._chosen_policy(channels)
+
+    def _chosen_policy(self, channels: int) -> Policy | None:
+        """How the signal of a codec that is not causal is taken."""
+        spec = self._model.spec
+        if spec.segment_samples:
+            sizes = spec.segment_samples, spec.overlap_samples, spec.hop_length
+            return SegmentDecoder(self._decode_alone, *sizes, channels)
+        empty = np.zeros((channels, 0), np.float32)
+        if spec.context_frames:
+            return Chunks(self._decode_alone, spec.context_frames, BLOCK_FRAMES, (1, spec.hop_length), empty)
+        return None
 
     def push(self, codes: Codes) -> Array:
-        """Take codes `[channels, num_quantizers, frames]`; give pcm `[channels, frames * hop_length]`."""
+        """Take codes `[channels, num_quantizers, frames]`; give pcm `[channels, frames * hop_length]`.
+
+        A codec that is not causal gives some of it later.
+        """
         return self.push_latents(self._model.quantizer.decode(codes))
 
     def push_latents(self, latents: Array) -> Array:
         """The same from latents `[channels, latent_dim, frames]`."""
+        if self._policy:
+            return self._filtered(self._policy.push(latents))
         blocks = [self._decode(block) for block in _blocks(latents, BLOCK_FRAMES)]
         return np.concatenate([np.zeros((len(latents), 0), np.float32), *blocks], axis=1)
 
+    def flush(self) -> Array:
+        """pcm that is still missing, of a codec that is not causal; the signal is over."""
+        if self._policy:
+            return self._filtered(self._policy.flush())
+        return np.zeros((self._channels, 0), np.float32)
+
+    def _decode_alone(self, latents: Array) -> Array:
+        """pcm of a piece, whatever came before it."""
+        self._state = self._model.decoder.init_state(len(latents))
+        return self._network_pcm(latents)
+
     def _decode(self, latents: Array) -> Array:
+        return self._filtered(self._network_pcm(latents))
+
+    def _filtered(self, pcm: Array) -> Array:
+        return self._postfilter.push(pcm) if self._postfilter and pcm.shape[1] else pcm
+
+    def _network_pcm(self, latents: Array) -> Array:
         latents = np.ascontiguousarray(latents[:, :, None])
         condition = _condition(self._model.decoder, len(latents), latents.shape[3], self._denoise)
         pcm, self._state = self._model.decoder.step(self._state, latents=latents, **condition)
-        return self._postfilter.push(pcm[:, 0, 0]) if self._postfilter else pcm[:, 0, 0]
+        return pcm[:, 0, 0]
 
 
 def _condition(network: Network, rows: int, frames: int, denoise: float) -> dict[str, Array]:

@@ -1,0 +1,161 @@
+"""How a signal passes a network that looks ahead, in pieces, so that any split into pushes gives what the whole gives.
+
+    chunks with context     |ctx|   chunk 0   |ctx|
+                                        |ctx|   chunk 1   |ctx|         what comes of the context is cut off
+
+    segments with overlap   |       segment 0       |
+                                              |       segment 1       | each by itself; where decoded ones overlap, one
+                                                                        fades into the other
+
+A causal network needs neither: its state is all that it has to know of the past.
+Source: chunks as in DAC (Kumar et al., 2023), segments as in EnCodec at 48 kHz (Défossez et al., 2022, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Run = Callable[[Array], Array]
+"""A network on a piece by itself: `[channels, ..., items]` in, items of its own out."""
+
+
+class Policy(Protocol):
+    """A signal in, piece by piece; what comes of it out, as soon as no later piece can change it."""
+
+    def push(self, items: Array) -> Array:
+        """Take items of any number along the last axis."""
+
+    def flush(self) -> Array:
+        """What is still missing; the signal is over."""
+
+
+class Chunks:
+    """Chunks of a fixed grid, each with as much of its neighbours as the network sees.
+
+    Args:
+        run: pads with zeros at the ends of what it is given, as at the ends of a signal.
+        context: frames to either side that a frame depends on.
+        chunk: frames at once; more take more memory and have to run over less context.
+        items: of a frame, that come and that go: hop_length and 1 of an encoder.
+        empty: what comes of nothing, `[channels, ..., 0]`.
+    """
+
+    def __init__(self, run: Run, context: int, chunk: int, items: tuple[int, int], empty: Array) -> None:
+        self._run, self._context, self._chunk, self._empty = run, context, chunk, empty
+        self._taken, self._given = items
+        self._held: Array | None = None
+        self._first, self._done = 0, 0
+        """The frame with which what is held begins, and the next one to give."""
+
+    def push(self, items: Array) -> Array:
+        self._held = items if self._held is None else np.concatenate([self._held, items], axis=-1)
+        parts = [self._empty]
+        while self._done + self._chunk + self._context <= self._known():
+            parts.append(self._piece(self._done + self._chunk))
+        return np.concatenate(parts, axis=-1)
+
+    def flush(self) -> Array:
+        parts = [self._empty]
+        while self._done < self._known():
+            parts.append(self._piece(min(self._done + self._chunk, self._known())))
+        return np.concatenate(parts, axis=-1)
+
+    def _known(self) -> int:
+        """Whole frames that have come."""
+        return self._first + (0 if self._held is None else self._held.shape[-1] // self._taken)
+
+    def _piece(self, end: int) -> Array:
+        """What comes of the frames up to `end`."""
+        assert self._held is not None
+        stop = min(self._known(), end + self._context) - self._first
+        found = self._run(np.ascontiguousarray(self._held[..., : stop * self._taken]))
+        found = found[..., (self._done - self._first) * self._given : (end - self._first) * self._given]
+        first = max(0, end - self._context)
+        self._held = self._held[..., (first - self._first) * self._taken :].copy()
+        self._first, self._done = first, end
+        return found
+
+
+class SegmentEncoder:
+    """pcm cut into segments that overlap; the frames of one follow those of the other.
+
+    Args:
+        run: pcm `[channels, samples]` of whole frames to latents `[channels, latent_dim, frames]`.
+        segment, overlap, hop: samples.
+        empty: `[channels, latent_dim, 0]`.
+    """
+
+    def __init__(self, run: Run, segment: int, overlap: int, hop: int, empty: Array) -> None:
+        self._run, self._segment, self._step, self._hop, self._empty = run, segment, segment - overlap, hop, empty
+        self._held = np.zeros((len(empty), 0), np.float32)
+
+    def push(self, items: Array) -> Array:
+        self._held = np.concatenate([self._held, items], axis=1)
+        parts = [self._empty]
+        while self._held.shape[1] >= self._segment:
+            parts.append(self._piece())
+        return np.concatenate(parts, axis=2)
+
+    def flush(self) -> Array:
+        parts = [self._empty]
+        while self._held.shape[1]:
+            parts.append(self._piece())
+        return np.concatenate(parts, axis=2)
+
+    def _piece(self) -> Array:
+        piece = self._held[:, : self._segment]
+        self._held = self._held[:, self._step :].copy()
+        return self._run(np.pad(piece, ((0, 0), (0, -piece.shape[1] % self._hop))))
+
+
+class SegmentDecoder:
+    """Frames of segments to pcm; where two overlap, each counts the more the nearer its middle is.
+
+    Args:
+        run: latents `[channels, latent_dim, frames]` of a segment to pcm `[channels, frames * hop]`.
+        segment, overlap, hop: samples.
+        channels: rows.
+    """
+
+    def __init__(self, run: Run, segment: int, overlap: int, hop: int, channels: int) -> None:
+        self._run, self._frames, self._step = run, segment // hop, segment - overlap
+        ramp = np.linspace(0, 1, segment + 2, dtype=np.float32)[1:-1]
+        self._weight = 0.5 - np.abs(ramp - 0.5)
+        self._held: Array | None = None
+        self._sum = np.zeros((channels, 0), np.float32)
+        self._weights = np.zeros(0, np.float32)
+
+    def push(self, items: Array) -> Array:
+        self._held = items if self._held is None else np.concatenate([self._held, items], axis=2)
+        parts = [self._sum[:, :0]]
+        while self._held.shape[2] >= self._frames:
+            self._add(self._held[:, :, : self._frames])
+            self._held = self._held[:, :, self._frames :].copy()
+            parts.append(self._taken(self._step))
+        return np.concatenate(parts, axis=1)
+
+    def flush(self) -> Array:
+        if self._held is not None and self._held.shape[2]:
+            self._add(self._held)
+            self._held = self._held[:, :, :0]
+        return self._taken(self._sum.shape[1])
+
+    def _add(self, latents: Array) -> None:
+        """Add a segment, which begins where what is summed up begins."""
+        pcm = self._run(np.ascontiguousarray(latents))
+        longer = max(0, pcm.shape[1] - len(self._weights))
+        self._sum, self._weights = np.pad(self._sum, ((0, 0), (0, longer))), np.pad(self._weights, (0, longer))
+        weight = self._weight[: pcm.shape[1]]
+        self._sum[:, : len(weight)] += weight * pcm
+        self._weights[: len(weight)] += weight
+
+    def _taken(self, samples: int) -> Array:
+        """The first samples, which nothing changes any more."""
+        done = self._sum[:, :samples] / self._weights[:samples]
+        self._sum, self._weights = self._sum[:, samples:], self._weights[samples:]
+        return done

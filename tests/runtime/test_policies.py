@@ -1,0 +1,212 @@
+"""Codecs that are not causal: toy families whose layers look ahead, in chunks with context and in segments."""
+
+import io
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import soundstream
+from soundstream.bitstream import Reader, RepairingReader
+from soundstream.codec import editing
+from soundstream.errors import ConfigError
+from soundstream.export.artifact import export, exportable
+from soundstream.nn.config import FamilyConfig
+from soundstream.nn.conv import CausalConv
+from soundstream.nn.graph import Graph
+from soundstream.nn.model import Networks, SoundStream
+from soundstream.nn.streaming import Chain, State, StreamingModule
+from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream, LatentStream
+
+HOP, RATE = 40, 8_000
+CONTEXT = 4
+"""Frames that two layers of kernel 5 see to either side."""
+SEGMENT, OVERLAP = 30 * HOP, 3 * HOP + 7
+FRAMES = 2 * BLOCK_FRAMES + 20
+
+
+class Centred(StreamingModule):
+    """Convolution that sees as much of the future as of the past."""
+
+    def __init__(self, channels: int, kernel: int = 5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(channels, channels, 1, kernel) / (channels * kernel) ** 0.5)
+        self.reach = kernel // 2
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return functional.conv2d(x, self.weight, padding=(0, self.reach)), state
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        weight = graph.constant(f"{name}.weight", self.weight)
+        return graph.node("Conv", [x, weight], name, pads=(0, self.reach, 0, self.reach))
+
+
+class Spread(StreamingModule):
+    """Channels of a frame to its samples."""
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return x.transpose(1, 3).reshape(len(x), 1, 1, -1), state
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        turned = graph.node("Transpose", [x], f"{name}.turned", perm=(0, 3, 2, 1))
+        return graph.node("Reshape", [turned, graph.constant(f"{name}.shape", [0, 1, 1, -1])], name)
+
+
+@dataclass(frozen=True)
+class Config(FamilyConfig):
+    """Of both toy families: with `segment` it is of the second kind."""
+
+    hop_length: int = HOP
+    segment: int = 0
+
+    def spec(self):
+        kind = {"segment_samples": SEGMENT, "overlap_samples": OVERLAP} if self.segment else {"context_frames": CONTEXT}
+        return replace(super().spec(), **kind)
+
+
+def toy(segment):
+    """A model whose every frame depends on those around it."""
+    torch.manual_seed(0)
+    config = Config(sample_rate=RATE, latent_dim=8, num_quantizers=3, codebook_size=16, segment=segment)
+    encoder = Chain(down=CausalConv(1, 8, HOP, HOP), one=Centred(8), two=Centred(8))
+    decoder = Chain(one=Centred(8), two=Centred(8), wide=CausalConv(8, HOP, 1), spread=Spread())
+    return SoundStream(config, Networks(encoder, decoder)).eval()
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["chunks", "segments"])
+def model(request):
+    return exportable(toy(request.param))
+
+
+@pytest.fixture(scope="module")
+def codec(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy") / str(model.config.segment)
+    export(model, folder)
+    return soundstream.load(folder, postfilter=False)
+
+
+def noise(samples, channels=2):
+    return np.random.default_rng(samples).normal(0, 0.15, (channels, samples)).clip(-1, 1).astype(np.float32)
+
+
+def cut(array, sizes):
+    """Parts of these lengths along the last axis, in turn."""
+    places = [0]
+    while places[-1] < array.shape[-1]:
+        places.append(places[-1] + sizes[len(places) % len(sizes)])
+    return [array[..., a:b] for a, b in itertools.pairwise(places)]
+
+
+def joined(push, flush, parts):
+    return np.concatenate([*map(push, parts), flush()], axis=-1)
+
+
+@torch.no_grad()
+def whole_latents(model, pcm):
+    """What the networks make of each part of a signal that they are meant to see at once."""
+    pcm = torch.from_numpy(pcm)[:, None]
+    if not model.config.segment:
+        return model.encode(functional.pad(pcm, (0, -pcm.shape[2] % HOP))).numpy()
+    starts = range(0, pcm.shape[2], SEGMENT - OVERLAP)
+    pieces = [pcm[..., start : start + SEGMENT] for start in starts]
+    return np.concatenate([model.encode(functional.pad(p, (0, -p.shape[2] % HOP))).numpy() for p in pieces], axis=2)
+
+
+@torch.no_grad()
+def whole_pcm(model, latents):
+    latents = torch.from_numpy(latents)
+    if not model.config.segment:
+        return model.decode(latents)[:, 0].numpy()
+    size, ramp = SEGMENT // HOP, np.linspace(0, 1, SEGMENT + 2)[1:-1]
+    count = -(-latents.shape[2] // size)
+    total = np.zeros((2, len(latents), count * SEGMENT))
+    for i in range(count):
+        pcm = model.decode(latents[..., i * size : (i + 1) * size])[:, 0].numpy()
+        end = i * (SEGMENT - OVERLAP) + pcm.shape[1]
+        weight = (0.5 - abs(ramp - 0.5))[: pcm.shape[1]]
+        total[:, :, end - pcm.shape[1] : end] += weight * pcm, np.broadcast_to(weight, pcm.shape)
+    samples = max(int(np.flatnonzero(total[1, 0])[-1]) + 1, 0)
+    return total[0, :, :samples] / total[1, :, :samples]
+
+
+@pytest.mark.parametrize("samples", [1, HOP, SEGMENT - OVERLAP + 1, SEGMENT + 3, FRAMES * HOP])
+def test_latents_and_sound_are_those_of_the_whole(model, codec, samples):
+    pcm = noise(samples)
+    stream, decoder = LatentStream(codec.model, 2), DecoderStream(codec.model, 2)
+    latents = joined(stream.push, stream.flush, [pcm])
+    np.testing.assert_allclose(latents, whole_latents(model, pcm), rtol=0, atol=1e-4)
+    found = joined(decoder.push_latents, decoder.flush, [latents])
+    np.testing.assert_allclose(found, whole_pcm(model, latents), rtol=0, atol=1e-4)
+    assert found.shape[1] == codec.spec.decoded_samples(latents.shape[2]) >= samples
+
+
+@pytest.mark.parametrize("sizes", [[1], [HOP - 1, 7], [HOP * BLOCK_FRAMES], [SEGMENT, 1], [3 * SEGMENT + 5]], ids=str)
+def test_any_chunking_of_the_encoder_gives_the_same_bits(codec, sizes):
+    pcm = noise(FRAMES * HOP + 9)
+    streams = [LatentStream(codec.model, 2) for _ in range(2)]
+    whole, parts = (joined(s.push, s.flush, given) for s, given in zip(streams, ([pcm], cut(pcm, sizes)), strict=True))
+    np.testing.assert_array_equal(parts, whole)
+
+
+@pytest.mark.parametrize("sizes", [[1], [2, 31], [BLOCK_FRAMES], [FRAMES]], ids=str)
+def test_any_chunking_of_the_decoder_gives_the_same_bits(codec, sizes):
+    latents = np.random.default_rng(1).normal(size=(2, 8, FRAMES)).astype(np.float32)
+    streams = [DecoderStream(codec.model, 2) for _ in range(2)]
+    whole, parts = (
+        joined(s.push_latents, s.flush, given)
+        for s, given in zip(streams, ([latents], cut(latents, sizes)), strict=True)
+    )
+    np.testing.assert_array_equal(parts, whole)
+
+
+def test_buffers_stay_small(codec):
+    encoder, decoder = LatentStream(codec.model, 1), DecoderStream(codec.model, 1)
+    for _ in range(30):
+        decoder.push_latents(encoder.push(noise(10 * HOP, 1)))
+        held = [encoder._policy._held, decoder._policy._held]
+        assert all(one is None or one.nbytes < 4 * 8 * HOP * (BLOCK_FRAMES + 20) for one in held)
+
+
+@pytest.mark.parametrize("samples", [0, 1, SEGMENT + 1, FRAMES * HOP - 3])
+@pytest.mark.parametrize("rate", [RATE, 16_000])
+def test_files_and_codes_hold_exactly_the_sound(codec, samples, rate):
+    pcm, bitrate = noise(samples), codec.spec.bitrate(3)
+    decoded, _ = codec.decode(codec.encode(pcm, rate, bitrate))
+    assert decoded.shape == pcm.shape
+    encoder = codec.open_code_encoder(rate, 2, bitrate)
+    codes = joined(encoder.push, encoder.flush, cut(pcm, [999]))
+    np.testing.assert_array_equal(codes, codec.to_codes(pcm, rate, bitrate))
+    np.testing.assert_allclose(codec.from_codes(codes, rate, samples), decoded, rtol=0, atol=1e-5)
+
+
+def test_decoding_from_a_place_gives_the_sound_of_the_whole(codec):
+    data = codec.encode(noise(FRAMES * HOP), RATE, codec.spec.bitrate(3))
+    start_s = 0.5
+    part = np.concatenate([*codec.read(Reader(io.BytesIO(data)), start_s)], axis=1)
+    np.testing.assert_allclose(part, codec.decode(data)[0][:, round(start_s * RATE) :], rtol=0, atol=1e-4)
+
+
+def test_a_damaged_file_is_concealed_or_refused(codec):
+    data = bytearray(codec.encode(noise(2 * FRAMES * HOP), RATE, codec.spec.bitrate(3)))
+    data[len(data) // 2] ^= 1
+    damage, reader = [], RepairingReader(io.BytesIO(bytes(data)))
+    if codec.spec.segment_samples:
+        with pytest.raises(ConfigError, match="get a whole copy"):
+            list(codec.repair(reader, damage))
+    else:
+        assert sum(block.shape[1] for block in codec.repair(reader, damage)) == 2 * FRAMES * HOP and len(damage) == 1
+
+
+def test_what_needs_a_causal_codec_is_refused(codec):
+    for opened in (codec.open_encoder, codec.open_decoder):
+        with pytest.raises(ConfigError, match="take a causal one"):
+            opened(RATE)
+    reader = Reader(io.BytesIO(codec.encode(noise(100), RATE, codec.spec.bitrate(3))))
+    with pytest.raises(ConfigError, match="cannot be cut or joined"):
+        editing.cut(codec, reader, io.BytesIO(), 0.0)
+    with pytest.raises(ConfigError, match="cannot be cut or joined"):
+        editing.cat(codec, [reader], io.BytesIO())
