@@ -98,6 +98,12 @@ def test_channels_have_a_pitch_of_their_own():
         assert np.array_equal(channel, filtered(voice(pitch))[0])
 
 
+def test_the_filters_are_designed_once(monkeypatch):
+    PitchPostfilter(1, 24_000, 320)
+    monkeypatch.setattr("soundstream.runtime.postfilter._linear_phase", None)
+    PitchPostfilter(2, 24_000, 320)
+
+
 def test_nothing_stays_nothing_and_no_frames_are_none():
     assert not filtered(np.zeros(SAMPLES, np.float32)).any()
     assert PitchPostfilter(2, RATE, HOP).push(np.zeros((2, 0), np.float32)).shape == (2, 0)

@@ -16,6 +16,7 @@ over one past period and have no part that makes harmonics of noise.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,7 @@ class PitchPostfilter:
         return share * change
 
 
+@cache
 def _filters(sample_rate: int) -> tuple[Floats, Floats]:
     """h1 and h2 `[TERMS, PHASES, taps]`, late by half their length and a part of a sample; a less the identity."""
     hz = np.arange(GRID + 1) / GRID * sample_rate / 2
