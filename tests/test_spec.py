@@ -118,3 +118,8 @@ def test_what_this_release_cannot_do_is_refused_in_words(artifact_folder, tmp_pa
     write_manifest(tmp_path)
     with pytest.raises(ArtifactError, match=f"{words}, which this release cannot do"):
         load_artifact(tmp_path)
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(0.0, 1), (0.01, 1), (1.0, 47), (2.0, 94)])
+def test_a_time_is_whole_frames(seconds, frames):
+    assert SPEC.frames_in(seconds) == frames

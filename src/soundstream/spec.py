@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Annotated, Any
@@ -127,6 +128,10 @@ class CodecSpec:
     def frame_rate(self) -> float:
         """Frames per second."""
         return self.sample_rate / self.hop_length
+
+    def frames_in(self, seconds: float) -> int:
+        """Whole frames that cover a time, at least one."""
+        return max(1, math.ceil(round(seconds * self.frame_rate, 6)))
 
     @property
     def latency_ms(self) -> float:

@@ -4,7 +4,7 @@ from live_sounds import HOP, RATE
 
 from soundstream import load
 from soundstream.evaluate.speed.bench import speech_like
-from soundstream.live.concealment import DECAY, FADE_FRAMES, FADE_FROM, NEXT_SHARE, Concealer
+from soundstream.live.concealment import DECAY_S, NEXT_SHARE, Concealer
 from soundstream.live.network.simulate import GilbertLoss, RandomLoss
 
 SILENCE = np.array([1.0, -2.0, 0.5], np.float32)
@@ -27,19 +27,24 @@ def away(guessed):
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_gap_fades_from_the_last_sound_to_silence_and_stays_there(channels):
-    concealer, last = Concealer(SILENCE, channels), latents(0, 4, channels)
+    concealer, last = Concealer(SILENCE, channels, 75.0), latents(0, 4, channels)
     concealer.note(last)
     guessed = concealer.guess(200)
     distance = away(guessed)
-    np.testing.assert_allclose(distance[:, :1], DECAY * away(last[:, :, -1:]), rtol=1e-5)
-    assert (np.diff(distance[:, : FADE_FROM + FADE_FRAMES]) < 0).all()
-    np.testing.assert_array_equal(
-        guessed[:, :, FADE_FROM + FADE_FRAMES :], np.tile(SILENCE[:, None], (channels, 1, 175))
-    )
+    np.testing.assert_allclose(distance[:, :1], np.exp(-1 / 75 / DECAY_S) * away(last[:, :, -1:]), rtol=1e-5)
+    assert (np.diff(distance[:, :25]) < 0).all()
+    np.testing.assert_array_equal(guessed[:, :, 25:], np.tile(SILENCE[:, None], (channels, 1, 175)))
+
+
+def test_a_gap_lasts_as_long_at_any_frame_rate():
+    quick, slow = Concealer(SILENCE, 1, 75.0), Concealer(SILENCE, 1, 12.5)
+    for concealer in (quick, slow):
+        concealer.note(latents(5, 1))
+    np.testing.assert_allclose(slow.guess(8), quick.guess(48)[:, :, 5::6], rtol=0, atol=1e-6)
 
 
 def test_a_gap_is_the_same_in_parts():
-    whole, parts = Concealer(SILENCE, 1), Concealer(SILENCE, 1)
+    whole, parts = Concealer(SILENCE, 1, 75.0), Concealer(SILENCE, 1, 75.0)
     for concealer in (whole, parts):
         concealer.note(latents(1, 2))
     pieces = [parts.guess(frames) for frames in (1, 3, 4, 2, 20, 10)]
@@ -47,7 +52,7 @@ def test_a_gap_is_the_same_in_parts():
 
 
 def test_what_comes_ends_a_gap():
-    concealer, fresh = Concealer(SILENCE, 1), Concealer(SILENCE, 1)
+    concealer, fresh = Concealer(SILENCE, 1, 75.0), Concealer(SILENCE, 1, 75.0)
     concealer.note(latents(2, 1))
     concealer.guess(30)
     for one in (concealer, fresh):
@@ -56,7 +61,7 @@ def test_what_comes_ends_a_gap():
 
 
 def test_what_follows_draws_the_last_frame_towards_it():
-    told, blind = Concealer(SILENCE, 1), Concealer(SILENCE, 1)
+    told, blind = Concealer(SILENCE, 1, 75.0), Concealer(SILENCE, 1, 75.0)
     for concealer in (told, blind):
         concealer.note(latents(4, 1))
     following = latents(5, 2)
@@ -67,9 +72,9 @@ def test_what_follows_draws_the_last_frame_towards_it():
 
 
 def test_what_was_noted_may_change_afterwards():
-    concealer, mine = Concealer(SILENCE, 1), latents(6, 2)
+    concealer, mine = Concealer(SILENCE, 1, 75.0), latents(6, 2)
     concealer.note(mine)
-    expected = SILENCE[:, None] + np.float32(DECAY) * (mine[:, :, -1:] - SILENCE[:, None])
+    expected = SILENCE[:, None] + np.float32(np.exp(-1 / 75 / DECAY_S)) * (mine[:, :, -1:] - SILENCE[:, None])
     mine[:] = 0
     np.testing.assert_allclose(concealer.guess(1), expected, rtol=0, atol=1e-6)
 

@@ -20,11 +20,12 @@ from soundstream.nn.conv import CausalConv
 from soundstream.nn.graph import Graph
 from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule
-from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream, LatentStream
+from soundstream.runtime.stream import BLOCK_S, DecoderStream, LatentStream
 
 HOP, RATE = 40, 8_000
 CONTEXT = 4
 """Frames that two layers of kernel 5 see to either side."""
+BLOCK_FRAMES = int(BLOCK_S * RATE / HOP)
 SEGMENT, OVERLAP = 30 * HOP, 3 * HOP + 7
 FRAMES = 2 * BLOCK_FRAMES + 20
 

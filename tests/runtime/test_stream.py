@@ -9,7 +9,7 @@ import tiny
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.export.artifact import export
 from soundstream.runtime.artifact import DENOISER_FILE, load_artifact
-from soundstream.runtime.stream import TURN_FRAMES, LatentStream, Model
+from soundstream.runtime.stream import LatentStream, Model
 
 HOP = tiny.CONFIG.hop_length
 
@@ -47,7 +47,7 @@ def test_a_new_value_is_reached_step_by_step_from_the_first_frame_that_its_push_
     stream, cut = LatentStream(model, 2), 3 * HOP + HOP // 2
     first, second = stream.push(pcm[:, :cut], 0.0), stream.push(pcm[:, cut:], 1.0)
     off, on = latents(model, pcm, 0.0), latents(model, pcm, 1.0)
-    shares = np.minimum(1, np.arange(1, 18) / TURN_FRAMES)
+    shares = np.minimum(1, np.arange(1, 18) / model.turn_frames)
     np.testing.assert_allclose(first, off[..., :3], rtol=0, atol=1e-5)
     np.testing.assert_allclose(second, (1 - shares) * off[..., 3:] + shares * on[..., 3:], rtol=0, atol=1e-4)
 

@@ -25,8 +25,8 @@ from soundstream.runtime.released import describe
 from soundstream.system.files import FilePath, atomic_output, check_not_input, named, open_input
 
 NPY_MAGIC = b"\x93NUMPY"
-_BLOCK_FRAMES = 750
-_MOST_FACTS = 4096
+_BLOCK_S = 10.0
+_MAX_FACTS = 4096
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def load_codes(path: FilePath) -> CodedAudio:
 def _facts_behind(path: FilePath, end: int) -> dict[str, Any]:
     with open_input(path) as file:
         file.seek(end)
-        text = file.read(_MOST_FACTS)
+        text = file.read(_MAX_FACTS)
     try:
         facts = json.loads(text) if text else {}
         return {
@@ -166,13 +166,14 @@ def _write_nac(codec: Codec, codes: Codes, header: Header, samples: int, output:
 def _write_audio(codec: Codec, codes: Codes, header: Header, samples: int, output: FilePath, force: bool) -> None:
     rate, decoder = header.sample_rate, codec.open_code_decoder(header.sample_rate, len(codes))
     with audio.open_writer(output, rate, len(codes), force, num_samples=samples) as target:
-        for pcm in left_out(_sound(decoder, codes, header.lead_in + samples), header.lead_in):
+        block_frames = codec.spec.frames_in(_BLOCK_S)
+        for pcm in left_out(_sound(decoder, codes, header.lead_in + samples, block_frames), header.lead_in):
             target.write(pcm)
 
 
-def _sound(decoder: CodeDecoder, codes: Codes, num_samples: int) -> Iterator[Array]:
-    for start in range(0, codes.shape[2], _BLOCK_FRAMES):
-        yield decoder.push(codes[:, :, start : start + _BLOCK_FRAMES])
+def _sound(decoder: CodeDecoder, codes: Codes, num_samples: int, block_frames: int) -> Iterator[Array]:
+    for start in range(0, codes.shape[2], block_frames):
+        yield decoder.push(codes[:, :, start : start + block_frames])
     yield decoder.flush(num_samples)
 
 

@@ -20,7 +20,7 @@ from soundstream.codec.headers import check_header
 from soundstream.codec.packing import Coding
 from soundstream.errors import ConfigError
 from soundstream.runtime.quantizer import Array, Codes
-from soundstream.runtime.stream import BLOCK_FRAMES, DecoderStream, Model
+from soundstream.runtime.stream import DecoderStream, Model
 from soundstream.spec import CodecSpec
 from soundstream.system.files import named
 
@@ -129,7 +129,7 @@ class Reading:
         hop = self.spec.hop_length
         ramp = np.linspace(0, 1, hop, dtype=np.float32)
         stream, last, rising = DecoderStream(self.model, channels, denoise), None, False
-        for item in _in_pieces(items):
+        for item in _in_pieces(items, self.model.block_frames):
             if isinstance(item, Loss) and not item.frames:
                 continue
             if isinstance(item, Loss):
@@ -181,10 +181,10 @@ def _lead_in(header: Header, sample_rate: int) -> int:
     return header.lead_in * sample_rate // header.sample_rate
 
 
-def _in_pieces(items: Iterable[Codes | Loss]) -> Iterator[Codes | Loss]:
+def _in_pieces(items: Iterable[Codes | Loss], frames: int) -> Iterator[Codes | Loss]:
     """Codes in pieces of one call of the decoder, so that sound comes as soon as it can."""
     for item in items:
         if isinstance(item, Loss):
             yield item
         else:
-            yield from (item[:, :, i : i + BLOCK_FRAMES] for i in range(0, item.shape[2], BLOCK_FRAMES))
+            yield from (item[:, :, i : i + frames] for i in range(0, item.shape[2], frames))

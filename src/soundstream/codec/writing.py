@@ -22,12 +22,14 @@ from soundstream.runtime.stream import EncoderStream, LatentStream, Model
 from soundstream.spec import CodecSpec
 from soundstream.system.files import keeping
 
-PACKET_FRAMES = 150
-"""Frames in a packet of a file: 2 s at 75 frames a second."""
-LONG_PACKET_FRAMES = 225
-"""The same where entropy coding leaves so little that the 12 bytes of a packet would be more than 2 % of it: 3 s."""
-_FEW_BITS = 40
-"""Plain bits of such a frame at most: 3 kbit/s."""
+PACKET_S = 2.0
+"""Sound in a packet of a file."""
+LONG_PACKET_S = 3.0
+"""The same where entropy coding leaves so little that the 12 bytes of a packet would be more than 2 % of it."""
+_LOW_BITRATE = 3000
+"""Plain bit/s of all channels up to which it does."""
+_MAX_FRAMES = 255
+"""Frames of a packet at most."""
 
 
 class Written(NamedTuple):
@@ -156,5 +158,5 @@ class Writing:
 
 def packet_frames(header: Header) -> int:
     """Frames of the packets that a file with this header gets at a constant rate."""
-    plain_bits = header.channels * header.num_quantizers * header.codebook_bits
-    return LONG_PACKET_FRAMES if header.entropy_mode and plain_bits <= _FEW_BITS else PACKET_FRAMES
+    is_low = header.entropy_mode and header.channels * header.bitrate <= _LOW_BITRATE
+    return max(1, min(_MAX_FRAMES, round((LONG_PACKET_S if is_low else PACKET_S) * header.frame_rate)))

@@ -6,15 +6,17 @@ those that PESQ, STOI and the log-mel distance like best on speech: docs/guides/
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-DECAY = 0.95
-"""What is left of the last sound's distance from silence after each lost frame."""
-FADE_FROM, FADE_FRAMES = 10, 15
-"""After how many lost frames it also fades in a straight line, and over how many: silence is reached after 25."""
+DECAY_S = 0.26
+"""Time in which the last sound's distance from silence falls to 1/e: 5 % of it in a 75th of a second."""
+FADE_FROM_S, FADE_S = 2 / 15, 1 / 5
+"""After what time it also fades in a straight line, and over what time: a third of a second ends in silence."""
 NEXT_SHARE = 0.7
 """Weight of the sound to come in the last frame before it, where it is known."""
 
@@ -25,9 +27,11 @@ class Concealer:
     Args:
         silence: latents of silence `[latent_dim]`; those of zero are the average sound.
         channels: signals side by side.
+        frame_rate: frames per second.
     """
 
-    def __init__(self, silence: Array, channels: int) -> None:
+    def __init__(self, silence: Array, channels: int, frame_rate: float) -> None:
+        self._frame_rate = frame_rate
         self._silence = silence[:, None]
         self._last = np.tile(self._silence, (channels, 1, 1))
         self._lost_frames = 0
@@ -43,13 +47,14 @@ class Concealer:
             following: latents of the frames after them, if these are here already.
         """
         lost = np.arange(self._lost_frames + 1, self._lost_frames + frames + 1)
-        guessed = self._silence + _weights(lost) * (self._last - self._silence)
-        self._lost_frames = min(self._lost_frames + frames, FADE_FROM + FADE_FRAMES)
+        guessed = self._silence + _weights(lost / self._frame_rate) * (self._last - self._silence)
+        self._lost_frames = min(self._lost_frames + frames, math.ceil((FADE_FROM_S + FADE_S) * self._frame_rate))
         if following is not None:
             guessed[:, :, -1] += NEXT_SHARE * (following[:, :, 0] - guessed[:, :, -1])
         return guessed
 
 
-def _weights(lost: NDArray[np.int64]) -> Array:
-    """Weight of the last sound in the n-th lost frame."""
-    return (DECAY**lost * np.clip(1 - (lost - FADE_FROM) / FADE_FRAMES, 0, 1)).astype(np.float32)
+def _weights(lost_s: NDArray[np.float64]) -> Array:
+    """Weight of the last sound after so many seconds without any."""
+    weights = np.exp(-lost_s / DECAY_S) * np.clip(1 - (lost_s - FADE_FROM_S) / FADE_S, 0, 1)
+    return weights.astype(np.float32)

@@ -35,7 +35,7 @@ class LiveDecoder(Session):
         self._spec, self._quantizer = model.spec, model.quantizer
         self._payloads = Payloads(model.spec, channels)
         self._stream = DecoderStream(model, channels, denoise)
-        self._concealer = Concealer(model.silence, channels)
+        self._concealer = Concealer(model.silence, channels, model.spec.frame_rate)
         self._resampler = LiveResampler(model.spec.sample_rate, self.sample_rate, channels)
         self._sequence: int | None = None
         self._frames = 1

@@ -20,10 +20,10 @@ from soundstream.runtime.session import Network, State
 
 Array = NDArray[np.float32]
 
-BLOCK_FRAMES = 75
-"""Most frames in one call of a network; it bounds memory on long input."""
-TURN_FRAMES = 8
-"""Frames over which the denoise switch goes from off to on, or back, in the middle of a stream."""
+BLOCK_S = 1.0
+"""Sound in one call of a network at most; it bounds memory on long input."""
+TURN_S = 0.1
+"""Time over which the denoise switch goes from off to on, or back, in the middle of a stream."""
 
 
 class Model:
@@ -38,6 +38,8 @@ class Model:
         self.spec, self.postfilter = artifact.spec, postfilter
         self._artifact, self._threads = artifact, threads
         self.quantizer = Quantizer(artifact.codebooks)
+        self.block_frames, self.turn_frames = self.spec.frames_in(BLOCK_S), self.spec.frames_in(TURN_S)
+        """Frames in one call of a network at most, and over which the denoise switch turns."""
 
     @cached_property
     def encoder(self) -> Network:
@@ -73,7 +75,7 @@ class Model:
     @cached_property
     def silence(self) -> Array:
         """Latents `[latent_dim]` of silence that has lasted."""
-        silence = np.zeros((1, BLOCK_FRAMES * self.spec.hop_length), np.float32)
+        silence = np.zeros((1, self.block_frames * self.spec.hop_length), np.float32)
         return LatentStream(self, 1).push(silence)[0, :, -1]
 
 
@@ -95,7 +97,7 @@ class LatentStream:
 
         Args:
             denoise: how much noise to remove from the frames that this push completes: 0 none, 1 all that can be;
-                in the middle of a stream it is reached in steps of 1 / TURN_FRAMES a frame, so that nothing clicks.
+                in the middle of a stream it is reached over TURN_S, so that nothing clicks.
         Raises:
             ConfigError: it is not 0 to 1, or above 0 with a model that was not trained for it.
         """
@@ -125,7 +127,9 @@ class LatentStream:
             sizes = spec.segment_samples, spec.overlap_samples, spec.hop_length
             return SegmentEncoder(self._encode_alone, *sizes, empty)
         if spec.context_frames:
-            return Chunks(self._encode_alone, spec.context_frames, BLOCK_FRAMES, (spec.hop_length, 1), empty)
+            return Chunks(
+                self._encode_alone, spec.context_frames, self._model.block_frames, (spec.hop_length, 1), empty
+            )
         return None
 
     def _encode_alone(self, pcm: Array) -> Array:
@@ -146,7 +150,10 @@ class LatentStream:
             self._encode(part, step) for part, step in zip(_blocks(pcm[:, : len(steps) * hop], hop), steps, strict=True)
         ]
         rest = pcm[:, len(steps) * hop : whole]
-        blocks = [*turning, *(self._encode(block, self._denoise) for block in _blocks(rest, BLOCK_FRAMES * hop))]
+        blocks = [
+            *turning,
+            *(self._encode(block, self._denoise) for block in _blocks(rest, self._model.block_frames * hop)),
+        ]
         empty = np.zeros((len(pcm), self._model.spec.latent_dim, 0), np.float32)
         return np.concatenate([empty, *blocks], axis=2)
 
@@ -156,7 +163,8 @@ class LatentStream:
             self._strength = self._denoise
         steps: list[float] = []
         while self._strength is not None and self._strength != self._denoise and len(steps) < frames:
-            step = np.clip(self._denoise - self._strength, -1 / TURN_FRAMES, 1 / TURN_FRAMES)
+            most = 1 / self._model.turn_frames
+            step = np.clip(self._denoise - self._strength, -most, most)
             self._strength = float(self._strength + step)
             steps.append(self._strength)
         return steps
@@ -246,7 +254,9 @@ class DecoderStream:
             return SegmentDecoder(self._decode_alone, *sizes, channels)
         empty = np.zeros((channels, 0), np.float32)
         if spec.context_frames:
-            return Chunks(self._decode_alone, spec.context_frames, BLOCK_FRAMES, (1, spec.hop_length), empty)
+            return Chunks(
+                self._decode_alone, spec.context_frames, self._model.block_frames, (1, spec.hop_length), empty
+            )
         return None
 
     def push(self, codes: Codes) -> Array:
@@ -260,7 +270,7 @@ class DecoderStream:
         """The same from latents `[channels, latent_dim, frames]`."""
         if self._policy:
             return self._filtered(self._policy.push(latents))
-        blocks = [self._decode(block) for block in _blocks(latents, BLOCK_FRAMES)]
+        blocks = [self._decode(block) for block in _blocks(latents, self._model.block_frames)]
         return np.concatenate([np.zeros((len(latents), 0), np.float32), *blocks], axis=1)
 
     def flush(self) -> Array:
