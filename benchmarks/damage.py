@@ -12,7 +12,7 @@ from soundstream.bitstream.container import END, END_MARKER
 from soundstream.bitstream.fields import CRC
 from soundstream.bitstream.packet import HEAD, MARKER
 
-_LEAST_HEADER = 44
+_MIN_HEADER = 44
 
 
 def systematic(data: bytes) -> Iterator[bytes]:
@@ -83,7 +83,7 @@ def mended(body: bytearray) -> bytes:
 
     A packet whose length does not lead to a marker ends the search.
     """
-    if len(body) < _LEAST_HEADER:
+    if len(body) < _MIN_HEADER:
         return bytes(body)
     place = int.from_bytes(body[5:7], "little")
     _seal(body, 0, place)

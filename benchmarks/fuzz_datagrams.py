@@ -37,7 +37,7 @@ FORGED_SHARE = 0.2
 SENDERS = "strangers", "forger"
 """Who sends the hostile datagrams of the two runs."""
 _KEPT = 64  # packets of the stream that are known to those who change or repeat them
-_LONGEST = 20_000
+_MAX_LENGTH = 20_000
 _PATIENCE_S = 0.1
 
 
@@ -93,7 +93,7 @@ class Attack:
         """From anywhere else: all that can be thought of."""
         kind = self._rng.integers(8)
         if kind == 0:
-            return self._rng.bytes(int(self._rng.integers(_LONGEST)))
+            return self._rng.bytes(int(self._rng.integers(_MAX_LENGTH)))
         if kind == 1:
             return mutated(self._rival.goodbye(time.time()), self._rng)
         if kind == 2:

@@ -167,7 +167,7 @@ def fuzz(files: int, seed: int = 0, note: Callable[[Report], None] = lambda repo
         note: takes what was found so far after each NOTED files, so that a run that is ended leaves it.
     """
     target, report, start = Target(), Report(), time.perf_counter()
-    usual = [_least_ms(target, data) for data in target.files]
+    usual = [_min_ms(target, data) for data in target.files]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for i, case in enumerate(islice(cases(target, seed), files)):
         try:
@@ -203,9 +203,9 @@ def _slow(target: Target, report: Report, case: Case, usual_ms: list[float]) -> 
     mode, claimed = target.claims(case.data)
     like = case.which // len(MODES) * len(MODES) + mode
     share = max(1, claimed / target.claims(target.files[like])[1])
-    least_ms = _least_ms(target, case.data)
-    report.slowest_ms = max(report.slowest_ms, round(least_ms, 2))
-    report.slowest_over_valid = max(report.slowest_over_valid, round(least_ms / usual_ms[like] / share, 2))
+    min_ms = _min_ms(target, case.data)
+    report.slowest_ms = max(report.slowest_ms, round(min_ms, 2))
+    report.slowest_over_valid = max(report.slowest_over_valid, round(min_ms / usual_ms[like] / share, 2))
 
 
 def _cpu_ms(target: Target, data: bytes) -> tuple[tuple[bool, list[np.ndarray]], float]:
@@ -214,7 +214,7 @@ def _cpu_ms(target: Target, data: bytes) -> tuple[tuple[bool, list[np.ndarray]],
     return result, 1000 * (time.process_time() - start)
 
 
-def _least_ms(target: Target, data: bytes) -> float:
+def _min_ms(target: Target, data: bytes) -> float:
     return min(_cpu_ms(target, data)[1] for _ in range(REPEATS))
 
 

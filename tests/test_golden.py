@@ -45,7 +45,7 @@ def test_the_same_codes_give_the_golden_file(mode, tmp_path):
 @pytest.mark.parametrize("name", MODES)
 @pytest.mark.parametrize("at_once", [1, 2, 3, 16])
 def test_how_many_packets_are_decoded_at_once_changes_nothing(name, at_once, monkeypatch):
-    monkeypatch.setattr(soundstream.codec.packing, "MOST_AT_ONCE", at_once)
+    monkeypatch.setattr(soundstream.codec.packing, "MAX_AT_ONCE", at_once)
     assert_codes(read(name)[0])
 
 

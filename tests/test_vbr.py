@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundstream.codec.vbr import LEAST, Costs, allocate, residual_energy
+from soundstream.codec.vbr import MIN_QUANTIZERS, Costs, allocate, residual_energy
 
 
 def test_errors_fall_to_what_the_codebooks_leave():
@@ -36,7 +36,7 @@ def test_no_more_bits_than_at_the_constant_rate(packets, seed, constant):
         for frames in rng.integers(1, 150, packets).tolist()
     ]
     counts = allocate(made, constant)
-    assert all(min(LEAST, constant) <= count <= 8 for count in counts)
+    assert all(min(MIN_QUANTIZERS, constant) <= count <= 8 for count in counts)
     assert spent(made, counts) <= spent(made, [constant] * packets) * (1 + 1e-6)
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from soundstream.live.network.jitter import LONGEST_CONCEALMENT_S, RESTART_S, WINDOW, JitterBuffer, Slot, Statistics
+from soundstream.live.network.jitter import MAX_CONCEALMENT_S, RESTART_S, WINDOW, JitterBuffer, Slot, Statistics
 from soundstream.live.network.rtp import RtpPacket
 from soundstream.live.network.simulate import GilbertLoss, RandomDelay, RandomLoss
 
@@ -72,7 +72,7 @@ def test_packets_are_released_one_after_the_other_at_the_senders_pace():
 
 def test_packets_in_a_mess_are_put_in_order():
     late = RandomDelay(0.015).draw(300, np.random.default_rng(0)).clip(max=0.05)
-    line = Line(65_400, start_s=0.1, least_s=0.1).play((i, now + late[i]) for i, now in on_time(300))
+    line = Line(65_400, start_s=0.1, min_s=0.1).play((i, now + late[i]) for i, now in on_time(300))
     assert line.heard == [*range(300)]
     assert line.statistics.reordered > 20
 
@@ -156,7 +156,7 @@ def test_the_depth_is_bounded():
     late = np.random.default_rng(4).uniform(0, 1.4, 2000)
     line = Line().play((i, now + late[i]) for i, now in on_time(2000))
     assert line.statistics.depth_ms == 1000
-    least = Line(start_s=0.0, least_s=0.2).play(on_time(10))
+    least = Line(start_s=0.0, min_s=0.2).play(on_time(10))
     assert least.statistics.depth_ms == 200
 
 
@@ -173,13 +173,13 @@ def test_a_sender_that_falls_silent_is_concealed_for_a_while():
     for i, now in on_time(10):
         line.put(i, now)
     line.run_to(60.0)
-    assert line.heard == [*range(10)] + [None] * round(LONGEST_CONCEALMENT_S / PACKET_S)
+    assert line.heard == [*range(10)] + [None] * round(MAX_CONCEALMENT_S / PACKET_S)
     assert line.buffer.next_s() is None
 
 
 def test_a_stream_goes_on_after_a_long_gap():
     line = Line().play([arrival for arrival in on_time(400) if not 50 <= arrival[0] < 250])
-    concealed = round(LONGEST_CONCEALMENT_S / PACKET_S)
+    concealed = round(MAX_CONCEALMENT_S / PACKET_S)
     assert line.heard == [*range(50)] + [None] * concealed + [*range(250, 400)]
 
 

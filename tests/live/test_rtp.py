@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
-from soundstream.live.network.rtp import MOST_PAYLOAD, Form, Packetizer, RtpPacket, goodbyes, is_control
+from soundstream.live.network.rtp import MAX_PAYLOAD, Form, Packetizer, RtpPacket, goodbyes, is_control
 
 PACKET = RtpPacket(0x1234, 0x89ABCDEF, 0x01020304, b"sound", marker=True, payload_type=97)
 BYTES = bytes.fromhex("80e1 1234 89abcdef 01020304") + b"sound"
@@ -23,7 +23,7 @@ def test_a_packet_has_the_bytes_of_the_standard():
     assert RtpPacket.from_bytes(BYTES) == PACKET
 
 
-@pytest.mark.parametrize("payload", [b"", b"x", bytes(MOST_PAYLOAD)])
+@pytest.mark.parametrize("payload", [b"", b"x", bytes(MAX_PAYLOAD)])
 def test_any_payload_comes_back(payload):
     packet = RtpPacket(65_535, 2**32 - 1, 0, payload)
     assert RtpPacket.from_bytes(packet.to_bytes()) == packet
@@ -76,7 +76,7 @@ def test_a_packet_that_ends_in_its_header(length):
         (b"\xa0" + BYTES[1:] + b"\0", InvalidField),  # padding of nothing
         (b"\xa0" + BYTES[1:] + b"\x07", InvalidField),  # of more than there is
         (b"\xa0" + BYTES[1:12], InvalidField),  # of the header
-        (BYTES[:12] + bytes(MOST_PAYLOAD + 1), InvalidField),
+        (BYTES[:12] + bytes(MAX_PAYLOAD + 1), InvalidField),
     ],
 )
 def test_a_malformed_packet(data, error):

@@ -15,7 +15,7 @@ from soundstream.live.network.jitter import WINDOW, Statistics
 from soundstream.live.network.rtp import Form, Packetizer
 from soundstream.live.network.simulate import Network, RandomDelay, RandomLoss
 from soundstream.live.network.udp import (
-    MOST_CANDIDATES,
+    MAX_CANDIDATES,
     Receiver,
     Reception,
     Sender,
@@ -94,7 +94,7 @@ def test_a_flood_of_single_packets_does_not_keep_a_stream_out():
     feed(reception, datagrams(20)[0], start_s=10.0)
     assert heard(reception.drain()) == [LIVE] * 20
     assert reception.statistics.foreign == 500
-    assert MOST_CANDIDATES < 500
+    assert MAX_CANDIDATES < 500
 
 
 def test_only_the_chosen_sender_is_heard():
@@ -230,7 +230,7 @@ def test_no_datagram_is_fatal(live_codec, live_packets):
     assert all(np.isfinite(decode(slot, decoder, reception.statistics)).all() for slot in slots)
     counts = reception.statistics
     assert counts.malformed > 1000 and counts.foreign > 1000 and counts.duplicates == 98 * 20
-    assert len(reception._buffer._packets) == 0 and len(reception._candidates) <= MOST_CANDIDATES
+    assert len(reception._buffer._packets) == 0 and len(reception._candidates) <= MAX_CANDIDATES
 
 
 def test_a_forger_is_outlived(live_codec, live_packets):
@@ -274,7 +274,7 @@ def call(codec, pcm, network=None, sample_rate=CLOCK, **settings):
     """Sound that a receiver on another thread heard of a stream over loopback, and both sides' counts."""
     encoder = codec.open_encoder(sample_rate, bitrate=1500, **settings)
     with listen("127.0.0.1", 0) as inward, connect(*inward.getsockname()) as outward:
-        reception = Reception(CLOCK, idle_s=5.0, least_s=0.3)
+        reception = Reception(CLOCK, idle_s=5.0, min_s=0.3)
         blocks = []
         receiver = Receiver(inward, reception, codec.open_decoder(sample_rate))
         thread = threading.Thread(target=lambda: blocks.extend(receiver))
@@ -321,7 +321,7 @@ def test_a_lossy_call_over_loopback_has_no_hole(codec):
 
 def test_a_receiver_that_is_stopped_gives_what_it_holds(live_codec, live_packets):
     with listen("127.0.0.1", 0) as inward, connect(*inward.getsockname()) as outward:
-        reception = Reception(CLOCK, least_s=1.0)
+        reception = Reception(CLOCK, min_s=1.0)
         asked = itertools.count()
         receiver = Receiver(inward, reception, live_codec.open_decoder(CLOCK), lambda: next(asked) > 2)
         stream = Packetizer(HOP)

@@ -29,7 +29,7 @@ _MEDIA = {".m4a", ".m4b", ".aac", ".webm", ".mka", ".wma", ".mp4", ".mkv", ".mov
 SUFFIXES = frozenset(_OWN | _MEDIA)
 """What names of audio files end with in folders that are searched; the second half needs PyAV or ffmpeg."""
 
-_MOST_WARNINGS = 3
+_MAX_WARNINGS = 3
 """Gaps of a file that are told one by one."""
 
 Source = str | PathLike[str] | BinaryIO
@@ -94,8 +94,8 @@ class AudioReader:
 
     def _warn_of_gaps(self) -> None:
         gaps = self._sound.gaps
-        self.incomplete = [f"{self.name}: {gap}" for gap in gaps[:_MOST_WARNINGS]]
-        if more := gaps[_MOST_WARNINGS:]:
+        self.incomplete = [f"{self.name}: {gap}" for gap in gaps[:_MAX_WARNINGS]]
+        if more := gaps[_MAX_WARNINGS:]:
             known_s = sum(gap.missing_s or 0 for gap in more)
             seconds = f", {known_s:.2f} s that are known of" if known_s else ""
             self.incomplete.append(f"{self.name}: {len(more)} more gaps{seconds}")

@@ -14,7 +14,7 @@ from soundstream.audio.resample import Resampler, resampled_length
 from soundstream.errors import AudioError
 
 _UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63 - 1 when a file does not say how long it is
-_MOST_PARTS = 10_000
+_MAX_PARTS = 10_000
 _FLOATS = {"FLOAT", "DOUBLE"}
 
 
@@ -90,8 +90,8 @@ class Sound:
     """
 
     def __init__(self, file: BinaryIO, parts: Sequence[Part], name: str) -> None:
-        if len(parts) > _MOST_PARTS:
-            raise AudioError(f"{name} holds {len(parts):,} sounds, joined; at most {_MOST_PARTS:,} are read as one")
+        if len(parts) > _MAX_PARTS:
+            raise AudioError(f"{name} holds {len(parts):,} sounds, joined; at most {_MAX_PARTS:,} are read as one")
         self._streams = [_Stream(file, part) for part in parts]
         self._name = name
         first, *others = self._streams

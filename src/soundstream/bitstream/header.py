@@ -20,8 +20,8 @@ _FIELDS = struct.Struct("<H8sIIHBBBBQ")
 _LEAD_IN = struct.Struct("<I")
 _HAS_LEAD_IN = 1
 """Bit of the flags."""
-_SHORTEST = _START.size + _FIELDS.size + 1 + CRC.size
-_LONGEST = 0xFFFF
+_MIN_LENGTH = _START.size + _FIELDS.size + 1 + CRC.size
+_MAX_LENGTH = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Header:
             check_range("num_samples", self.num_samples, 0, MAX_SAMPLES)
         object.__setattr__(self, "tags", _by_name(self.tags))
         check_range("number of tags", len(self.tags), 0, 255)
-        check_range("header length", self._length, _SHORTEST, _LONGEST)
+        check_range("header length", self._length, _MIN_LENGTH, _MAX_LENGTH)
 
     @property
     def frame_rate(self) -> float:
@@ -88,7 +88,7 @@ class Header:
 
     @property
     def _length(self) -> int:
-        return _SHORTEST + len(_tags_to_bytes(self.tags)) + (_LEAD_IN.size if self.lead_in else 0)
+        return _MIN_LENGTH + len(_tags_to_bytes(self.tags)) + (_LEAD_IN.size if self.lead_in else 0)
 
     def to_bytes(self) -> bytes:
         """The header as it stands in a file, checksum included."""
@@ -183,8 +183,8 @@ def _header_length(start: bytes) -> int:
     if len(start) < _START.size:
         raise Truncated(f"the file ends in its header, after {len(start)} bytes; get a whole copy")
     length = int(_START.unpack(start)[2])
-    if length < _SHORTEST:
-        raise InvalidField(f"the header length is {length}; expected at least {_SHORTEST}")
+    if length < _MIN_LENGTH:
+        raise InvalidField(f"the header length is {length}; expected at least {_MIN_LENGTH}")
     return length
 
 

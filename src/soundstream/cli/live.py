@@ -149,7 +149,7 @@ def receive(
     reception = udp.Reception(
         codec.spec.sample_rate,
         idle_s=IDLE_S if idle_s is None else idle_s,
-        least_s=PATIENT_S if output not in (None, "-") else PROMPT_S,
+        min_s=PATIENT_S if output not in (None, "-") else PROMPT_S,
         sender=sender,
         form=Form(codec.model_id, channels),
         begins_s=None if idle_s is None else time.monotonic(),

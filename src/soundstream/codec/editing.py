@@ -31,7 +31,7 @@ from soundstream.system.files import named
 Codes = NDArray[np.int64]
 JOINED = ("model_id", "sample_rate", "channels", "codec_sample_rate", "hop_length", "codebook_bits")
 """Fields of the header in which files that are joined must agree."""
-_MOST_OVER = 128
+_MAX_OVER = 128
 """Frames that neighbouring parts may both hold beside what a decoder remembers: 3, and 75 more at odd sample rates."""
 
 
@@ -149,7 +149,7 @@ class _Joined:
 
     def __init__(self, codec: Codec, readers: Sequence[Reader]) -> None:
         self._coding, self._readers = codec.coding, readers
-        self._most_shared = codec.model.memory_frames + _MOST_OVER
+        self._most_shared = codec.model.memory_frames + _MAX_OVER
         first = readers[0].header
         self._hop, self._rate = first.hop_length * first.sample_rate, first.codec_sample_rate
         self._held: list[Codes] = []

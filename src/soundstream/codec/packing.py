@@ -26,7 +26,7 @@ MAX_BEST_QUANTIZERS = 8
 """Codebooks up to which the context model is the default: each takes as long to decode, and the last save least."""
 FIRST_AT_ONCE = 8
 """Packets of the first group that is decoded side by side: eight take little longer than one, and sound starts soon."""
-MOST_AT_ONCE = 64
+MAX_AT_ONCE = 64
 """Packets of every later group."""
 
 
@@ -95,7 +95,7 @@ class Coding:
     ) -> Iterator[tuple[int, Codes | Loss | BitstreamError]]:
         """Frames and codes of one packet after the other, losses between them, and errors in place of codes."""
         coder = self._coder_of(header)
-        for group in _groups(packets, MOST_AT_ONCE if coder.side_by_side else 1):
+        for group in _groups(packets, MAX_AT_ONCE if coder.side_by_side else 1):
             if isinstance(group, Loss):
                 yield group.frames, group
             else:

@@ -17,7 +17,7 @@ from soundstream.runtime.options import EncodeKeywords, EncodeOptions
 from soundstream.runtime.quantizer import Array
 from soundstream.system.files import FilePath, check_not_input, name_of, named, open_input, open_output
 
-_LONGEST_TAG = 4096
+_MAX_TAG_BYTES = 4096
 """Bytes of a tag that is taken over from a source: all nine have room in a header."""
 Watch = Callable[[int, int | None], None]
 """Told how many samples per channel are done, and of how many, where that is known."""
@@ -189,10 +189,10 @@ def _own_tags(reader: audio.AudioReader, others: Mapping[str, str]) -> dict[str,
     tags = {name: value for name, value in reader.tags.items() if name not in replaced}
     sizes = {name: len(value.encode(errors="replace")) for name, value in tags.items()}
     for name, size in sizes.items():
-        if size > _LONGEST_TAG:
-            told = f"{reader.name}: its tag {name} of {size:,} bytes is left out; {_LONGEST_TAG:,} are kept"
+        if size > _MAX_TAG_BYTES:
+            told = f"{reader.name}: its tag {name} of {size:,} bytes is left out; {_MAX_TAG_BYTES:,} are kept"
             warnings.warn(told, AudioWarning, stacklevel=3)
-    return {name: value for name, value in tags.items() if sizes[name] <= _LONGEST_TAG}
+    return {name: value for name, value in tags.items() if sizes[name] <= _MAX_TAG_BYTES}
 
 
 def _samples_from(reader: Reader | RepairingReader, start_s: float, rate: int) -> int | None:

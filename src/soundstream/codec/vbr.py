@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
-LEAST = 2
+MIN_QUANTIZERS = 2
 """Codebooks of any packet, unless the constant rate has fewer; below, log-mel loses more than the bits buy."""
 _FREE_BITS = 2.0
 """Counted on top of the bits of every code: those of silence are nearly free, and more of them are still not heard."""
@@ -67,7 +67,7 @@ def allocate(packets: Sequence[Costs], constant: int) -> list[int]:
     """
     if not packets:
         return []
-    least = min(LEAST, constant)
+    least = min(MIN_QUANTIZERS, constant)
     bits = np.stack([packet.bits for packet in packets])
     spare = bits[:, least:constant].sum()
     gains = np.stack([_gains(packet) for packet in packets])[:, least - 1 :]

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 BLOCK = 64
 """Neighbouring inputs that are rounded with one scale."""
-LEAST_WEIGHTS = 2**15
+MIN_WEIGHTS = 2**15
 """Smaller matrices stay as they are: they take no time."""
 ZERO_POINT = 128
 """Where ONNX Runtime's unsigned 8-bit weights are zero."""
@@ -45,7 +45,7 @@ def with_int8_products(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _is_large(arrays: dict[str, NDArray], name: str) -> bool:
     values = arrays.get(f"{name}.int8")
-    return values is not None and values.size >= LEAST_WEIGHTS and values.shape[0] % BLOCK == 0
+    return values is not None and values.size >= MIN_WEIGHTS and values.shape[0] % BLOCK == 0
 
 
 def _makes(node: onnx.NodeProto, matrices: set[str]) -> bool:

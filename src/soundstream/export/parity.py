@@ -40,7 +40,7 @@ class Parity:
 
 LIMITS = {"codes_equal": 0.98, "pcm_snr_db": 60.0, "stored_latents_snr_db": 20.0, "stored_snr_db": 20.0}
 """Least values."""
-MOST_DIFFERENCE = 1e-2
+MAX_DIFFERENCE = 1e-2
 """Largest difference of latents; frames whose two nearest entries are equally near may still get other codes."""
 
 
@@ -117,7 +117,7 @@ def _check(found: Parity, folder: Path) -> None:
     wrong = [
         text for text, (name, least) in zip(wrong, LIMITS.items(), strict=True) if not getattr(found, name) >= least
     ]
-    if not found.latents_difference <= MOST_DIFFERENCE:
-        wrong.append(f"latents_difference is {found.latents_difference:.4g}, more than {MOST_DIFFERENCE}")
+    if not found.latents_difference <= MAX_DIFFERENCE:
+        wrong.append(f"latents_difference is {found.latents_difference:.4g}, more than {MAX_DIFFERENCE}")
     if wrong:
         raise ParityError(f"{folder} does not compute what the model does: {'; '.join(wrong)}; do not ship it")

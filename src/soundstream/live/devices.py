@@ -21,7 +21,7 @@ PREFILL_S = 0.04
 """Sound that waits before the speaker starts, or starts again: its blocks do not come when packets do."""
 TRIM_S = 0.12
 """Above this much waiting sound, quiet blocks are left out, so that delay of a bad time does not stay."""
-MOST_S = 0.5
+MAX_S = 0.5
 """Never more waits; the oldest is left out."""
 _QUIET = 0.01  # highest sample of a block that may be left out unheard
 _EDGE_S = 0.003  # softens where sound runs out and begins again
@@ -52,7 +52,7 @@ class Playback:
         if self.waiting_s > TRIM_S and np.abs(pcm).max(initial=0.0) < _QUIET:
             return
         with self._lock:
-            most = round(MOST_S * self.sample_rate)
+            most = round(MAX_S * self.sample_rate)
             self._waiting = np.concatenate([self._waiting, pcm], axis=1)[:, -most:]
 
     def fill(self, block: Array) -> None:

@@ -65,18 +65,18 @@ class ClipStore:
     """The clips of all clients.
 
     Args:
-        most_bytes: audio to keep; the oldest clips go first.
+        max_bytes: audio to keep; the oldest clips go first.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._clips: dict[str, Clip] = {}
 
     def add(self, clip: Clip) -> str:
         """Keep a clip; returns its name."""
         name = secrets.token_urlsafe(16)
         self._clips[name] = clip
-        while sum(kept.pcm.nbytes for kept in self._clips.values()) > self._most_bytes and len(self._clips) > 1:
+        while sum(kept.pcm.nbytes for kept in self._clips.values()) > self._max_bytes and len(self._clips) > 1:
             del self._clips[next(iter(self._clips))]
         return name
 

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from soundstream.audio import check_finite, check_format
 from soundstream.errors import CodecError, ConfigError
 
-MOST_LOSS = 0.5
+MAX_LOSS = 0.5
 
 T = TypeVar("T", bound="Message")
 
@@ -130,15 +130,15 @@ def parse(text: str | None) -> tuple[str, dict[str, Any]]:
     return data.pop("type"), data
 
 
-def pcm_of(data: bytes, most_samples: int) -> NDArray[np.float32]:
+def pcm_of(data: bytes, max_samples: int) -> NDArray[np.float32]:
     """The samples `[1, samples]` of a binary message.
 
     Raises:
         ConfigError: its length is not that of whole samples, or above the limit.
         AudioError: a value is not finite.
     """
-    if len(data) % 4 or len(data) > 4 * most_samples:
-        raise ConfigError(f"got {len(data)} bytes of pcm; expected a multiple of 4, at most {4 * most_samples}")
+    if len(data) % 4 or len(data) > 4 * max_samples:
+        raise ConfigError(f"got {len(data)} bytes of pcm; expected a multiple of 4, at most {4 * max_samples}")
     pcm = np.frombuffer(data, "<f4").astype(np.float32)[None]
     check_finite(pcm)
     return pcm
@@ -157,7 +157,7 @@ def error_message(error: CodecError, request: int | None = None) -> dict[str, An
 def _check_settings(bitrate: object, denoise: object, loss: object) -> None:
     _check_whole("bitrate", bitrate, 0, 2**31)
     _check_number("denoise", denoise, 0, 1)
-    _check_number("loss", loss, 0, MOST_LOSS)
+    _check_number("loss", loss, 0, MAX_LOSS)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:

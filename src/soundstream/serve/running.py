@@ -16,7 +16,7 @@ from soundstream.serve.app import make_app
 from soundstream.serve.limits import Limits
 from soundstream.serve.models import Models
 
-_MOST_EXAMPLES = 12
+_MAX_EXAMPLES = 12
 _END_S = 3
 
 
@@ -51,7 +51,7 @@ def run(host: str, port: int, model: str, clips: Path | None, started: Callable[
 def examples_in(folder: Path) -> dict[str, Path]:
     """The first audio files of a folder by name; none if there is no such folder."""
     found = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in audio.SUFFIXES and path.is_file()]
-    return {path.name: path for path in found[:_MOST_EXAMPLES]}
+    return {path.name: path for path in found[:_MAX_EXAMPLES]}
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -115,16 +115,16 @@ def _code(codec: Codec, clip: Clip, request: CodeRequest, watch: _Watch) -> Code
 class _Watch:
     """Looks on from a job's thread: keeps how far it is, and ends it when it is late or unwanted."""
 
-    def __init__(self, stop: threading.Event, most_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stop: threading.Event, max_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.share = 0.0
         self._stop = stop
-        self._most_s = most_s
-        self._end = clock() + most_s
+        self._max_s = max_s
+        self._end = clock() + max_s
         self._clock = clock
 
     def __call__(self, share: float) -> None:
         if self._stop.is_set():
             raise Stopped
         if self._clock() > self._end:
-            raise LimitError(f"coding took longer than {self._most_s:g} s; choose a shorter clip")
+            raise LimitError(f"coding took longer than {self._max_s:g} s; choose a shorter clip")
         self.share = share

@@ -76,7 +76,7 @@ class TrainConfig:
     """Share of the past in the moving average of the generator, which is what is validated and exported; 0 is none."""
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
+        for name, least in _MIN.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least {least}")
         if self.stage not in STAGES:
@@ -174,7 +174,7 @@ _TABLES: dict[str, type] = {
     "optimizer": OptimizerConfig,
     "clock": ClockConfig,
 }
-_LEAST = {
+_MIN = {
     "time_limit_s": 0,
     "total_steps": 1,
     "kmeans_batches": 1,

@@ -31,7 +31,7 @@ from soundstream.train.checkpoint import SUMS, Checkpoint, Tensors
 
 NEW_LATENT = 0.1
 """Standard deviation of a new latent, where that of the old ones is one on average."""
-LEAST_SHARE = 0.5
+MIN_SHARE = 0.5
 """Shares of copies are drawn from here to one more, and divided by their sum."""
 
 
@@ -181,6 +181,6 @@ def _wider(tensor: Tensor, shape: torch.Size) -> Tensor:
     if tensor.dim() < 2 or tensor.shape[1] == shape[1]:
         return rows
     copies = torch.arange(shape[1]) % tensor.shape[1]
-    shares = LEAST_SHARE + torch.rand(shape, dtype=torch.float64)
+    shares = MIN_SHARE + torch.rand(shape, dtype=torch.float64)
     sums = torch.zeros_like(rows, dtype=torch.float64).index_add_(1, copies, shares)
     return (rows[:, copies] * shares / sums[:, copies]).to(tensor.dtype)

@@ -57,7 +57,7 @@ _PLACEHOLDERS = (range(0x7F00_0000, 0x7F00_0100), range(0x7FFF_0000, 0x8000_0001
 """Sizes that programs write into a pipe."""
 _ENDLESS = 1 << 62
 _WRAP = 1 << 32
-_MOST = 1 << 31
+_MAX = 1 << 31
 """Bytes of sound in what libsndfile is shown as one WAV; beyond 4 GiB it reads none."""
 
 
@@ -157,9 +157,9 @@ def _is_endless(sound: _Sound, there: int, rest: _Rest) -> bool:
 
 def _groups(sound: _Sound, spans: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     """Stretches of samples that one header can count."""
-    if struct.calcsize(sound.form) != 4 or not sound.block or sum(end - start for start, end in spans) <= _MOST:
+    if struct.calcsize(sound.form) != 4 or not sound.block or sum(end - start for start, end in spans) <= _MAX:
         return [spans]
-    step = _MOST // sound.block * sound.block
+    step = _MAX // sound.block * sound.block
     return [[(first, min(first + step, end))] for start, end in spans for first in range(start, end, step)]
 
 

@@ -22,8 +22,8 @@ _START = MAGIC + b"\x00\x00\x00\x22"
 _HEAD = 42
 """Bytes of magic, block header and STREAMINFO."""
 _FRAME = re.compile(rb"\xff[\xf8\xf9][\x10-\xff][\x00-\xaf]")
-_LONGEST_HEADER = 16
-_LONGEST = 1 << 17
+_MAX_HEADER = 16
+_MAX_FRAME = 1 << 17
 """Bytes that a frame is thought to have at most where nothing says it."""
 _CHECKS = 3
 """How many of the last frames are tried whether they are whole; what looks like a frame and is none is rare."""
@@ -58,7 +58,7 @@ class _StreamInfo(NamedTuple):
     @classmethod
     def of(cls, head: bytes) -> _StreamInfo:
         rate, total = int.from_bytes(head[18:22]) >> 12, int.from_bytes(head[21:26]) & (1 << 36) - 1
-        longest = int.from_bytes(head[15:18]) or _LONGEST
+        longest = int.from_bytes(head[15:18]) or _MAX_FRAME
         return cls(int.from_bytes(head[10:12]), longest, max(1, rate), (head[20] >> 1 & 7) + 1, total)
 
 
@@ -133,11 +133,9 @@ def _last(data: Bytes, start: int, end: int, info: _StreamInfo) -> tuple[_Frame 
 def _frames_from_end(data: Bytes, start: int, end: int, info: _StreamInfo) -> Iterator[_Frame]:
     while end > start:
         block_start = max(start, end - _BLOCK)
-        block = data.at(block_start, end - block_start + _LONGEST_HEADER)
+        block = data.at(block_start, end - block_start + _MAX_HEADER)
         for found in reversed([*_FRAME.finditer(block, 0, end - block_start + 3)]):
-            if frame := _frame(
-                block[found.start() : found.start() + _LONGEST_HEADER], block_start + found.start(), info
-            ):
+            if frame := _frame(block[found.start() : found.start() + _MAX_HEADER], block_start + found.start(), info):
                 yield frame
         end = block_start
 

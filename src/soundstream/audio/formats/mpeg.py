@@ -35,7 +35,7 @@ _RATE_SHIFT = {3: 0, 2: 1, 0: 2}
 _THIRD = bytes(byte for byte in range(256) if byte >> 4 not in (0, 15) and byte >> 2 & 3 != 3)
 _HEADER = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][" + re.escape(_THIRD) + rb"]")
 _BLOCK = 1 << 16
-_LONGEST = 2048
+_MAX_FRAME = 2048
 """Bytes that no frame exceeds."""
 _CHAIN = 4
 """Frames that must follow one another for bytes to be taken as MPEG audio."""
@@ -207,7 +207,7 @@ def _part(run: _Run) -> Part:
     samples = frames * run.first.samples - skip - (max(0, info.padding - DECODER_DELAY) if whole else 0)
     return Part(
         pieces=tuple(run.spans if frames > 1 else 2 * run.spans),  # libsndfile takes one frame for none
-        overstated=_LONGEST * frames + 1024,
+        overstated=_MAX_FRAME * frames + 1024,
         skip=skip,
         samples=max(0, samples),
         gaps=tuple(run.gaps),

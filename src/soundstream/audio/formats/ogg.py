@@ -28,7 +28,7 @@ _FLAC_PREFIX = 9
 """Bytes before `fLaC` in the first packet of Ogg FLAC."""
 _EARLY_S = 4
 """Seconds in which the first page of a stream that was not cut from a longer one ends."""
-_LONGEST = 1 << 16
+_MAX_PAGE = 1 << 16
 """Bytes of a page, nearly."""
 WAV_ORDER = {
     3: (0, 2, 1),
@@ -143,7 +143,7 @@ def _links(file: BinaryIO, start: int, end: int) -> Iterator[list[_Stream]]:
 def _pages(file: BinaryIO, start: int, end: int) -> Iterator[_Page]:
     """Whole pages with the right checksum; no more once looking for them took twice the length of the file."""
     end = before_tags(file, start, end)
-    data, patience = Bytes(file, end), 2 * (end - start) + _LONGEST
+    data, patience = Bytes(file, end), 2 * (end - start) + _MAX_PAGE
     while start < end and patience > 0:
         page = _page(data, start)
         if page and _checksum(data.at(start, page.end - start)) == page.checksum:

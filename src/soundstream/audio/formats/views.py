@@ -13,7 +13,7 @@ Piece = bytes | tuple[int, int]
 """Bytes that are not in the file, or start and end of a stretch of it."""
 
 _BLOCK = 1 << 20
-_LEAST_S = 1 / 8000
+_MIN_S = 1 / 8000
 """Seconds that are worth a word: half a sample at the end of a file is not."""
 
 
@@ -44,7 +44,7 @@ class Gap:
         at_s = start_s + (length_s if self.at_s is None else self.at_s)
         expected_s = self.expected_s if self.declared is None else self.declared * length_s or None
         missing_s = self.missing_s if expected_s is None else expected_s - length_s
-        return None if missing_s is not None and missing_s < _LEAST_S else Gap(self.reason, at_s, missing_s)
+        return None if missing_s is not None and missing_s < _MIN_S else Gap(self.reason, at_s, missing_s)
 
 
 @dataclass(frozen=True)

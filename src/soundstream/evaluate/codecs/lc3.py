@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 
 FRAME_US = 10_000
 RATES = (8_000, 16_000, 24_000, 32_000, 48_000)
-LOWEST_BITRATE = 16_000
+MIN_BITRATE = 16_000
 
 _HEAD = struct.Struct("<IH")  # sample rate, bytes of a frame: less than any container costs
 
@@ -34,8 +34,8 @@ class Lc3:
     bitrate: int
 
     def __post_init__(self) -> None:
-        if self.bitrate < LOWEST_BITRATE:
-            raise ConfigError(f"lc3:{self.bitrate} is below the {LOWEST_BITRATE} bit/s at which LC3 begins")
+        if self.bitrate < MIN_BITRATE:
+            raise ConfigError(f"lc3:{self.bitrate} is below the {MIN_BITRATE} bit/s at which LC3 begins")
 
     def encode(self, pcm: Array, sample_rate: int) -> bytes:
         """Six bytes of head and the frames of pcm `[1, samples]`, enough of them for the codec's delay as well."""

@@ -10,7 +10,7 @@ from soundstream.analysis import drawing
 from soundstream.codec import Codec
 from soundstream.evaluate.probes.probes import TOLERANCE_DB, Report, coder, sweep
 
-_LOWEST_DB = -60
+_MIN_DB = -60
 """Lower end of the axes of levels."""
 
 
@@ -33,7 +33,7 @@ def _draw_tones(axis: Any, report: Report) -> None:
     for number, bitrate in enumerate(report["bitrates"]):
         rows = [row for row in report["tones"] if row["bitrate"] == bitrate]
         hertz, colour = [row["hertz"] for row in rows], _colour(number, report)
-        levels = [max(row["tone_db"], _LOWEST_DB) for row in rows]
+        levels = [max(row["tone_db"], _MIN_DB) for row in rows]
         axis.plot(hertz, levels, marker="o", markersize=3, color=colour, label=f"{bitrate:,} bit/s")
         axis.plot(hertz, [row["total_db"] for row in rows], linestyle=":", color=colour)
     axis.axhspan(-TOLERANCE_DB, TOLERANCE_DB, color="0.9", zorder=0)

@@ -19,17 +19,17 @@ from soundstream.live.network.rtp import RtpPacket
 
 WINDOW = 256
 """Packets before and after the next one that are taken for neighbours of it, and so the most that are held."""
-LONGEST_CONCEALMENT_S = 1.0
+MAX_CONCEALMENT_S = 1.0
 """After this much in a row was concealed, nothing is asked for until a packet arrives."""
 RESTART_S = 0.5
 """Packets that do not fit the stream are strays, unless none came in time for so long: then it began anew."""
-LONGEST_SHIFT_S = 1.5
+MAX_SHIFT_S = 1.5
 """A packet that takes so much longer or shorter than the base does not fit either."""
 _TRANSITS = 500  # ways of packets that base and depth are computed from
 _TRUSTED = 50  # ways that must be known before depth may be less than at the start
 _BASE, _HIGH = 0.02, 0.99  # quantiles; the lower one is not the least, which a single false timestamp could set
 _FALL = 0.02  # seconds that depth shrinks by in a second
-_LONGEST_STEP_S = 0.25  # longer steps between two packets are pauses
+_MAX_STEP_S = 0.25  # longer steps between two packets are pauses
 
 
 @dataclass
@@ -91,11 +91,11 @@ class Delay:
 
     Args:
         start_s: depth until the network is known.
-        least_s, most_s: bounds of the depth.
+        min_s, max_s: bounds of the depth.
     """
 
-    def __init__(self, start_s: float, least_s: float, most_s: float) -> None:
-        self._least_s, self._most_s = least_s, most_s
+    def __init__(self, start_s: float, min_s: float, max_s: float) -> None:
+        self._min_s, self._max_s = min_s, max_s
         self._start_s = self.depth_s = self._bounded(start_s)
         self._transits: deque[float] = deque(maxlen=_TRANSITS)
         self._base_s = 0.0
@@ -104,7 +104,7 @@ class Delay:
 
     def fits(self, transit_s: float) -> bool:
         """Whether a packet of the same stream could have taken so long."""
-        return not self._transits or abs(transit_s - self._base_s) < LONGEST_SHIFT_S
+        return not self._transits or abs(transit_s - self._base_s) < MAX_SHIFT_S
 
     def observe(self, transit_s: float, packet_s: float, now: float) -> None:
         """Learn from a packet that arrived: base and depth follow, a larger depth at once, a smaller one slowly."""
@@ -125,7 +125,7 @@ class Delay:
         return time_s + self._base_s + self.depth_s
 
     def _bounded(self, depth_s: float) -> float:
-        return min(max(depth_s, self._least_s), self._most_s)
+        return min(max(depth_s, self._min_s), self._max_s)
 
 
 class JitterBuffer:
@@ -135,7 +135,7 @@ class JitterBuffer:
         clock_rate: ticks of the timestamps in a second.
         statistics: counts what becomes of packets.
         start_s: depth until the network is known.
-        least_s, most_s: bounds of the depth.
+        min_s, max_s: bounds of the depth.
     """
 
     def __init__(
@@ -143,12 +143,12 @@ class JitterBuffer:
         clock_rate: int,
         statistics: Statistics,
         start_s: float = 0.06,
-        least_s: float = 0.02,
-        most_s: float = 1.0,
+        min_s: float = 0.02,
+        max_s: float = 1.0,
     ) -> None:
         self._clock_rate = clock_rate
         self._statistics = statistics
-        self._depths = start_s, least_s, most_s
+        self._depths = start_s, min_s, max_s
         self._ready: list[Slot] = []
         self._fitting_s = -math.inf
         self._started = self._closed = False
@@ -253,7 +253,7 @@ class JitterBuffer:
     def _measure_step(self, sequence: int, timestamp: int) -> None:
         """Learn the ticks of a packet from two that arrive one after the other."""
         packets, ticks = sequence - self._newest[0], timestamp - self._newest[1]
-        if packets > 0 and 0 < ticks <= _LONGEST_STEP_S * self._clock_rate * packets:
+        if packets > 0 and 0 < ticks <= _MAX_STEP_S * self._clock_rate * packets:
             self._step = ticks // packets
         self._newest = sequence, timestamp
 
@@ -273,7 +273,7 @@ class JitterBuffer:
     @property
     def _longest_run(self) -> int:
         """Slots in a row that may be concealed."""
-        ticks = round(LONGEST_CONCEALMENT_S * self._clock_rate)
+        ticks = round(MAX_CONCEALMENT_S * self._clock_rate)
         return min(WINDOW, ticks // self._step) if self._step else WINDOW // 4
 
     def _leave_hole(self) -> None:

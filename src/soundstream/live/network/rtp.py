@@ -21,7 +21,7 @@ from soundstream.errors import InvalidField, Truncated
 
 PAYLOAD_TYPE = 96
 """Ours unless both sides agree on another dynamic one, 96 to 127."""
-MOST_PAYLOAD = 9000
+MAX_PAYLOAD = 9000
 """Bytes of the longest payload that is taken."""
 
 _HEAD = struct.Struct(">BBHII")
@@ -110,8 +110,8 @@ class RtpPacket:
         _check_version(first)
         start = _payload_start(data, first)
         payload = data[start : _payload_end(data, first)]
-        if len(payload) > MOST_PAYLOAD:
-            raise InvalidField(f"an RTP payload of {len(payload)} bytes; expected at most {MOST_PAYLOAD}")
+        if len(payload) > MAX_PAYLOAD:
+            raise InvalidField(f"an RTP payload of {len(payload)} bytes; expected at most {MAX_PAYLOAD}")
         form = Form.find(data[_HEAD.size + 4 * (first & 15) : start]) if first & _EXTENDED else None
         return cls(sequence, timestamp, ssrc, payload, bool(second >> 7), second & 127, form)
 

@@ -26,11 +26,11 @@ Array = NDArray[np.float32]
 Address = tuple[Any, ...]
 """As the socket module gives it: host, port, and more with IPv6."""
 
-MOST_CANDIDATES = 8
+MAX_CANDIDATES = 8
 """Senders that are remembered before one of them is heard."""
-_MOST_DATAGRAM = 10_000  # what is longer is cut here, and refused
+_MAX_DATAGRAM = 10_000  # what is longer is cut here, and refused
 _AT_ONCE = 64  # datagrams that are read before sound is looked after again
-_LONGEST_WAIT_S = 0.1
+_MAX_WAIT_S = 0.1
 _REPORT_S = 5.0
 _GOODBYES = 3
 _RECEIVE_BUFFER = 1 << 20
@@ -45,7 +45,7 @@ class Reception:
     Args:
         clock_rate: ticks of the timestamps in a second.
         idle_s: the stream is over when its sender was silent for so long.
-        least_s: least time that packets are held.
+        min_s: least time that packets are held.
         sender: the only host to listen to, as a numeric address; None is any.
         form: what the stream must be made of, where its packets say so; None is anything.
         begins_s: the time from which the first packet is waited for, `idle_s` too; None is without an end.
@@ -56,13 +56,13 @@ class Reception:
         clock_rate: int,
         *,
         idle_s: float = 2.0,
-        least_s: float = 0.02,
+        min_s: float = 0.02,
         sender: str | None = None,
         form: Form | None = None,
         begins_s: float | None = None,
     ) -> None:
         self.statistics = Statistics()
-        self._buffer = JitterBuffer(clock_rate, self.statistics, least_s=least_s)
+        self._buffer = JitterBuffer(clock_rate, self.statistics, min_s=min_s)
         self._idle_s = idle_s
         self._sender = sender
         self._form = form
@@ -140,7 +140,7 @@ class Reception:
             return
         self._candidates[key] = packet, now
         self.statistics.foreign += before is not None
-        if len(self._candidates) > MOST_CANDIDATES:
+        if len(self._candidates) > MAX_CANDIDATES:
             del self._candidates[next(iter(self._candidates))]
             self.statistics.foreign += 1
 
@@ -192,12 +192,12 @@ class Receiver:
     def _listen(self) -> None:
         """Wait until something is due or has come, and take what has come."""
         now, next_s = time.monotonic(), self._reception.next_s()
-        wait_s = _LONGEST_WAIT_S if next_s is None else min(_LONGEST_WAIT_S, max(0.0, next_s - now))
+        wait_s = _MAX_WAIT_S if next_s is None else min(_MAX_WAIT_S, max(0.0, next_s - now))
         if not select.select([self._socket], [], [], wait_s)[0]:
             return
         for _ in range(_AT_ONCE):
             try:
-                data, address = self._socket.recvfrom(_MOST_DATAGRAM)
+                data, address = self._socket.recvfrom(_MAX_DATAGRAM)
             except OSError:  # nothing more, or a message about a datagram of ours, and we send none
                 return
             self._reception.take(data, address, time.monotonic())

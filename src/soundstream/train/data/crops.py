@@ -25,7 +25,7 @@ PEAK = 0.99
 """Crops are turned down, whatever their gain, until the peaks of input and target are at most this."""
 SPEECH, NOISE = "speech", "ambient"
 """Categories that noise is added to, and that it is taken from."""
-MOST_NOISES = 3
+MAX_NOISES = 3
 """Noises that a crop may have at once."""
 ROOMS = 128
 """Rooms that a run has; each crop in a room is in one of them."""
@@ -98,8 +98,8 @@ class DataConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 to 1")
         for name in (f.name for f in dataclasses.fields(self) if f.type == "tuple[float, float]"):
             _check_interval(name, getattr(self, name))
-        if not 1 <= self.noises <= MOST_NOISES:
-            raise ConfigError(f"noises is {self.noises}; expected 1 to {MOST_NOISES}")
+        if not 1 <= self.noises <= MAX_NOISES:
+            raise ConfigError(f"noises is {self.noises}; expected 1 to {MAX_NOISES}")
         if self.room_rt60_s[0] <= 0:
             raise ConfigError(f"room_rt60_s is {self.room_rt60_s}; expected more than 0 s")
         for name in ("category_weights", "source_weights"):
@@ -208,10 +208,10 @@ class Crops:
         data, batch = self.data, self.data.batch_size
         which, places = rng.random((batch, 2)), rng.random((batch, 2, 2))
         noise, mix, denoise, level, gain, band, cutoff = rng.random((7, batch))
-        further, further_places = rng.random((batch, MOST_NOISES - 1)), rng.random((batch, MOST_NOISES - 1, 2))
+        further, further_places = rng.random((batch, MAX_NOISES - 1)), rng.random((batch, MAX_NOISES - 1, 2))
         count = rng.random(batch)
-        gains, rooms = rng.random((batch, MOST_NOISES)), rng.random((batch, 1 + MOST_NOISES, 2))
-        made, babble = rng.random((batch, MOST_NOISES)), rng.random(batch)
+        gains, rooms = rng.random((batch, MAX_NOISES)), rng.random((batch, 1 + MAX_NOISES, 2))
+        made, babble = rng.random((batch, MAX_NOISES)), rng.random(batch)
         tones = rng.random(batch) < data.tone_probability
         first = _pick(self.chances, which[:, 0])
         noisy = (noise < data.noise_probability) & (self.categories[first] == SPEECH) & ~tones
@@ -221,7 +221,7 @@ class Crops:
         noises = np.where(babbling, _pick(self.speech_chances, draws), _pick(self.noise_chances, draws))
         noises[:, 0] = np.where(noisy, noises[:, 0], _pick(self.chances, which[:, 1]))
         count = np.where(babbling[:, 0], 1.0 - 1e-9, count)
-        shares = np.where(noisy[:, None], self._noise_shares(count, gains), np.eye(1, MOST_NOISES) * mixed[:, None])
+        shares = np.where(noisy[:, None], self._noise_shares(count, gains), np.eye(1, MAX_NOISES) * mixed[:, None])
         made_up = (made < data.made_noise_probability) & noisy[:, None] & ~babbling & (shares > 0)
         levels = np.where(noisy, _between(data.noise_snr_db, level), _between(data.mix_level_db, level))
         denoise = (denoise < data.denoise_probability) & ~mixed & (self.categories[first] != NOISE)
@@ -241,7 +241,7 @@ class Crops:
 
     def _noise_shares(self, count: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.float64]:
         """`[batch, noises]`: amplitudes of each crop's noises, whose squares sum to 1; 0 where there is none."""
-        there = np.arange(MOST_NOISES) <= (count * self.data.noises).astype(np.int64)[:, None]
+        there = np.arange(MAX_NOISES) <= (count * self.data.noises).astype(np.int64)[:, None]
         amplitudes = there * 10 ** (_between(self.data.noise_gain_db, gains) / 20)
         return amplitudes / np.linalg.norm(amplitudes, axis=1, keepdims=True)
 
