@@ -227,6 +227,23 @@ def chunks():
     yield "NIST SPHERE that is cut", Made(nist(pcm)[:half], 1.13, r"1\.1\d s are missing behind 1\.1\d s", 0.03)
 
 
+def mixed():
+    """Sounds of several formats, joined."""
+    wav, flac_, ogg_, mp3 = (
+        sound("WAV", "PCM_16"),
+        sound("FLAC", "PCM_16"),
+        sound("OGG", "VORBIS"),
+        bare(bit_rate=64_000),
+    )
+    for name, whole in (("WAV", wav), ("AU", sound("AU", "PCM_16")), ("Ogg", ogg_)):
+        yield f"{name} and MP3 behind a tag", Made(whole + id3v2() + mp3, LENGTH_S + PADDED_S, unread=True)
+    for name, whole in (("WAV", wav), ("FLAC", flac_), ("Ogg", ogg_)):
+        yield f"MP3 and {name}", Made(mp3 + ID3V1 + whole + ID3V1, PADDED_S + LENGTH_S, unread=True)
+    yield "Ogg, WAV and Ogg", Made(ogg_ + wav + ogg_, 3 * LENGTH_S, unread=True)
+    yield "W64 and FLAC", Made(sound("W64", "PCM_16") + flac_, 2 * LENGTH_S, unread=True)
+    yield "MP3 and something else", Made(mp3 + b"something else", PADDED_S, "last 14 bytes", unread=True)
+
+
 def others():
     """What libsndfile does not read."""
     cut = r"may be missing behind 1\.\d\d s: something there cannot be decoded|s are missing behind 1\.\d\d s"
@@ -258,7 +275,7 @@ def table():
     """Every file by its name; those that FFmpeg makes only where it is there."""
     if made.av is None:
         return {}
-    groups = {"MP3": mpeg, "Ogg": ogg, "FLAC": flac, "chunks": chunks, "others": others}
+    groups = {"MP3": mpeg, "Ogg": ogg, "FLAC": flac, "chunks": chunks, "mixed": mixed, "others": others}
     return {f"{group}: {name}": file for group, files in groups.items() for name, file in files()}
 
 
@@ -346,7 +363,7 @@ def test_a_wav_of_more_than_4_gib_is_read_to_its_end(tmp_path):
 
 
 def test_the_parts_of_a_long_wav_are_one(monkeypatch):
-    monkeypatch.setattr("soundstream.audio.formats.chunks._MOST", 1001)
+    monkeypatch.setattr("soundstream.audio.formats.chunks._MAX", 1001)
     for channels in (1, 2):
         whole = sound("WAV", "PCM_24", channels=channels)
         pcm, rate, said = read(sized(whole, 0))

@@ -50,6 +50,8 @@ _FORMS = {b"WAVE", b"AIFF", b"AIFC"}
 _AU = {b".snd": ">II", b"dns.": "<II"}
 _NIST = b"NIST_1A"
 MAGICS = {*_LAYOUTS, *_AU, _NIST[:4]}
+_OTHERS = {b"OggS", b"fLaC"}
+"""What sounds begin with that are not of chunks, and may be joined to one."""
 
 _MPEG = (0x50, 0x55)
 """Encodings of WAV that are MPEG audio, of layers I and II, and III."""
@@ -208,7 +210,7 @@ def _behind(file: BinaryIO, data: Bytes, layout: _Layout, end: int, fill: int) -
     position = end if unfilled else end + fill
     spans = list[tuple[int, int]]()
     while position < data.end:
-        if data.at(position, 4) in MAGICS or after_tags(file, position, data.end) > position:
+        if data.at(position, 4) in MAGICS | _OTHERS or after_tags(file, position, data.end) > position:
             break
         chunk = _chunk(data, layout, position)
         if chunk is None or chunk.size < 0 or not _is_name(chunk.name) or chunk.behind > data.end + layout.align:
@@ -221,7 +223,7 @@ def _behind(file: BinaryIO, data: Bytes, layout: _Layout, end: int, fill: int) -
 
 def _after(file: BinaryIO, data: Bytes, end: int) -> _Rest:
     """What follows the samples of a format without chunks: another stream, or bytes that are none."""
-    if data.at(end, 4) in MAGICS or after_tags(file, end, data.end) > end:
+    if data.at(end, 4) in MAGICS | _OTHERS or after_tags(file, end, data.end) > end:
         return _Rest((), end)
     return _Rest((), data.end, data.end - end)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
@@ -102,16 +103,18 @@ class _Run:
         return frames * self.first.samples / self.first.kind[0]
 
 
-def find(file: BinaryIO, start: int, end: int) -> list[Part] | None:
+def find(file: BinaryIO, start: int, end: int, others: Collection[bytes] = ()) -> list[Part] | None:
     """The streams of MPEG audio in a file, one more wherever the rate, the layer or the number of channels changes.
 
+    Args:
+        others: what sounds of other formats begin with, which end these where they were joined.
     Returns:
         None if it is no MPEG audio.
     """
     end = before_tags(file, start, end)
     data = Bytes(file, end)
     first = _sync(data, start, start + _JUNK, _CHAIN)
-    return None if first is None else [_part(run) for run in _runs(file, data, first)]
+    return None if first is None else [_part(run) for run in _runs(file, data, first, others)]
 
 
 @lru_cache(maxsize=4096)
@@ -130,7 +133,7 @@ def _frame(head: bytes) -> Frame | None:
     return Frame(length, samples, (sample_rate, layer, mono), side_info)
 
 
-def _runs(file: BinaryIO, data: Bytes, position: int) -> list[_Run]:
+def _runs(file: BinaryIO, data: Bytes, position: int, others: Collection[bytes]) -> list[_Run]:
     runs: list[_Run] = []
     lowest = position  # where a frame may begin, inside one that claims more bytes than it has
     while position < data.end:
@@ -144,6 +147,8 @@ def _runs(file: BinaryIO, data: Bytes, position: int) -> list[_Run]:
             position = end
         elif (behind := after_tags(file, position, data.end)) > position:
             lowest = position = behind
+        elif runs and data.at(position, 4) in others:
+            break
         else:
             found = _sync(data, lowest, data.end, _CHAIN - 1)
             if runs:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
@@ -105,14 +105,16 @@ class _Stream:
             self.granule = page.granule
 
 
-def find(file: BinaryIO, start: int, end: int) -> list[Part] | None:
+def find(file: BinaryIO, start: int, end: int, others: Collection[bytes] = ()) -> list[Part] | None:
     """The links of an Ogg file.
 
+    Args:
+        others: what sounds of other formats begin with, which end this one where they were joined.
     Returns:
         None if one of them holds no Vorbis, Opus or FLAC.
     """
     parts = []
-    for link in _links(file, start, end):
+    for link in _links(file, start, end, others):
         stream = next((stream for stream in link if stream.kind), None)
         if stream is None:
             return None
@@ -120,11 +122,11 @@ def find(file: BinaryIO, start: int, end: int) -> list[Part] | None:
     return parts or None
 
 
-def _links(file: BinaryIO, start: int, end: int) -> Iterator[list[_Stream]]:
+def _links(file: BinaryIO, start: int, end: int, others: Collection[bytes]) -> Iterator[list[_Stream]]:
     """The streams of each link, in the order in which they begin."""
     link: dict[int, _Stream] = {}
     begun = False
-    for page in _pages(file, start, end):
+    for page in _pages(file, start, end, others):
         if page.flags & _BEGINS:
             if begun:
                 yield list(link.values())
@@ -140,7 +142,7 @@ def _links(file: BinaryIO, start: int, end: int) -> Iterator[list[_Stream]]:
         yield list(link.values())
 
 
-def _pages(file: BinaryIO, start: int, end: int) -> Iterator[_Page]:
+def _pages(file: BinaryIO, start: int, end: int, others: Collection[bytes]) -> Iterator[_Page]:
     """Whole pages with the right checksum; no more once looking for them took twice the length of the file."""
     end = before_tags(file, start, end)
     data, patience = Bytes(file, end), 2 * (end - start) + _MAX_PAGE
@@ -151,6 +153,8 @@ def _pages(file: BinaryIO, start: int, end: int) -> Iterator[_Page]:
             start = page.end
         elif (behind := after_tags(file, start, end)) > start:
             start = behind
+        elif data.at(start, 4) in others:
+            return
         else:
             patience -= page.end - page.start if page else 0
             start = _next(data, start + 1)
