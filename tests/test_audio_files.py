@@ -239,6 +239,9 @@ def mixed():
         yield f"{name} and MP3 behind a tag", Made(whole + id3v2() + mp3, LENGTH_S + PADDED_S, unread=True)
     for name, whole in (("WAV", wav), ("FLAC", flac_), ("Ogg", ogg_)):
         yield f"MP3 and {name}", Made(mp3 + ID3V1 + whole + ID3V1, PADDED_S + LENGTH_S, unread=True)
+    for name, whole in (("WAV", wav), ("Ogg", ogg_)):
+        yield f"FLAC, {name} and FLAC", Made(flac_ + whole + flac_, 3 * LENGTH_S, unread=True)
+    yield "FLAC and MP3 behind a tag", Made(flac_ + id3v2() + mp3, LENGTH_S + PADDED_S, unread=True)
     yield "Ogg, WAV and Ogg", Made(ogg_ + wav + ogg_, 3 * LENGTH_S, unread=True)
     yield "W64 and FLAC", Made(sound("W64", "PCM_16") + flac_, 2 * LENGTH_S, unread=True)
     yield "MP3 and something else", Made(mp3 + b"something else", PADDED_S, "last 14 bytes", unread=True)

@@ -18,6 +18,7 @@ from soundstream import AudioError, IncompleteAudio, audio
 
 pytest.importorskip("av", reason="the files are made with PyAV")
 
+FFMPEG = shutil.which("ffmpeg")
 STUB = """#!{python}
 import struct, sys
 import av
@@ -57,7 +58,7 @@ def without_pyav(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
 
-@pytest.fixture(params=["a stand-in", shutil.which("ffmpeg")])
+@pytest.fixture(params=["a stand-in", FFMPEG])
 def with_ffmpeg(request, without_pyav, tmp_path):
     """The same with ffmpeg on the path: the real one, if it is there, and a small one of our own."""
     program = tmp_path / "bin" / "ffmpeg"
@@ -166,7 +167,7 @@ BROKEN = {
 def test_a_wav_with_a_broken_header_is_called_that(request, name, decoder):
     if decoder == "with_ffmpeg":
         request.getfixturevalue("without_pyav")
-        Path(os.environ["PATH"], "ffmpeg").symlink_to(shutil.which("ffmpeg") or pytest.skip("there is no ffmpeg"))
+        Path(os.environ["PATH"], "ffmpeg").symlink_to(FFMPEG or pytest.skip("there is no ffmpeg"))
     elif decoder:
         request.getfixturevalue(decoder)
     with pytest.raises(AudioError, match=r"is WAV with a header that is cut or damaged \(.+\); get a whole copy$"):
@@ -188,10 +189,10 @@ def test_a_video_without_sound_is_no_damaged_file():
         audio.read(io.BytesIO(video_without_sound()))
 
 
-@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="there is no ffmpeg")
+@pytest.mark.skipif(not FFMPEG, reason="there is no ffmpeg")
 @pytest.mark.usefixtures("without_pyav")
 def test_what_ffmpeg_says_is_told_in_short():
-    Path(os.environ["PATH"], "ffmpeg").symlink_to(shutil.which("ffmpeg", path=os.defpath))
+    Path(os.environ["PATH"], "ffmpeg").symlink_to(FFMPEG)
     for data, said in (
         (video_without_sound(), "is Matroska or WebM (it holds no sound)"),
         (b"WEBVTT\n\n00:01.000 --> 00:02.000\nhello\n", "(Format not among those that are opened); expected WAV"),

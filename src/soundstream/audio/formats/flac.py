@@ -9,7 +9,7 @@ Source: RFC 9639, sections 8 and 9.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
@@ -67,16 +67,24 @@ def with_total(head: bytes, samples: int) -> bytes:
     return head[:21] + bytes([head[21] & 0xF0 | samples >> 32 & 0xF]) + (samples & 0xFFFF_FFFF).to_bytes(4) + head[26:]
 
 
-def find(file: BinaryIO, start: int, end: int) -> list[Part] | None:
+def find(file: BinaryIO, start: int, end: int, others: Collection[bytes] = ()) -> list[Part] | None:
     """The streams of a FLAC file, which is one unless several were joined.
 
+    Args:
+        others: what sounds of other formats begin with, which end these where they were joined.
     Returns:
         None if its start is not as it should be.
     """
     data = Bytes(file, before_tags(file, start, end))
     starts = [*_starts(data, start)]
     ends = [_before_next(file, data, first, behind) for first, behind in pairwise([*starts, data.end])]
-    return [_part(data, first, behind) for first, behind in zip(starts, ends, strict=True)] or None
+    parts, strangers = list[Part](), (*others, b"ID3")
+    for first, behind in zip(starts, ends, strict=True):
+        last, stop = _last(data, first + _HEAD, behind, _StreamInfo.of(data.at(first, _HEAD)), strangers)
+        parts.append(_part(data, first, behind, last, stop))
+        if stop and stop < behind:  # what follows is for others to read
+            break
+    return parts or None
 
 
 def _starts(data: Bytes, position: int) -> Iterator[int]:
@@ -100,34 +108,43 @@ def _before_next(file: BinaryIO, data: Bytes, first: int, behind: int) -> int:
     return before_tags(file, first, behind)
 
 
-def _part(data: Bytes, start: int, end: int) -> Part:
+def _part(data: Bytes, start: int, end: int, last: _Frame | None, stop: int) -> Part:
+    """A stream; the arguments are those of `_last`, and what it found."""
     head = data.at(start, _HEAD)
     info = _StreamInfo.of(head)
-    last, whole = _last(data, start + _HEAD, end, info)
     if last is None:
         return Part(((start, end),))
-    samples, end = (last.behind, end) if whole else (last.first, last.start)
+    samples, end = (last.behind, stop) if stop else (last.first, last.start)
     gaps = []
-    if info.samples > samples or not whole:
+    if info.samples > samples or not stop:
         missing = (info.samples - samples) / info.sample_rate if info.samples > samples else None
-        gaps.append(Gap("it is cut short" if whole else "it ends inside a frame", None, missing))
+        gaps.append(Gap("it is cut short" if stop else "it ends inside a frame", None, missing))
     return Part((with_total(head, samples), (start + _HEAD, end)), samples=samples, gaps=tuple(gaps))
 
 
-def _last(data: Bytes, start: int, end: int, info: _StreamInfo) -> tuple[_Frame | None, bool]:
-    """The last frame that begins between two places, and whether it ends at the second one."""
+def _last(
+    data: Bytes, start: int, end: int, info: _StreamInfo, strangers: Collection[bytes]
+) -> tuple[_Frame | None, int]:
+    """The last frame that begins between two places, and where it ends: at the second, before a stranger, or 0."""
     last: _Frame | None = None
     behind: _Frame | None = None
     for count, frame in enumerate(_frames_from_end(data, start, end, info)):
         size = end - frame.start
         if count < _CHECKS and size <= info.longest and not _crc16(data.at(frame.start, size)):
-            return frame, True
+            return frame, end
         if behind and frame.behind == behind.first:  # bytes that only look like a frame have no neighbour
             last = last or behind
         behind = frame
         if last and last.start - frame.start > _BLOCK:
             break
-    return last, False
+    return last, _before_stranger(data, last, info, strangers) if last else 0
+
+
+def _before_stranger(data: Bytes, frame: _Frame, info: _StreamInfo, strangers: Collection[bytes]) -> int:
+    """Where a frame ends if something of another format begins there; 0 if it does not."""
+    body = data.at(frame.start, info.longest + _MAX_HEADER)
+    found = re.finditer(b"|".join(map(re.escape, strangers)), body)
+    return next((frame.start + one.start() for one in found if not _crc16(body[: one.start()])), 0)
 
 
 def _frames_from_end(data: Bytes, start: int, end: int, info: _StreamInfo) -> Iterator[_Frame]:

@@ -35,7 +35,7 @@ def _parts_at(file: BinaryIO, start: int, end: int) -> list[Part] | None:
     if magic == ogg.MAGIC:
         return ogg.find(file, start, end, _MAGICS - {ogg.MAGIC})
     if magic == flac.MAGIC:
-        return flac.find(file, start, end)
+        return flac.find(file, start, end, _MAGICS - {flac.MAGIC})
     return mpeg.find(file, start, end, _MAGICS) or []
 
 
