@@ -263,7 +263,7 @@ def from_the_text(payload, shape, tables, codebooks):
     channels, quantizers, frames = shape
     total, dim = 1 << 18, codebooks.shape[2]
     scaled = [[[min(2**15 - 1, max(-(2**15), round(float(x) * 2**11))) for x in v] for v in book] for book in codebooks]
-    t = {name: value.tolist() for name, value in vars(tables).items()}
+    t = {name: value.tolist() for name, value in vars(tables).items() if value is not None}
 
     def clip(v, s):
         return [min(127, max(-127, x >> s if s >= 0 else x << -s)) for x in v]

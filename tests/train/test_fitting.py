@@ -14,6 +14,7 @@ from soundstream import load
 from soundstream.entropy import ContextCoder, StaticCoder
 from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.context import contexts, fixed_point
+from soundstream.entropy.tables import Tables
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.runtime.artifact import load_artifact
 from soundstream.train import entropy_fit
@@ -81,9 +82,31 @@ def test_no_codes_are_refused():
         fit([np.zeros((4, 0), np.int16)], made.codebooks(), CONFIG)
 
 
-def test_vectors_too_wide_for_exact_sums_are_refused_before_a_fit_begins():
-    with pytest.raises(ConfigError, match="latent_dim is 174; the context model takes at most 173"):
-        fit([np.zeros((2, 50), np.int16)], np.zeros((2, 16, 174), np.float32), CONFIG)
+def test_more_hidden_units_than_sums_are_exact_for_are_refused_before_the_fit():
+    with pytest.raises(ConfigError, match="hidden is 1041; the context model takes at most 1040"):
+        fit(held(clips=2), made.codebooks(), FitConfig(hidden=1041, steps=0))
+
+
+@pytest.mark.parametrize("latent_dim", [174, 256])
+def test_codebooks_of_any_width_have_vectors_that_the_context_model_takes(latent_dim, tmp_path):
+    narrow = made.codebooks()
+    turned = np.linalg.qr(np.random.default_rng(1).normal(size=(latent_dim, latent_dim)))[0][: narrow.shape[2]]
+    codebooks, clips = (narrow @ turned).astype(np.float32), held(clips=20)
+    tables = fit(clips, codebooks, dataclasses.replace(CONFIG, steps=60))
+    assert tables.vectors.shape == (*codebooks.shape[:2], entropy_fit.REDUCED_DIM)
+    tables.save(tmp_path / "entropy.npz")
+    coder, clip = ContextCoder(Tables.load(tmp_path / "entropy.npz"), codebooks), clips[0].astype(np.int64)[None]
+    payload = coder.encode(clip)
+    np.testing.assert_array_equal(coder.decode(payload, clip.shape), clip)
+    assert len(payload) < 0.85 * len(StaticCoder(tables).encode(clip))
+
+
+def test_reduced_entries_lie_as_far_apart_as_they_did():
+    narrow = made.codebooks()
+    turned = np.linalg.qr(np.random.default_rng(1).normal(size=(200, 200)))[0][: narrow.shape[2]]
+    found = entropy_fit.reduced((narrow @ turned).astype(np.float32), narrow.shape[2])
+    for one, other in zip(narrow, found, strict=True):
+        np.testing.assert_allclose(other @ other.T, one @ one.T, atol=0.02 * np.abs(one @ one.T).max())
 
 
 def test_crops_come_from_codes_that_were_searched_for_in_as_few_codebooks_as_fit():

@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.entropy.bounds import LIMIT, MAX_INPUTS
+from soundstream.entropy.bounds import LIMIT, MAX_INPUTS, PARTS
 from soundstream.entropy.frequencies import frequencies
 from soundstream.entropy.product import ExactLayer
 from soundstream.entropy.tables import Tables
@@ -33,25 +33,23 @@ INPUT_SHIFT = 6
 MEAN_SHIFT = 3
 """The mean of the past moves by an eighth of the way to each new frame."""
 _MEAN_BITS = 4
-PARTS = 6
-"""Vectors that make up the inputs."""
-MAX_LATENT_DIM = MAX_INPUTS // PARTS
+MAX_DIM = MAX_INPUTS // PARTS
+"""Width of a vector at most: wider codebooks have vectors of their own for the model, see `Tables.vectors`."""
 MAX_HIDDEN = MAX_INPUTS
 _LOWEST, _HIGHEST, _ZERO, _SHIFT = (np.array(x, np.int32) for x in (-LIMIT, LIMIT, 0, INPUT_SHIFT))
 """Arrays, since NumPy takes Python's numbers at twice the cost of a small step."""
 
 
-def check_size(latent_dim: int, hidden: int) -> None:
-    """Refuse a model whose sums could not be exact, before tables are fitted to it.
+def check_size(hidden: int) -> None:
+    """Refuse a model whose sums could not be exact, before tables are fitted.
 
     Raises:
-        ConfigError: vectors or hidden units are too many.
+        ConfigError: hidden units are too many.
     """
-    for name, value, most in (("latent_dim", latent_dim, MAX_LATENT_DIM), ("hidden", hidden, MAX_HIDDEN)):
-        if value > most:
-            raise ConfigError(
-                f"{name} is {value}; the context model takes at most {most}, for its sums must be exact in float32"
-            )
+    if hidden > MAX_HIDDEN:
+        raise ConfigError(
+            f"hidden is {hidden}; the context model takes at most {MAX_HIDDEN}, for its sums must be exact in float32"
+        )
 
 
 def fixed_point(codebooks: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -168,13 +166,13 @@ class ContextModel:
     """
 
     def __init__(self, tables: Tables, codebooks: NDArray[np.float32]) -> None:
-        q, size, dim = codebooks.shape
-        expected = (q, size, PARTS * dim)
+        vectors = fixed_point(codebooks) if tables.vectors is None else tables.vectors.astype(np.int32)
+        expected = (*codebooks.shape[:2], PARTS * vectors.shape[2])
         found = (*tables.static.shape, tables.hidden_weights.shape[2])
         if found != expected:
             raise ArtifactError(f"the entropy tables have shape {list(found)}; this model needs {list(expected)}")
-        self.vectors = fixed_point(codebooks)
-        """`[num_quantizers, codebook_size, latent_dim]`, fixed point."""
+        self.vectors = vectors
+        """`[num_quantizers, codebook_size, dim]`, fixed point."""
         self.shifts = tables.vector_shifts
         self._exponentials = tables.exponentials.astype(np.int64)
         hidden = zip(tables.hidden_weights, tables.hidden_biases, tables.hidden_shifts.tolist(), strict=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.entropy.bounds import LIMIT, MAX_INPUTS, TOTAL
+from soundstream.entropy.bounds import LIMIT, MAX_INPUTS, PARTS, TOTAL
 from soundstream.errors import ArtifactError
 
 TABLES_FILE = "entropy.npz"
@@ -44,9 +44,11 @@ class Tables:
     """`[q, size]`."""
     output_shifts: NDArray[np.int32]
     """By codebook, bits by which logits are scaled down `[q]`."""
+    vectors: NDArray[np.int16] | None = None
+    """What stands for an entry, in parts of 1 / 2^11 `[q, size, inputs / 6]`; None are the codebooks' own entries."""
 
     def __post_init__(self) -> None:
-        shapes = {field.name: getattr(self, field.name).shape for field in dataclasses.fields(self)}
+        shapes = {name: array.shape for name, array in self._arrays().items()}
         q, hidden, inputs = shapes["hidden_weights"] if len(shapes["hidden_weights"]) == 3 else (0, 0, 0)
         size = self.static.shape[-1] if self.static.ndim else 0
         expected = {
@@ -59,11 +61,13 @@ class Tables:
             "output_weights": (q, size, hidden),
             "output_biases": (q, size),
             "output_shifts": (q,),
+            "vectors": (q, size, inputs // PARTS),
         }
         wrong = [name for name, shape in shapes.items() if shape != expected[name] or 0 in shape]
         self._refuse(wrong, "shape")
-        types = {name: np.int8 if name.endswith("weights") else np.int32 for name in shapes}
-        self._refuse([name for name, dtype in types.items() if getattr(self, name).dtype != dtype], "type")
+        types = {name: np.dtype(np.int8 if name.endswith("weights") else np.int32) for name in shapes}
+        types["vectors"] = np.dtype(np.int16)
+        self._refuse([name for name, array in self._arrays().items() if array.dtype != types[name]], "type")
         self._refuse([name for name, fits in self._ranges().items() if not fits], "range")
 
     def _ranges(self) -> dict[str, bool]:
@@ -82,6 +86,11 @@ class Tables:
             **biases,
         }
 
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The tables that there are, by name."""
+        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: array for name, array in arrays.items() if array is not None}
+
     def _refuse(self, names: list[str], what: str) -> None:
         if names:
             raise ArtifactError(f"the entropy tables are damaged: {what} of {', '.join(names)}; fit them anew")
@@ -97,7 +106,7 @@ class Tables:
     def save(self, path: Path) -> None:
         """Write all tables to one compressed file."""
         with path.open("wb") as file:
-            np.savez_compressed(file, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+            np.savez_compressed(file, allow_pickle=False, **self._arrays())
 
     @classmethod
     def load(cls, path: Path) -> Tables:
@@ -112,7 +121,7 @@ class Tables:
                 arrays: dict[str, Any] = {name: file[name] for name in file.files}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"{path} does not hold entropy tables: {error}") from error
-        if set(arrays) != names:
+        if set(arrays) | {"vectors"} != names:
             raise ArtifactError(f"{path} does not hold the entropy tables of this release; fit them anew")
         return cls(**arrays)
 

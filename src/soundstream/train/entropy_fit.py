@@ -5,6 +5,7 @@ Source: ours; `soundstream.entropy.context` describes the network and the arithm
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soundstream import audio
-from soundstream.entropy.bounds import LIMIT
-from soundstream.entropy.context import PARTS, check_size, contexts, fixed_point
+from soundstream.entropy.bounds import LIMIT, PARTS
+from soundstream.entropy.context import FRACTION_BITS, MAX_DIM, check_size, contexts, fixed_point
 from soundstream.entropy.frequencies import LOGIT_UNITS, exponentials, frequencies
 from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import AudioError, ConfigError
@@ -31,6 +32,8 @@ from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.runtime.stream import LatentStream, Model
 
 Codes = NDArray[np.integer]
+REDUCED_DIM = 160
+"""Numbers that stand for an entry where codebooks are wider than the context model takes."""
 INPUT_UNITS = 32
 """An input of 1.0 in whole numbers."""
 SEARCHED = (1 / 6, 1 / 3, 1.0)
@@ -115,10 +118,12 @@ def fit(
         codebooks: `[num_quantizers, codebook_size, latent_dim]`.
         progress: called after every step with the step and its mean bits of a code.
     Raises:
-        ConfigError: there are no codes, or the vectors are too wide for exact sums.
+        ConfigError: there are no codes, or the hidden units are too many for exact sums.
     """
     config = config or FitConfig()
-    check_size(codebooks.shape[2], config.hidden)
+    check_size(config.hidden)
+    own = codebooks.shape[2] > MAX_DIM
+    codebooks = reduced(codebooks, REDUCED_DIM) if own else codebooks
     codes = [clip for clip in codes if clip.shape[1]]
     if not any(len(clip) == len(codebooks) for clip in codes):
         raise ConfigError("there are no codes to fit entropy tables to; give audio files")
@@ -128,7 +133,19 @@ def fit(
     shifts = vector_shifts(codebooks)
     _train(predictor, codes, codebooks, shifts, config, progress)
     sample = _draw(codes, config, np.random.default_rng(config.seed + 1), codebooks.shape[0])
-    return rounded(predictor, counts, shifts, list(contexts(fixed_point(codebooks), shifts, sample)))
+    tables = rounded(predictor, counts, shifts, list(contexts(fixed_point(codebooks), shifts, sample)))
+    return dataclasses.replace(tables, vectors=fixed_point(codebooks).astype(np.int16)) if own else tables
+
+
+def reduced(codebooks: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """Entries `[num_quantizers, codebook_size, dim]` in the directions in which those of all codebooks differ most.
+
+    Codebooks count alike, however small the entries of the last ones are. Values are parts of 1 / 2^11.
+    """
+    alike = codebooks / codebooks.std((1, 2), keepdims=True).clip(1e-6)
+    _, directions = np.linalg.eigh(np.einsum("qcd,qce->de", alike, alike, dtype=np.float64))
+    vectors = codebooks @ directions[:, : -dim - 1 : -1].astype(np.float32)
+    return np.ldexp(fixed_point(vectors).astype(np.float32), -FRACTION_BITS)
 
 
 def _counts(codes: Sequence[Codes], size: int) -> NDArray[np.float32]:
@@ -242,7 +259,7 @@ def fit_artifact(
         ConfigError: there is no audio that can be read.
     """
     artifact, config = load_artifact(folder), config or FitConfig()
-    check_size(artifact.spec.latent_dim, config.hidden)
+    check_size(config.hidden)
     codes = list(corpus_codes(Model(artifact), spread(data), minutes, say))
     whole = [clip.shape[1] for clip in codes if len(clip) == artifact.spec.num_quantizers]
     say(f"coded {sum(whole) / artifact.spec.frame_rate / 60:.1f} minutes of {len(whole)} files")
