@@ -27,7 +27,7 @@ class Signal:
     """One channel: what is known of it, and the frequencies that follow."""
 
     def __init__(self, tables, vectors):
-        self.tables = {name: array.astype(np.int64) for name, array in vars(tables).items()}
+        self.tables = {name: array.astype(np.int64) for name, array in vars(tables).items() if array is not None}
         self.vectors = vectors
         self.zero = np.zeros(vectors.shape[2], np.int64)
         self.last = self.before = self.mean = self.so_far = self.above = self.zero
