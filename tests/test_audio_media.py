@@ -174,6 +174,30 @@ def test_a_wav_with_a_broken_header_is_called_that(request, name, decoder):
         audio.read(io.BytesIO(BROKEN[name]))
 
 
+class Refusing:
+    """A resampler that cannot take the third frame, as FFmpeg's cannot take one of a damaged form."""
+
+    def __init__(self, *words):
+        self.real, self.taken = REAL_RESAMPLER(*words), 0
+
+    def resample(self, frame):
+        self.taken += 1
+        if self.taken == 3:
+            raise made.av.error.ArgumentError(22, "Invalid argument")
+        return self.real.resample(frame)
+
+
+REAL_RESAMPLER = made.av.AudioResampler
+
+
+def test_a_frame_that_cannot_be_converted_is_told_of(monkeypatch):
+    monkeypatch.setattr(made.av, "AudioResampler", Refusing)
+    pcm, _, said = read(io.BytesIO(media(**M4A)))
+    monkeypatch.undo()
+    assert pcm.shape == (1, read(io.BytesIO(media(**M4A)))[0].shape[1] - 1024)
+    assert len(said) == 1 and "something there cannot be decoded" in said[0]
+
+
 def video_without_sound():
     stream = io.BytesIO()
     with made.av.open(stream, "w", format="matroska") as file:

@@ -67,7 +67,7 @@ class _Decoder:
             self.sample_rate, layout = self.sample_rate or frame.sample_rate, layout or frame.layout.name
             if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)):
                 resampler = av.AudioResampler("flt", layout, self.sample_rate)  # PyAV breaks on 8 planes
-            for converted in resampler.resample(frame):
+            for converted in self._resampled(resampler, frame):
                 pcm = converted.to_ndarray().reshape(converted.samples, -1).T[:, self._late :]
                 self._late = max(0, self._late - converted.samples)
                 self._samples += pcm.shape[1]
@@ -89,6 +89,13 @@ class _Decoder:
                 self._late -= _opus_samples(bytes(packet)) - sum(frame.samples for frame in frames)
                 self._late, self._begun = max(0, self._late), bool(frames)
             yield from frames
+
+    def _resampled(self, resampler: av.AudioResampler, frame: Any) -> list[Any]:
+        try:
+            return resampler.resample(frame)
+        except av.error.FFmpegError:  # of a damaged frame whose form cannot be
+            self._lose()
+            return []
 
     def _lose(self) -> None:
         at_s = self._samples / (self.sample_rate or 1)
