@@ -95,6 +95,12 @@ class CodecSpec:
         return len(self.codebooks)
 
     @property
+    def group_starts(self) -> tuple[int, ...]:
+        """The first codebook of each group: there the residual starts anew from the latents."""
+        groups = [book.group for book in self.codebooks]
+        return tuple(i for i, group in enumerate(groups) if not i or group != groups[i - 1])
+
+    @property
     def codebook_size(self) -> int:
         """Entries of a codebook (N), where all have as many.
 

@@ -33,7 +33,7 @@ def test_one_path_is_the_greedy_search():
 
 def test_the_beam_with_one_path_is_the_greedy_search():
     quantizer, rows = Quantizer(codebooks()), latents().T.copy()
-    np.testing.assert_array_equal(quantizer._search(rows, 6, 1), quantizer._nearest(rows, 6))
+    np.testing.assert_array_equal(quantizer._search(rows, range(6), 1), quantizer._nearest(rows, range(6)))
 
 
 def test_more_paths_find_smaller_errors():

@@ -51,7 +51,7 @@ class Codec(Writing, Reading):
         self.folder = artifact.folder
         self.threads, self.postfilter = threads, postfilter
         self.model = Model(artifact, threads, postfilter)
-        self.coding = Coding(self.spec.codebook_bits, artifact.codebooks, artifact.tables)
+        self.coding = Coding(self.spec.codebook_bits, self.model.quantizer.codebooks, artifact.tables)
 
     def check_model(self, header: Header) -> None:
         """Refuse a file that this codec cannot decode.

@@ -24,7 +24,9 @@ from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import CausalConv
 from soundstream.nn.graph import Graph, quantize_weight
 from soundstream.nn.model import SoundStream
+from soundstream.nn.quantize import ResidualVectorQuantizer
 from soundstream.runtime.artifact import DENOISER_FILE, FILES, OPTIONAL_FILES, write_manifest
+from soundstream.runtime.factors import QUANTIZER_FILE, Factors
 from soundstream.runtime.session import MACS_PROPERTY
 
 
@@ -60,9 +62,18 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
     }
     for name in OPTIONAL_FILES:
         (folder / name).unlink(missing_ok=True)
+    if not model.quantizer.is_plain:
+        factors(model.quantizer).save(folder / QUANTIZER_FILE)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return write_manifest(folder)
+
+
+def factors(quantizer: ResidualVectorQuantizer) -> Factors:
+    """What stands between latents and codebooks, as the runtime has it."""
+    arrays = {name: parameter.detach().numpy() for name, parameter in quantizer.named_parameters()}
+    starts = tuple(books.start for books in quantizer.groups)
+    return Factors(**arrays, cosine=quantizer.form.cosine, strides=quantizer.strides, starts=starts)
 
 
 def _description(model: SoundStream, decoder: onnx.ModelProto) -> str:

@@ -12,6 +12,25 @@ from soundstream.spec import SIDES, Codebook, CodecSpec, Switch
 
 
 @dataclass(frozen=True)
+class QuantizerForm:
+    """What a quantizer has beside codebooks as wide as the latents, each coding what those before it leave over."""
+
+    width: Annotated[int, Whole(0, 4096)] = 0
+    """Numbers of an entry, with a projection to and from them for each codebook; 0 are those of the latents, plain."""
+    cosine: Annotated[bool, Flag()] = False
+    """Whether the nearest entry is the one of the nearest direction."""
+    strides: Annotated[tuple[int, ...], Whole(1, 64)] = (1,)
+    """Frames that a code covers, by codebook; one is for all."""
+    groups: tuple[str, ...] = ("acoustic",)
+    """Name of each codebook's group, which starts anew from the latents; one is for all."""
+    group_width: Annotated[int, Whole(0, 4096)] = 0
+    """Channels that a group projects the latents to and back; 0 is no projection."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True)
 class FamilyConfig:
     """Frozen, and JSON both ways; each field says its range.
 
@@ -39,7 +58,7 @@ class FamilyConfig:
 
     def __post_init__(self) -> None:
         check_limits(self)
-        Codebook(self.codebook_size)  # which checks it
+        self.codebooks()  # which checks them
         if self.denoise and self.condition_dim < 2:
             raise ConfigError("denoise is true; expected false unless condition_dim is 2")
 
@@ -58,13 +77,30 @@ class FamilyConfig:
         """Samples by which decoded audio lags behind the input when a frame is decoded as soon as it is complete."""
         return 0
 
+    @property
+    def quantizer(self) -> QuantizerForm:
+        """What the quantizer is; plain unless a family says otherwise."""
+        return QuantizerForm()
+
+    def codebooks(self) -> tuple[Codebook, ...]:
+        """The stack as an artifact tells of it.
+
+        Raises:
+            ConfigError: strides or groups are those of another number of codebooks.
+        """
+        form, count = self.quantizer, self.num_quantizers
+        if not {len(form.strides), len(form.groups)} <= {1, count}:
+            raise ConfigError(f"strides {form.strides} or groups {form.groups} are not those of {count} codebooks")
+        strides, groups = form.strides * (count // len(form.strides)), form.groups * (count // len(form.groups))
+        return tuple(Codebook(self.codebook_size, stride, group) for stride, group in zip(strides, groups, strict=True))
+
     def spec(self) -> CodecSpec:
         """What an artifact says of the codec, but for what a decoder remembers."""
         return CodecSpec(
             sample_rate=self.sample_rate,
             hop_length=self.hop_length,
             latent_dim=self.latent_dim,
-            codebooks=(Codebook(self.codebook_size),) * self.num_quantizers,
+            codebooks=self.codebooks(),
             counts=tuple(range(1, self.num_quantizers + 1)),
             delay_samples=self.delay_samples,
             switches=(Switch("denoise", self.film),) if self.denoise else (),

@@ -60,7 +60,9 @@ class SoundStream(nn.Module):
         wide = self.project if config.film == "encoder" else None
         self.film = FiLM(wide.in_channels if wide else config.latent_dim, config.condition_dim)
         self.normalizer = LatentNormalizer(config.latent_dim)
-        self.quantizer = ResidualVectorQuantizer(config.num_quantizers, config.codebook_size, config.latent_dim)
+        self.quantizer = ResidualVectorQuantizer(
+            config.num_quantizers, config.codebook_size, config.latent_dim, config.quantizer
+        )
 
     def forward(
         self,

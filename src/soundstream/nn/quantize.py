@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from soundstream.nn import distributed
+from soundstream.nn.config import QuantizerForm
 
 DECAY = 0.99
 """Share of the usage statistics that is kept at each training step."""
@@ -27,6 +31,17 @@ class Quantized(NamedTuple):
     """Codes of all codebooks, whether or not an example uses them."""
     commitment: Float[Tensor, ""]
     """Sum over examples of the root mean square distance from the latents to their quantized values."""
+
+
+class Stage(NamedTuple):
+    """What one codebook makes of what is left over."""
+
+    code: Int[Tensor, "batch frames"]
+    seen: Float[Tensor, "batch frames width"]
+    """What entries are compared with."""
+    entry: Float[Tensor, "batch frames width"]
+    output: Float[Tensor, "batch frames channels"]
+    """What the entry stands for; gradients pass straight through to `seen`."""
 
 
 class LatentNormalizer(nn.Module):
@@ -69,16 +84,37 @@ class ResidualVectorQuantizer(nn.Module):
     batch and its statistics start afresh. Counts, sums and the vectors drawn are those of the whole batch, so that
     the codebooks of several processes stay the same. All of it is computed in float32 whatever autocast says.
 
+    A form that is not plain puts projections between latents and entries, which learn by gradients, and has groups and
+    strides: a code of several frames stands in each of them. Such codebooks are searched for with one path.
+
     Source: SoundStream (Zeghidour et al., 2021), section III-C and Algorithm 1. Differs: equal distances go to the
     lower index; `usage` is a discounted sum, not an average, so that it serves batches of some hundred vectors; in
-    training the search may keep several paths.
+    training the search may keep several paths. Factorised codebooks: DAC (Kumar et al., 2023), section 3.2, which
+    learns entries by gradients too; several strides: SNAC (Siuzdak et al., 2024).
     """
 
-    def __init__(self, num_quantizers: int, codebook_size: int, latent_dim: int) -> None:
+    def __init__(
+        self, num_quantizers: int, codebook_size: int, latent_dim: int, form: QuantizerForm | None = None
+    ) -> None:
         super().__init__()
+        self.form = form or QuantizerForm()
+        self.is_plain = self.form == QuantizerForm()
         self.effort = 1
         """Paths that the search keeps in training; `encode` keeps one."""
-        shape = (num_quantizers, codebook_size, latent_dim)
+        inner = self.form.group_width or latent_dim
+        shape = (num_quantizers, codebook_size, self.form.width or inner)
+        self.strides = self.form.strides * (num_quantizers // len(self.form.strides))
+        names = self.form.groups * (num_quantizers // len(self.form.groups))
+        starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
+        self.groups = [range(start, end) for start, end in itertools.pairwise([*starts, num_quantizers])]
+        if self.form.width:
+            self.project_in = nn.Parameter(torch.randn(num_quantizers, shape[2], inner) / math.sqrt(inner))
+            self.bias_in = nn.Parameter(torch.zeros(num_quantizers, shape[2]))
+            self.project_out = nn.Parameter(torch.randn(num_quantizers, inner, shape[2]) / math.sqrt(shape[2]))
+            self.bias_out = nn.Parameter(torch.zeros(num_quantizers, inner))
+        if self.form.group_width:
+            self.group_in = nn.Parameter(torch.randn(len(starts), inner, latent_dim) / math.sqrt(latent_dim))
+            self.group_out = nn.Parameter(torch.randn(len(starts), latent_dim, inner) / math.sqrt(inner))
         self.codebooks: Tensor
         self.usage: Tensor
         self.sums: Tensor
@@ -90,6 +126,9 @@ class ResidualVectorQuantizer(nn.Module):
         self, latents: Float[Tensor, "batch latent_dim frames"], num_quantizers: Int[Tensor, " batch"]
     ) -> Quantized:
         """Quantize each example with its own number of codebooks (quantizer dropout)."""
+        if not self.is_plain:
+            with torch.autocast(latents.device.type, enabled=False):
+                return self._factored(latents.float(), num_quantizers)
         with torch.autocast(latents.device.type, enabled=False):
             vectors = latents.detach().float().transpose(1, 2)
             codes, residuals = self._best(vectors, num_quantizers)
@@ -100,6 +139,59 @@ class ResidualVectorQuantizer(nn.Module):
         error = (latents.float() - quantized).square().mean(dim=(1, 2))
         commitment = (error + 1e-9).sqrt().sum()
         return Quantized(latents + (quantized - latents).detach(), codes, commitment)
+
+    def _factored(
+        self, latents: Float[Tensor, "batch latent_dim frames"], num_quantizers: Int[Tensor, " batch"]
+    ) -> Quantized:
+        """`forward` of a form that is not plain; the commitment is to the entries, where they are compared."""
+        stages = list(self._stages(latents.transpose(1, 2)))
+        used = torch.arange(len(self.codebooks), device=latents.device)[:, None] < num_quantizers
+        quantized, commitment = torch.zeros_like(latents.transpose(1, 2)), latents.new_zeros(())
+        for stage, mask in zip(stages, used, strict=True):
+            quantized = quantized + stage.output * mask[:, None, None]
+            error = (stage.seen - stage.entry).square().mean(dim=(1, 2))
+            commitment = commitment + ((error + 1e-9).sqrt() * mask).sum()
+        codes = torch.stack([stage.code for stage in stages], dim=1)
+        if self.training:
+            self._follow(torch.stack([stage.seen.detach() for stage in stages]), codes)
+        return Quantized(quantized.transpose(1, 2), codes, commitment)
+
+    def _stages(self, vectors: Float[Tensor, "batch frames latent_dim"]) -> Iterator[Stage]:
+        """One codebook after the other, each on what those of its group before it leave over."""
+        for group, books in enumerate(self.groups):
+            rest = vectors @ self.group_in[group].T if self.form.group_width else vectors
+            for q in books:
+                stage = self._stage(rest, q)
+                rest = rest - stage.output
+                into = stage.output @ self.group_out[group].T if self.form.group_width else stage.output
+                yield stage._replace(output=into)
+
+    def _stage(self, rest: Float[Tensor, "batch frames inner"], q: int) -> Stage:
+        """Quantize with one codebook; everything is repeated for the frames that a code covers."""
+        stride = self.strides[q]
+        batch, frames, channels = rest.shape
+        seen = rest.reshape(batch, frames // stride, stride, channels).mean(2) if stride > 1 else rest
+        if self.form.width:
+            seen = seen @ self.project_in[q].T + self.bias_in[q]
+        code = self.nearest(seen.detach(), q)
+        entry = self.codebooks[q][code]
+        output = seen + (entry - seen).detach()
+        if self.form.width:
+            output = output @ self.project_out[q].T + self.bias_out[q]
+        seen, entry, output, code = (part.repeat_interleave(stride, 1) for part in (seen, entry, output, code))
+        return Stage(code, seen, entry, output)
+
+    def _outputs(self) -> Float[Tensor, "num_quantizers codebook_size latent_dim"]:
+        """What each entry stands for in the latents."""
+        if self.is_plain:
+            return self.codebooks
+        found = self.codebooks
+        if self.form.width:
+            found = found @ self.project_out.transpose(1, 2) + self.bias_out[:, None]
+        if self.form.group_width:
+            parts = [found[books.start : books.stop] @ self.group_out[i].T for i, books in enumerate(self.groups)]
+            found = torch.cat(parts)
+        return found
 
     def _best(
         self, vectors: Float[Tensor, "batch frames latent_dim"], num_quantizers: Int[Tensor, " batch"]
@@ -136,6 +228,8 @@ class ResidualVectorQuantizer(nn.Module):
     def nearest(self, vectors: Float[Tensor, "*shape latent_dim"], q: int) -> Int[Tensor, "*shape"]:
         """Index of the entry of codebook `q` that is nearest to each vector."""
         codebook = self.codebooks[q]
+        if self.form.cosine:
+            vectors, codebook = (functional.normalize(part, dim=-1) for part in (vectors, codebook))
         return (vectors @ codebook.T - 0.5 * codebook.square().sum(-1)).argmax(-1)
 
     @torch.no_grad()
@@ -143,11 +237,15 @@ class ResidualVectorQuantizer(nn.Module):
         self, latents: Float[Tensor, "batch latent_dim frames"], num_quantizers: int
     ) -> Int[Tensor, "batch num_quantizers frames"]:
         """Codes of the first `num_quantizers` codebooks."""
+        if not self.is_plain:
+            stages = itertools.islice(self._stages(latents.transpose(1, 2)), num_quantizers)
+            return torch.stack([stage.code for stage in stages], dim=1)
         return self._search(latents.transpose(1, 2), num_quantizers)[0]
 
     def decode(self, codes: Int[Tensor, "batch num_quantizers frames"]) -> Float[Tensor, "batch latent_dim frames"]:
         """Sum of the entries that the codes name."""
-        return self._entries(codes).sum(1).transpose(1, 2)
+        outputs = self._outputs()
+        return torch.stack([outputs[q][codes[:, q]] for q in range(codes.shape[1])], dim=1).sum(1).transpose(1, 2)
 
     @torch.no_grad()
     def _follow(
@@ -185,12 +283,19 @@ class ResidualVectorQuantizer(nn.Module):
     @torch.no_grad()
     def fit(self, vectors: Float[Tensor, "vectors latent_dim"]) -> None:
         """Start all codebooks by k-means, each on what the ones before it leave over."""
-        residual = vectors.float()
-        for q in range(len(self.codebooks)):
-            self.codebooks[q], self.usage[q] = kmeans(residual, self.codebooks.shape[1])
-            self.usage[q].clamp_(min=2 * DEAD_USAGE)
-            self.sums[q] = self.codebooks[q] * self.usage[q][:, None]
-            residual = residual - self.codebooks[q][self.nearest(residual, q)]
+        for group, books in enumerate(self.groups):
+            residual = vectors.float() @ self.group_in[group].T if self.form.group_width else vectors.float()
+            for q in books:
+                residual = residual - self._fitted(residual, q)
+
+    def _fitted(self, residual: Float[Tensor, "vectors inner"], q: int) -> Float[Tensor, "vectors inner"]:
+        """Start codebook q by k-means; returns what its entries stand for."""
+        seen = residual @ self.project_in[q].T + self.bias_in[q] if self.form.width else residual
+        self.codebooks[q], self.usage[q] = kmeans(seen, self.codebooks.shape[1])
+        self.usage[q].clamp_(min=2 * DEAD_USAGE)
+        self.sums[q] = self.codebooks[q] * self.usage[q][:, None]
+        entry = self.codebooks[q][self.nearest(seen, q)]
+        return entry @ self.project_out[q].T + self.bias_out[q] if self.form.width else entry
 
 
 @torch.no_grad()

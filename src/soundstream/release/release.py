@@ -23,6 +23,7 @@ from soundstream.export.parity import Array, check_parity
 from soundstream.nn.model import SoundStream
 from soundstream.release.card import Facts, card, read_sources
 from soundstream.runtime.artifact import load_artifact, write_manifest
+from soundstream.runtime.stream import Model
 from soundstream.system.files import atomic_output
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.entropy_fit import fit_artifact
@@ -127,7 +128,7 @@ def make_artifact(model: SoundStream, plan: Plan, say: Say) -> Path:
 
 def _take_tables(artifact: Path, path: Path) -> str:
     """Put entropy tables that fit its codebooks into an artifact; returns its new model id."""
-    ContextCoder(Tables.load(path), load_artifact(artifact).codebooks)
+    ContextCoder(Tables.load(path), Model(load_artifact(artifact)).quantizer.codebooks)
     shutil.copyfile(path, artifact / TABLES_FILE)
     return write_manifest(artifact)
 

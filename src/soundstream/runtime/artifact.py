@@ -4,7 +4,8 @@ config.json      the spec, and the settings of the networks
 encoder.onnx     pcm, condition, mask (with a denoiser) and states in; latents and states out
 decoder.onnx     latents, condition (if the encoder takes none) and states in; pcm and states out
 denoiser.onnx    pcm and states in; mask and states out; needed only while noise is removed
-codebooks.npy    float16 [num_quantizers, codebook_size, latent_dim]
+codebooks.npy    float16 [num_quantizers, codebook_size, width]; width is latent_dim unless there is a quantizer.npz
+quantizer.npz    projections of the codebooks; a plain quantizer has none
 entropy.npz      tables of the entropy coder; a model without them writes plain codes
 manifest.json    SHA-256 of each file above, and the model id made of them
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ from numpy.typing import NDArray
 from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import ArtifactError
 from soundstream.limits import Whole
+from soundstream.runtime.factors import QUANTIZER_FILE, Factors
 from soundstream.spec import Codebook, CodecSpec, Switch
 
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
 DENOISER_FILE = "denoiser.onnx"
-OPTIONAL_FILES = (DENOISER_FILE, TABLES_FILE)
+OPTIONAL_FILES = (DENOISER_FILE, TABLES_FILE, QUANTIZER_FILE)
 FORMAT = 1
 MODEL_ID_BYTES = 8
 MODELS = Path(__file__).parent.parent / "models"
@@ -49,11 +51,13 @@ class Artifact:
     model_id: bytes
     """8 bytes that name these exact weights; every .nac file carries them."""
     codebooks: NDArray[np.float32]
-    """`[num_quantizers, codebook_size, latent_dim]`."""
+    """`[num_quantizers, codebook_size, width]`; `width` is latent_dim unless `factors` stand between."""
     tables: Tables | None = None
     """Of the entropy coder; None if none were fitted."""
     has_denoiser: bool = False
     """Whether there is a graph that tells the encoder how to remove noise."""
+    factors: Factors = field(default_factory=Factors)
+    """What stands between latents and codebooks."""
 
 
 def load_artifact(name_or_path: str | PathLike[str] = "default") -> Artifact:
@@ -71,10 +75,11 @@ def load_artifact(name_or_path: str | PathLike[str] = "default") -> Artifact:
     if changed or manifest["model_id"] != _model_id(digests):
         raise ArtifactError(f"{folder} is damaged: {', '.join(changed) or 'manifest.json'} does not match its checksum")
     spec = _read_spec(folder / "config.json")
-    codebooks = _read_codebooks(folder / "codebooks.npy", spec)
+    codebooks = _read_codebooks(folder / "codebooks.npy", spec, QUANTIZER_FILE in digests)
+    factors = _read_factors(folder / QUANTIZER_FILE, spec, codebooks, QUANTIZER_FILE in digests)
     tables = Tables.load(folder / TABLES_FILE) if TABLES_FILE in digests else None
     model_id = bytes.fromhex(manifest["model_id"])
-    return Artifact(folder, spec, model_id, codebooks, tables, has_denoiser=DENOISER_FILE in digests)
+    return Artifact(folder, spec, model_id, codebooks, tables, has_denoiser=DENOISER_FILE in digests, factors=factors)
 
 
 def find(name_or_path: str | PathLike[str]) -> Path:
@@ -176,14 +181,24 @@ def _unsupported(spec: CodecSpec) -> list[str]:
     return [name for name, wanted in wants.items() if wanted]
 
 
-def _read_codebooks(path: Path, spec: CodecSpec) -> NDArray[np.float32]:
-    expected = (spec.num_quantizers, spec.codebook_size, spec.latent_dim)
+def _read_factors(path: Path, spec: CodecSpec, codebooks: NDArray[np.float32], exists: bool) -> Factors:
+    strides = tuple(book.stride for book in spec.codebooks)
+    if not exists:
+        return Factors(strides=strides, starts=spec.group_starts)
+    factors = Factors.load(path, strides, spec.group_starts)
+    factors.check(path, codebooks, spec.latent_dim)
+    return factors
+
+
+def _read_codebooks(path: Path, spec: CodecSpec, any_width: bool) -> NDArray[np.float32]:
+    expected = [spec.num_quantizers, spec.codebook_size, spec.latent_dim]
     try:
         codebooks = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ArtifactError(f"{path} is not an array: {error}") from error
-    if not isinstance(codebooks, np.ndarray) or codebooks.shape != expected:
-        raise ArtifactError(f"{path} does not hold codebooks {list(expected)}, as config.json says")
+    shape = list(codebooks.shape) if isinstance(codebooks, np.ndarray) else []
+    if (shape[:2] if any_width and len(shape) == 3 else shape) != (expected[:2] if any_width else expected):
+        raise ArtifactError(f"{path} does not hold codebooks {expected}, as config.json says")
     return codebooks.astype(np.float32)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.errors import ConfigError
+from soundstream.runtime.factors import Factors
 from soundstream.system.threads import single_blas_thread
 
 Array = NDArray[np.float32]
@@ -20,19 +23,26 @@ MAX_SCORES = 1 << 20
 
 
 class Quantizer:
-    """Search and look-up in the codebooks `[num_quantizers, codebook_size, latent_dim]`.
+    """Search and look-up in codebooks `[num_quantizers, codebook_size, width]`.
 
     The search is a beam: of all ways to go on from the paths that it keeps, the best few by squared error are kept for
     the next codebook. One path is the greedy search of the paper. More paths find better codes for the same decoder.
+
+    Where `factors` stand between latents and entries, one path finds entries as the family's paper does, in the space
+    of the entries; several paths compare what entries stand for. Codebooks of several strides take one path.
 
     Source: SoundStream (Zeghidour et al., 2021), Algorithm 1, for one path; the beam is known from additive
     quantization (Babenko and Lempitsky, 2014). Equal errors go to the path, then the entry, of lower index.
     """
 
-    def __init__(self, codebooks: Array) -> None:
-        self.codebooks = codebooks
-        self._transposed = np.ascontiguousarray(codebooks.transpose(0, 2, 1))
-        self._half_norms = 0.5 * np.square(codebooks).sum(-1)
+    def __init__(self, entries: Array, factors: Factors | None = None) -> None:
+        self._entries, self._factors = entries, factors or Factors()
+        self._outputs = _outputs(entries, self._factors)
+        """What each entry stands for in what its group codes `[num_quantizers, codebook_size, inner]`."""
+        self.codebooks = _in_latents(self._outputs, self._factors)
+        """The same in the latents `[num_quantizers, codebook_size, latent_dim]`."""
+        self._transposed = np.ascontiguousarray(self._outputs.transpose(0, 2, 1))
+        self._half_norms = 0.5 * np.square(self._outputs).sum(-1)
 
     def encode(self, latents: Array, num_quantizers: int, effort: int = 1) -> Codes:
         """Codes `[..., num_quantizers, frames]` of latents `[..., latent_dim, frames]`.
@@ -44,34 +54,74 @@ class Quantizer:
         """
         check_effort(effort)
         vectors = np.moveaxis(latents, -2, -1)
-        rows = np.ascontiguousarray(vectors.reshape(-1, vectors.shape[-1]))
-        size = max(1, MAX_SCORES // (effort * self.codebooks.shape[1]))
+        signals = np.ascontiguousarray(vectors.reshape(math.prod(vectors.shape[:-2]), *vectors.shape[-2:]))
+        codes = np.zeros((*signals.shape[:2], num_quantizers), np.int64)
         with single_blas_thread():  # products are so small that a second thread costs more than it saves
-            blocks = [rows[i : i + size] for i in range(0, len(rows), size)]
-            found = [self._found(block, num_quantizers, effort) for block in blocks]
-        codes = np.concatenate([np.zeros((0, num_quantizers), np.int64), *found])
+            for group, books in enumerate(self._factors.groups(num_quantizers)):
+                codes[..., books.start : books.stop] = self._in_group(signals, group, books, effort)
         return np.moveaxis(codes.reshape(*vectors.shape[:-1], num_quantizers), -1, -2)
 
-    def _found(self, rows: Array, num_quantizers: int, effort: int) -> Codes:
-        """Codes `[rows, num_quantizers]`, the same whatever other rows are searched with a row.
+    def _in_group(self, signals: Array, group: int, books: range, effort: int) -> Codes:
+        """Codes `[signals, frames, books]` of a group's codebooks for vectors `[signals, frames, latent_dim]`."""
+        if self._factors.group_in is not None:
+            signals = signals @ self._factors.group_in[group].T
+        strided = any(self._factors.stride(q) > 1 for q in books)
+        if strided or (effort == 1 and self._factors.project_in is not None) or (effort == 1 and self._factors.cosine):
+            return self._as_published(signals, books)
+        rows = np.ascontiguousarray(signals.reshape(-1, signals.shape[2]))
+        size = max(1, MAX_SCORES // (effort * self._outputs.shape[1]))
+        found = [self._found(rows[i : i + size], books, effort) for i in range(0, len(rows), size)]
+        codes = np.concatenate([np.zeros((0, len(books)), np.int64), *found])
+        return codes.reshape(*signals.shape[:2], len(books))
+
+    def _as_published(self, rest: Array, books: range) -> Codes:
+        """Codes `[signals, frames, books]` of vectors `[signals, frames, inner]`, compared in the space of the entries.
+
+        Raises:
+            ConfigError: there are not so many frames that each code covers whole ones.
+        """
+        codes = np.zeros((*rest.shape[:2], len(books)), np.int64)
+        for place, q in enumerate(books):
+            stride = self._factors.stride(q)
+            if rest.shape[1] % stride:
+                raise ConfigError(f"{rest.shape[1]} frames; a code of codebook {q} covers {stride}")
+            pooled = rest.reshape(len(rest), -1, stride, rest.shape[2]).mean(axis=2)
+            found = np.repeat(self._nearest_entry(pooled, q), stride, axis=1)
+            codes[..., place] = found
+            rest = rest - self._outputs[q][found]
+        return codes
+
+    def _nearest_entry(self, vectors: Array, q: int) -> Codes:
+        """Index of the entry of codebook q that is nearest to each of the vectors `[signals, any, inner]`."""
+        rows, entries = vectors.reshape(-1, vectors.shape[2]), self._entries[q]
+        rows = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows  # as in `_found`
+        if self._factors.project_in is not None and self._factors.bias_in is not None:
+            rows = rows @ self._factors.project_in[q].T + self._factors.bias_in[q]
+        if self._factors.cosine:
+            rows, entries = _directions(rows), _directions(entries)
+        nearest = (0.5 * np.square(entries).sum(-1) - rows @ entries.T).argmin(-1)
+        return nearest[: math.prod(vectors.shape[:2])].reshape(vectors.shape[:2])
+
+    def _found(self, rows: Array, books: range, effort: int) -> Codes:
+        """Codes `[rows, books]`, the same whatever other rows are searched with a row.
 
         A row alone goes twice: its products would be summed in another order, which may find another of two near codes.
         """
         several = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows
         if effort == 1:
-            return self._nearest(several, num_quantizers)[: len(rows)]
-        return self._search(several, num_quantizers, effort)[: len(rows)]
+            return self._nearest(several, books)[: len(rows)]
+        return self._search(several, books, effort)[: len(rows)]
 
-    def _nearest(self, rows: Array, num_quantizers: int) -> Codes:
-        """Codes `[rows, num_quantizers]` of a single path: what `_search` finds with one, in half the time."""
-        codes = np.empty((len(rows), num_quantizers), np.int64)
-        for q in range(num_quantizers):
-            codes[:, q] = nearest = (self._half_norms[q] - rows @ self._transposed[q]).argmin(-1)
-            rows = rows - self.codebooks[q][nearest]
+    def _nearest(self, rows: Array, books: range) -> Codes:
+        """Codes `[rows, books]` of a single path: what `_search` finds with one, in half the time."""
+        codes = np.empty((len(rows), len(books)), np.int64)
+        for place, q in enumerate(books):
+            codes[:, place] = nearest = (self._half_norms[q] - rows @ self._transposed[q]).argmin(-1)
+            rows = rows - self._outputs[q][nearest]
         return codes
 
-    def _search(self, rows: Array, num_quantizers: int, effort: int) -> Codes:
-        """Codes `[rows, num_quantizers]` of the best path for vectors `[rows, latent_dim]`.
+    def _search(self, rows: Array, books: range, effort: int) -> Codes:
+        """Codes `[rows, books]` of the best path for vectors `[rows, inner]`.
 
         A path that goes on to entry c from residual r gets |c|^2 / 2 - r.c in addition to its score, which counts from
         that of the best path: the first path's is always 0, so that a single path is searched as without any beam.
@@ -79,15 +129,15 @@ class Quantizer:
         first = np.arange(len(rows))[:, None]
         residuals, scores, paths = rows, np.zeros((len(rows), 1), np.float32), 1
         parents, entries = [], []
-        for q in range(num_quantizers):
+        for q in books:
             totals = residuals @ self._transposed[q]
             np.subtract(self._half_norms[q], totals, out=totals)
             totals = totals.reshape(len(rows), paths, -1)
             totals += scores[..., None]
             places, scores = _lowest(totals.reshape(len(rows), -1), effort)
-            parent, entry = np.divmod(places, self.codebooks.shape[1])
+            parent, entry = np.divmod(places, self._outputs.shape[1])
             scores -= scores[:, :1]
-            residuals = residuals[(first * paths + parent).ravel()] - self.codebooks[q][entry.ravel()]
+            residuals = residuals[(first * paths + parent).ravel()] - self._outputs[q][entry.ravel()]
             paths = places.shape[1]
             parents.append(parent)
             entries.append(entry)
@@ -99,6 +149,24 @@ class Quantizer:
         for q in range(1, codes.shape[-2]):
             latents = latents + self.codebooks[q][codes[..., q, :]]
         return np.moveaxis(latents, -1, -2)
+
+
+def _outputs(entries: Array, factors: Factors) -> Array:
+    if factors.project_out is None or factors.bias_out is None:
+        return entries
+    return entries @ factors.project_out.transpose(0, 2, 1) + factors.bias_out[:, None]
+
+
+def _in_latents(outputs: Array, factors: Factors) -> Array:
+    if factors.group_out is None:
+        return outputs
+    groups = enumerate(factors.groups(len(outputs)))
+    return np.concatenate([outputs[books.start : books.stop] @ factors.group_out[i].T for i, books in groups])
+
+
+def _directions(vectors: Array) -> Array:
+    """Vectors of length 1."""
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)
 
 
 def check_effort(effort: int) -> None:

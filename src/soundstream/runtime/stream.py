@@ -37,7 +37,7 @@ class Model:
     def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = False) -> None:
         self.spec, self.postfilter = artifact.spec, postfilter
         self._artifact, self._threads = artifact, threads
-        self.quantizer = Quantizer(artifact.codebooks)
+        self.quantizer = Quantizer(artifact.codebooks, artifact.factors)
         self.block_frames, self.turn_frames = self.spec.frames_in(BLOCK_S), self.spec.frames_in(TURN_S)
         """Frames in one call of a network at most, and over which the denoise switch turns."""
 

@@ -260,10 +260,11 @@ def fit_artifact(
     """
     artifact, config = load_artifact(folder), config or FitConfig()
     check_size(config.hidden)
-    codes = list(corpus_codes(Model(artifact), spread(data), minutes, say))
+    model = Model(artifact)
+    codes = list(corpus_codes(model, spread(data), minutes, say))
     whole = [clip.shape[1] for clip in codes if len(clip) == artifact.spec.num_quantizers]
     say(f"coded {sum(whole) / artifact.spec.frame_rate / 60:.1f} minutes of {len(whole)} files")
-    tables = fit(codes, artifact.codebooks, config, _tenths(say, config.steps))
+    tables = fit(codes, model.quantizer.codebooks, config, _tenths(say, config.steps))
     tables.save(folder / TABLES_FILE)
     return write_manifest(folder)
 
