@@ -25,7 +25,7 @@ from soundstream.evaluate.codecs.opus import CallOpus
 from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.statistics import mean_of
-from soundstream.live.network.simulate import GilbertLoss, Loss, RandomLoss
+from soundstream.live.network.simulate import GilbertLoss, LossModel, RandomLoss
 
 Array = NDArray[np.float32]
 Lost = NDArray[np.bool_]
@@ -124,7 +124,7 @@ class Network(NamedTuple):
     """`random` or `bursts`."""
     rate: float
 
-    def loss(self, packet_s: float) -> Loss:
+    def loss(self, packet_s: float) -> LossModel:
         """The same network for packets of any length."""
         return RandomLoss(self.rate) if self.losses == "random" else GilbertLoss(self.rate, BURST_S / packet_s)
 

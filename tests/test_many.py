@@ -14,7 +14,7 @@ import soundfile
 
 from soundstream import CodecError, ConfigError
 from soundstream.cli import app
-from soundstream.cli.batch import JOURNAL, Job, attempt, plan
+from soundstream.cli.batch import JOURNAL, FileJob, attempt, plan
 
 AUDIO = frozenset({".wav", ".flac"})
 END_S = 60
@@ -102,7 +102,7 @@ def test_pipes_in_a_folder_are_passed_by_and_dead_links_are_not(tmp_path):
 
 def test_a_folder_that_cannot_be_made_fails_its_files_only(tmp_path):
     (tmp_path / "out").write_bytes(b"")
-    outcome = attempt(lambda source, output: None, Job(tmp_path / "a.wav", tmp_path / "out/b/a.nac"))
+    outcome = attempt(lambda source, output: None, FileJob(tmp_path / "a.wav", tmp_path / "out/b/a.nac"))
     assert outcome.error == f"cannot make the folder {tmp_path / 'out/b'}: Not a directory"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from soundstream.errors import ConfigError
-from soundstream.live.network.simulate import GilbertLoss, Network, RandomDelay, RandomLoss, fates
+from soundstream.live.network.simulate import GilbertLoss, LossyLink, RandomDelay, RandomLoss, fates
 
 COUNT = 40_000
 
@@ -60,7 +60,7 @@ def test_fates_go_on_without_end():
 
 
 def test_a_network_gives_back_what_it_does_not_lose_when_its_time_has_come():
-    network = Network(RandomLoss(0.2), RandomDelay(0.05), np.random.default_rng(7))
+    network = LossyLink(RandomLoss(0.2), RandomDelay(0.05), np.random.default_rng(7))
     for i in range(1000):
         network.put(b"%d" % i, i / 100)
     assert network.take(-1.0) == []
@@ -75,7 +75,7 @@ def test_a_network_gives_back_what_it_does_not_lose_when_its_time_has_come():
 
 
 def test_a_network_without_faults_keeps_the_order():
-    network = Network(RandomLoss(0), RandomDelay(0), np.random.default_rng(8))
+    network = LossyLink(RandomLoss(0), RandomDelay(0), np.random.default_rng(8))
     for i in range(20):
         network.put(b"%d" % i, 1.0)
     assert network.take(1.0) == [b"%d" % i for i in range(20)]

@@ -13,7 +13,7 @@ from benchmarks.fuzz_datagrams import mutated
 from soundstream.errors import ConfigError, ModelMismatch
 from soundstream.live.network.jitter import WINDOW, Statistics
 from soundstream.live.network.rtp import Form, Packetizer
-from soundstream.live.network.simulate import Network, RandomDelay, RandomLoss
+from soundstream.live.network.simulate import LossyLink, RandomDelay, RandomLoss
 from soundstream.live.network.udp import (
     MAX_CANDIDATES,
     Receiver,
@@ -47,7 +47,7 @@ def feed(reception, sent, address=FRIEND, start_s=0.0):
 
 
 def quiet_network():
-    return Network(RandomLoss(0), RandomDelay(0), np.random.default_rng(0))
+    return LossyLink(RandomLoss(0), RandomDelay(0), np.random.default_rng(0))
 
 
 # who is heard
@@ -309,7 +309,7 @@ def test_a_call_takes_as_long_as_its_sound(codec):
 
 
 def test_a_lossy_call_over_loopback_has_no_hole(codec):
-    network = Network(RandomLoss(0.1), RandomDelay(0.02), np.random.default_rng(3))
+    network = LossyLink(RandomLoss(0.1), RandomDelay(0.02), np.random.default_rng(3))
     heard_pcm, sent, counts = call(codec, noise(100 * HOP), network, redundancy=1)
     assert sent.simulated_losses == pytest.approx(10, abs=8) and sent.failed == 0
     lost = sent.packets - counts.received

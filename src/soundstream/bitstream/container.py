@@ -58,7 +58,7 @@ class Writer:
         self.bytes += len(data)
 
 
-class Progress:
+class ReadProgress:
     """The header of a file, and how far it is read."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -79,7 +79,7 @@ class Progress:
         """Whether the end record was read."""
 
 
-class Reader(Progress):
+class Reader(ReadProgress):
     """Reads a file from a binary stream, the header at once and then packet after packet, in constant memory.
 
     Where the stream can seek, the number of samples is looked up in the end record if the header does not give it.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from soundstream.bitstream.container import END, END_MARKER, Progress, check_packet, read_end
+from soundstream.bitstream.container import END, END_MARKER, ReadProgress, check_packet, read_end
 from soundstream.bitstream.fields import CRC
 from soundstream.bitstream.packet import HEAD, MARKER, OVERHEAD, SEQUENCES, Loss, Packet
 from soundstream.errors import BitstreamError, ConfigError, InvalidField, Truncated
@@ -17,7 +17,7 @@ _BLOCK = 1 << 16
 _MARKERS = re.compile(re.escape(MARKER) + b"|" + re.escape(END_MARKER))
 
 
-class RepairingReader(Progress):
+class RepairingReader(ReadProgress):
     """Reads a file whose packets may be damaged, missing, doubled or out of order; only its header must be whole.
 
     It gives what `Reader` gives, with a `Loss` wherever packets are missing, and finds the next packet after damage.

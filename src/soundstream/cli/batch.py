@@ -28,7 +28,7 @@ JOURNAL = ".soundstream.jsonl"
 
 
 @dataclass(frozen=True)
-class Job:
+class FileJob:
     """One file and where it goes."""
 
     source: Path
@@ -39,7 +39,7 @@ class Job:
 class Plan:
     """What there is to do."""
 
-    jobs: list[Job]
+    jobs: list[FileJob]
     passed_over: int
     """Files in the folders that have another suffix."""
 
@@ -48,7 +48,7 @@ class Plan:
 class Outcome:
     """What became of a job."""
 
-    job: Job
+    job: FileJob
     transfer: Transfer | None = None
     error: str = ""
     """Why there is no transfer."""
@@ -57,7 +57,7 @@ class Outcome:
 
 
 @dataclass
-class Summary:
+class BatchSummary:
     """What became of all."""
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -104,7 +104,7 @@ def plan(sources: Iterable[str], suffixes: frozenset[str], output: Path, new_suf
     if not found:
         raise ConfigError(f"no file in {', '.join(sources)} ends in {', '.join(sorted(suffixes))}")
     names = _distinct(found, new_suffix)
-    return Plan([Job(path, output / names[path]) for path in found], passed_over)
+    return Plan([FileJob(path, output / names[path]) for path in found], passed_over)
 
 
 def _absolute(path: str) -> Path:
@@ -173,16 +173,16 @@ class Journal:
             except (ValueError, KeyError, TypeError):
                 continue  # a line that was cut off
 
-    def has(self, job: Job) -> bool:
+    def has(self, job: FileJob) -> bool:
         """Whether the output is there and was made of this very source in this way."""
         return job.output.is_file() and self._lines.get(self._name(job)) == self._entry(job)
 
-    def note(self, job: Job) -> None:
+    def note(self, job: FileJob) -> None:
         """Write down that a job is done."""
         with (self._folder / JOURNAL).open("a", encoding="utf-8") as file:
             file.write(json.dumps(self._entry(job)) + "\n")
 
-    def _entry(self, job: Job) -> dict[str, object]:
+    def _entry(self, job: FileJob) -> dict[str, object]:
         status = job.source.stat() if job.source.exists() else None
         return {
             "output": self._name(job),
@@ -192,18 +192,18 @@ class Journal:
             "settings": self._settings,
         }
 
-    def _name(self, job: Job) -> str:
+    def _name(self, job: FileJob) -> str:
         return job.output.relative_to(self._folder).as_posix()
 
 
 def run(
-    jobs: Sequence[Job],
+    jobs: Sequence[FileJob],
     work: Work,
     journal: Journal,
     processes: int,
     force: bool = False,
-    watch: Callable[[Job], None] = lambda job: None,
-) -> Summary:
+    watch: Callable[[FileJob], None] = lambda job: None,
+) -> BatchSummary:
     """Do all jobs that are not done yet; one that fails does not stop the others.
 
     Args:
@@ -212,7 +212,7 @@ def run(
         force: do again what is done.
         watch: told of each job that is over, also of those that were done before.
     """
-    summary = Summary()
+    summary = BatchSummary()
     waiting = []
     for job in jobs:
         if not force and journal.has(job):
@@ -228,7 +228,7 @@ def run(
     return summary
 
 
-def _outcomes(jobs: Sequence[Job], work: Work, processes: int) -> Iterator[Outcome]:
+def _outcomes(jobs: Sequence[FileJob], work: Work, processes: int) -> Iterator[Outcome]:
     if processes <= 1:
         yield from (attempt(work, job) for job in jobs)
         return
@@ -267,7 +267,7 @@ def _begin() -> None:
     ending_cleanly()
 
 
-def attempt(work: Work, job: Job, in_worker: bool = False) -> Outcome:
+def attempt(work: Work, job: FileJob, in_worker: bool = False) -> Outcome:
     """Do a job; whatever goes wrong is told in the outcome."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")

@@ -18,7 +18,7 @@ from soundstream.spec import DEFAULT_BITRATE
 from soundstream.system.files import atomic_output
 
 if TYPE_CHECKING:
-    from soundstream.evaluate.speed.bench import Report
+    from soundstream.evaluate.speed.bench import SpeedReport
 
 
 def bench(
@@ -52,7 +52,7 @@ def bench(
         _show(report)
 
 
-def _show(report: Report) -> None:
+def _show(report: SpeedReport) -> None:
     right = [Column(name, justify="right") for name in ("times real time", "share of sgemm")]
     table = Table("codec", "part", "mode", *right)
     for row in report.rows:

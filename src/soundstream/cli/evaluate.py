@@ -20,7 +20,7 @@ from soundstream.evaluate.metrics import DEFAULT
 from soundstream.system.extras import extra, needs
 
 if TYPE_CHECKING:
-    from soundstream.evaluate.denoise.report import Item
+    from soundstream.evaluate.denoise.report import DenoiseItem
 
 CODECS = (
     "original,lowpass:3500,lowpass:7000,soundstream:1500,soundstream:3000,soundstream:6000,soundstream:12000,"
@@ -171,7 +171,7 @@ def _show_probes(report: dict[str, Any]) -> None:
         messages.print("speech was not measured; give a folder of CLIPS with clips in speech/")
 
 
-def _draw_denoise(place: Path, noisy: Sequence[Item], codec: Codec, report: dict[str, Any]) -> None:
+def _draw_denoise(place: Path, noisy: Sequence[DenoiseItem], codec: Codec, report: dict[str, Any]) -> None:
     """Curves of the report, and spectrograms of one of the noisy sounds: that of rain, among the validation clips."""
     with needs(extra("eval")):
         from soundstream.evaluate.denoise import pictures as denoise_pictures

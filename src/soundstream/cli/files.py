@@ -223,7 +223,7 @@ def _all(
         raise typer.Exit(1)
 
 
-def _summed(verb: str, summary: batch.Summary, passed_over: int) -> str:
+def _summed(verb: str, summary: batch.BatchSummary, passed_over: int) -> str:
     done = summary.transfers
     parts = [f"{verb}d {len(done)} files: {_ratio(done)}"]
     if summary.done_before:

@@ -26,7 +26,7 @@ from soundstream.live import LIVE_EFFORT, devices, pipes
 from soundstream.live.network import udp
 from soundstream.live.network.jitter import Statistics
 from soundstream.live.network.rtp import Form, Packetizer
-from soundstream.live.network.simulate import GilbertLoss, Loss, Network, RandomDelay, RandomLoss
+from soundstream.live.network.simulate import GilbertLoss, LossModel, LossyLink, RandomDelay, RandomLoss
 from soundstream.runtime.options import EncodeOptions
 from soundstream.system.files import stdout
 
@@ -82,7 +82,7 @@ def send(
     [dim]soundstream send talk.wav --to localhost:5004 --loss 0.1 --burst 3 --jitter-ms 20[/dim] tries a bad network.
     """
     host, port = _address(to)
-    network = Network(_loss(loss, burst), RandomDelay(jitter_ms / 1000), np.random.default_rng(seed))
+    network = LossyLink(_loss(loss, burst), RandomDelay(jitter_ms / 1000), np.random.default_rng(seed))
     codec = load(model)
     with (
         _source(source, microphone, raw, channels) as sound,
@@ -179,7 +179,7 @@ def _address(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _loss(rate: float, burst: float | None) -> Loss:
+def _loss(rate: float, burst: float | None) -> LossModel:
     if burst is None:
         return RandomLoss(rate)
     if not rate:

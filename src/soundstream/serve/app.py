@@ -29,7 +29,7 @@ from soundstream.serve.limits import Limits, Places
 from soundstream.serve.live import LiveConnection
 from soundstream.serve.models import Models
 from soundstream.serve.protocol import error_message, pcm_bytes
-from soundstream.serve.session import Session
+from soundstream.serve.session import ClientSession
 
 PAGE = Path(__file__).parent / "page"
 SECURITY_HEADERS = {
@@ -64,7 +64,7 @@ def make_app(models: Models, examples: Mapping[str, Path], limits: Limits | None
     return Starlette(
         routes=routes,
         lifespan=server.lifespan,
-        middleware=[Middleware(Guard)],
+        middleware=[Middleware(OriginGuard)],
         exception_handlers={CodecError: _error_response},
     )
 
@@ -137,7 +137,7 @@ class Server:
 
     async def session(self, socket: WebSocket) -> None:
         """A connection that codes clips."""
-        session = Session(socket, self._clips, self._models, self._limits, self._pool)
+        session = ClientSession(socket, self._clips, self._models, self._limits, self._pool)
         await _run_in_place(self._sessions, socket, session)
 
     async def live(self, socket: WebSocket) -> None:
@@ -159,7 +159,7 @@ class Server:
         return bytes(body)
 
 
-async def _run_in_place(places: Places, socket: WebSocket, connection: Session | LiveConnection) -> None:
+async def _run_in_place(places: Places, socket: WebSocket, connection: ClientSession | LiveConnection) -> None:
     """Accept a connection and hold a place while it runs; what exceeds a limit is told and ends it."""
     await socket.accept()
     try:
@@ -170,7 +170,7 @@ async def _run_in_place(places: Places, socket: WebSocket, connection: Session |
         await socket.close(_TRY_AGAIN_LATER)
 
 
-class Guard:
+class OriginGuard:
     """Middleware: security headers on every answer, and no requests that other web pages make."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Clip:
+class SentClip:
     """Audio to code."""
 
     pcm: Array
@@ -34,7 +34,7 @@ class Clip:
         return self.pcm.shape[1] / self.sample_rate
 
 
-def read_clip(file: BinaryIO, limits: Limits) -> Clip:
+def read_clip(file: BinaryIO, limits: Limits) -> SentClip:
     """Decode the start of an audio file, as much of it as the limits allow.
 
     Raises:
@@ -51,10 +51,10 @@ def read_clip(file: BinaryIO, limits: Limits) -> Clip:
             count += block.shape[1]
             if count > most:
                 whole_s = reader.num_samples / reader.sample_rate if reader.num_samples else None
-                return Clip(np.concatenate(blocks, axis=1), reader.sample_rate, whole_s)
+                return SentClip(np.concatenate(blocks, axis=1), reader.sample_rate, whole_s)
     if not count:
         raise AudioError("the audio holds no samples; choose a longer file")
-    return Clip(np.concatenate(blocks, axis=1), reader.sample_rate, None, tuple(reader.incomplete))
+    return SentClip(np.concatenate(blocks, axis=1), reader.sample_rate, None, tuple(reader.incomplete))
 
 
 class ClipGone(ConfigError):
@@ -70,9 +70,9 @@ class ClipStore:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._clips: dict[str, Clip] = {}
+        self._clips: dict[str, SentClip] = {}
 
-    def add(self, clip: Clip) -> str:
+    def add(self, clip: SentClip) -> str:
         """Keep a clip; returns its name."""
         name = secrets.token_urlsafe(16)
         self._clips[name] = clip
@@ -80,7 +80,7 @@ class ClipStore:
             del self._clips[next(iter(self._clips))]
         return name
 
-    def get(self, name: str) -> Clip:
+    def get(self, name: str) -> SentClip:
         """A clip by its name.
 
         Raises:

@@ -18,7 +18,7 @@ from soundstream.codec import Codec
 from soundstream.live.network.simulate import RandomLoss
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
-from soundstream.serve.clips import Clip
+from soundstream.serve.clips import SentClip
 
 Array = NDArray[np.float32]
 Watch = Callable[[float], None]
@@ -46,7 +46,7 @@ class Coded:
     lost: int = 0
     """Of these."""
 
-    def facts(self, clip: Clip) -> dict[str, Any]:
+    def facts(self, clip: SentClip) -> dict[str, Any]:
         """The figures that a client is told."""
         channels, samples = self.pcm.shape
         return {
@@ -65,7 +65,7 @@ class Coded:
         }
 
 
-def code(codec: Codec, clip: Clip, bitrate: int, denoise: float, loss: float, watch: Watch) -> Coded:
+def code(codec: Codec, clip: SentClip, bitrate: int, denoise: float, loss: float, watch: Watch) -> Coded:
     """Code a clip to the bytes of a file and back, and if packets are to be lost, live as well.
 
     Args:
@@ -86,7 +86,7 @@ def code(codec: Codec, clip: Clip, bitrate: int, denoise: float, loss: float, wa
     return Coded(data, np.concatenate(decoded, axis=1), 8 * len(data), *times_s)
 
 
-def _encoded(codec: Codec, clip: Clip, bitrate: int, denoise: float, watch: Watch) -> bytes:
+def _encoded(codec: Codec, clip: SentClip, bitrate: int, denoise: float, watch: Watch) -> bytes:
     """The bytes of a .nac file."""
     stream, (channels, samples) = io.BytesIO(), clip.pcm.shape
     blocks = _watched(seconds(clip.pcm, clip.sample_rate), samples, watch)
@@ -94,7 +94,9 @@ def _encoded(codec: Codec, clip: Clip, bitrate: int, denoise: float, watch: Watc
     return stream.getvalue()
 
 
-def _code_live(codec: Codec, clip: Clip, bitrate: int, denoise: float, loss: float, file: bytes, watch: Watch) -> Coded:
+def _code_live(
+    codec: Codec, clip: SentClip, bitrate: int, denoise: float, loss: float, file: bytes, watch: Watch
+) -> Coded:
     started = time.perf_counter()
     pcm, rate = audio.resample(clip.pcm, clip.sample_rate, codec.spec.sample_rate), codec.spec.sample_rate
     encoder = codec.open_encoder(rate, len(pcm), bitrate, denoise=denoise, effort=DEFAULT_EFFORT)
@@ -109,7 +111,7 @@ def _code_live(codec: Codec, clip: Clip, bitrate: int, denoise: float, loss: flo
     return Coded(file, pcm, 8 * sum(map(len, packets)), *times_s, len(packets), int(lost.sum()))
 
 
-def _heard(codec: Codec, clip: Clip, packets: list[bytes | None], watch: Watch) -> Array:
+def _heard(codec: Codec, clip: SentClip, packets: list[bytes | None], watch: Watch) -> Array:
     """What live packets sound like, without the decoder's delay, so that it lies beside the clip sample by sample."""
     channels, samples = clip.pcm.shape
     rate = codec.spec.sample_rate

@@ -30,7 +30,7 @@ class LiveConnection:
         self._models = models
         self._limits = limits
         self._pool = pool
-        self._line: Line | None = None
+        self._line: Loopback | None = None
 
     async def run(self) -> None:
         """Code until the client goes.
@@ -57,7 +57,7 @@ class LiveConnection:
     def _control(self, kind: str, data: dict[str, Any]) -> None:
         if kind == "open" and not self._line:
             wanted = LiveOpen.of(data)
-            self._line = Line(self._models.get(wanted.model), wanted)
+            self._line = Loopback(self._models.get(wanted.model), wanted)
         elif kind == "set" and self._line:
             self._line.set(LiveSet.of(data))
         else:
@@ -74,7 +74,7 @@ class LiveConnection:
             await self._socket.send_json({"type": "stats", **stats})
 
 
-class Line:
+class Loopback:
     """A live encoder, a network that loses packets, and a live decoder."""
 
     def __init__(self, codec: Codec, wanted: LiveOpen) -> None:

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from soundstream.codec import Codec
 from soundstream.errors import CodecError, ConfigError, LimitError
-from soundstream.serve.clips import Clip, ClipStore
+from soundstream.serve.clips import ClipStore, SentClip
 from soundstream.serve.jobs import Coded, code
 from soundstream.serve.limits import Limits
 from soundstream.serve.models import Models
@@ -30,7 +30,7 @@ class Stopped(Exception):
     """Raised inside a job that nobody waits for any more."""
 
 
-class Session:
+class ClientSession:
     """One page's connection."""
 
     def __init__(self, socket: WebSocket, clips: ClipStore, models: Models, limits: Limits, pool: Executor) -> None:
@@ -93,7 +93,7 @@ class Session:
             failed = CodecError("the server could not code this clip; its log says why")
             await self._send(error_message(failed, request.request))
 
-    async def _send_coded(self, request: CodeRequest, clip: Clip, coded: Coded) -> None:
+    async def _send_coded(self, request: CodeRequest, clip: SentClip, coded: Coded) -> None:
         head = {"type": "coded", "request": request.request, **coded.facts(clip)}
         async with self._sending:
             await self._socket.send_json(head)
@@ -104,7 +104,7 @@ class Session:
             await self._socket.send_json(message)
 
 
-def _code(codec: Codec, clip: Clip, request: CodeRequest, watch: _Watch) -> Coded | None:
+def _code(codec: Codec, clip: SentClip, request: CodeRequest, watch: _Watch) -> Coded | None:
     """In a thread: the coded clip, None if the work was stopped."""
     try:
         return code(codec, clip, request.bitrate, request.denoise, request.loss, watch)

@@ -16,7 +16,7 @@ from soundstream.evaluate.denoise import pictures as denoise_pictures
 from soundstream.evaluate.denoise import report as denoise
 from soundstream.evaluate.denoise import switching
 from soundstream.evaluate.denoise.denoisers import DENOISERS
-from soundstream.evaluate.denoise.report import Item, System
+from soundstream.evaluate.denoise.report import DenoiseItem, System
 from soundstream.evaluate.tables import TABLES
 from soundstream.export.artifact import export
 from soundstream.nn.families import build
@@ -90,7 +90,7 @@ def test_denoisers_leave_speech_in_its_place_and_take_noise_away(name):
 
 def test_a_system_denoises_then_codes(artifact):
     pcm = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
-    item, codec = Item("noise", pcm, pcm, RATE), load(artifact)
+    item, codec = DenoiseItem("noise", pcm, pcm, RATE), load(artifact)
     assert denoise.process(codec, item, System("noisy")) == (pcm, None)
     off, size = denoise.process(codec, item, System("off", 3000))
     on, _ = denoise.process(codec, item, System("on", 3000, 1.0))

@@ -7,7 +7,7 @@ from typing import Any
 
 from soundstream.analysis import drawing
 from soundstream.codec import Codec
-from soundstream.evaluate.denoise.report import MAIN_BITRATE, MAIN_SNR_DB, SNRS_DB, Item, System, process
+from soundstream.evaluate.denoise.report import MAIN_BITRATE, MAIN_SNR_DB, SNRS_DB, DenoiseItem, System, process
 from soundstream.evaluate.metrics import REGISTRY
 
 SHOWN = ("pesq", "stoi", "dnsmos-ovrl")
@@ -29,7 +29,7 @@ def draw_curves(path: Path, report: dict[str, Any]) -> None:
     drawing.save(figure, path)
 
 
-def draw_spectrograms(path: Path, codec: Codec, item: Item) -> None:
+def draw_spectrograms(path: Path, codec: Codec, item: DenoiseItem) -> None:
     """One noisy clip: clean, noisy, coded with the switch off and on."""
     cells = [("clean", item.clean), (f"noisy, {MAIN_SNR_DB} dB", item.heard)]
     for name, denoise in (("off", 0.0), ("on", 1.0)):

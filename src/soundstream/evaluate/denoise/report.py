@@ -42,7 +42,7 @@ METRICS = {"music": ("visqol-audio", "log-mel"), "ambient": ()}
 """Metrics by input, where it is no speech."""
 
 
-class Item(NamedTuple):
+class DenoiseItem(NamedTuple):
     """A sound to clean, and what it is compared with."""
 
     name: str
@@ -68,7 +68,7 @@ class System(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class DenoiseRow:
     """One sound through one system."""
 
     clip: str
@@ -80,7 +80,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Summary:
+class DenoiseSummary:
     """All sounds of one input through one system."""
 
     input: str
@@ -107,7 +107,7 @@ def systems(name: str) -> list[System]:
     return [System("noisy"), *rates, *others, learned]
 
 
-def inputs(folder: Path, limit: int) -> dict[str, list[Item]]:
+def inputs(folder: Path, limit: int) -> dict[str, list[DenoiseItem]]:
     """Sounds by input, at most `limit` of each.
 
     Raises:
@@ -135,9 +135,9 @@ def run(codec: Codec, folder: Path, limit: int, progress: Callable[[int, int], N
     codec.spec.check_denoise(1.0)
     found = inputs(folder, limit)
     total, done = sum(len(items) * len(systems(name)) for name, items in found.items()), 0
-    summaries: list[Summary] = []
+    summaries: list[DenoiseSummary] = []
     for name, items in found.items():
-        rows: dict[System, list[Row]] = {}
+        rows: dict[System, list[DenoiseRow]] = {}
         for system in systems(name):
             rows[system] = [_row(codec, item, system, METRICS.get(name, SPEECH_METRICS)) for item in items]
             progress(done := done + len(items), total)
@@ -147,7 +147,7 @@ def run(codec: Codec, folder: Path, limit: int, progress: Callable[[int, int], N
     return {**about, "rows": [asdict(summary) for summary in summaries], "switching": asdict(switched)}
 
 
-def process(codec: Codec, item: Item, system: System) -> tuple[Array, int | None]:
+def process(codec: Codec, item: DenoiseItem, system: System) -> tuple[Array, int | None]:
     """What comes out `[samples]`, and the bytes of the codec's file."""
     pcm = DENOISERS[system.before](item.heard, item.sample_rate) if system.before else item.heard
     if system.bitrate is None:
@@ -156,10 +156,10 @@ def process(codec: Codec, item: Item, system: System) -> tuple[Array, int | None
     return codec.decode(data)[0][0], len(data)
 
 
-def _row(codec: Codec, item: Item, system: System, names: Sequence[str]) -> Row:
+def _row(codec: Codec, item: DenoiseItem, system: System, names: Sequence[str]) -> DenoiseRow:
     decoded, size = process(codec, item, system)
     seconds = len(item.heard) / item.sample_rate
-    return Row(
+    return DenoiseRow(
         clip=item.name,
         bitrate=None if size is None else 8 * size / seconds,
         level_db=20 * float(np.log10(max(_rms(decoded), 1e-6) / max(_rms(item.heard), 1e-6))),
@@ -167,18 +167,18 @@ def _row(codec: Codec, item: Item, system: System, names: Sequence[str]) -> Row:
     )
 
 
-def _summaries(name: str, rows: dict[System, list[Row]]) -> list[Summary]:
+def _summaries(name: str, rows: dict[System, list[DenoiseRow]]) -> list[DenoiseSummary]:
     made = []
     for system, own in rows.items():
         off = rows.get(System("off", system.bitrate), []) if system.name != "off" else []
         values, against = _values(own), _values(off)
         means = {key: mean_of([*found.values()]) for key, found in values.items()}
         gains = {key: paired_difference(found, against[key]) for key, found in values.items() if off}
-        made.append(Summary(name, str(system), len(own), means, gains))
+        made.append(DenoiseSummary(name, str(system), len(own), means, gains))
     return made
 
 
-def _values(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def _values(rows: Sequence[DenoiseRow]) -> dict[str, dict[str, float]]:
     """By what was measured, the value of each clip that has one."""
     found: dict[str, dict[str, float]] = {}
     for row in rows:
@@ -189,16 +189,16 @@ def _values(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _excerpt(clip: clips.Clip) -> Item:
+def _excerpt(clip: clips.Clip) -> DenoiseItem:
     pcm, sample_rate = clips.read(clip)
     pcm = pcm[: round(EXCERPT_S * sample_rate)]
-    return Item(clip.name, pcm, pcm, sample_rate)
+    return DenoiseItem(clip.name, pcm, pcm, sample_rate)
 
 
-def _noisy(item: Item, noise: Item, snr_db: float) -> Item:
+def _noisy(item: DenoiseItem, noise: DenoiseItem, snr_db: float) -> DenoiseItem:
     at_rate = audio.resample(noise.clean[None], noise.sample_rate, item.sample_rate)[0]
     clean, noisy = clips.noisy_pair(item.clean, at_rate, snr_db)
-    return Item(f"{item.name}+{noise.name}", clean, noisy, item.sample_rate)
+    return DenoiseItem(f"{item.name}+{noise.name}", clean, noisy, item.sample_rate)
 
 
 def _snr(snr_db: float) -> str:

@@ -101,7 +101,7 @@ class Sounds:
 
 
 @dataclass(frozen=True)
-class Level:
+class BandLevel:
     """What becomes of speech in a band, all clips together."""
 
     low_hz: int
@@ -243,13 +243,13 @@ def measure_sounds(code: Code, sample_rate: int, hop_length: int, bitrate: int) 
     )
 
 
-def speech_levels(pairs: Sequence[tuple[Array, Array]], sample_rate: int, bitrate: int) -> list[Level]:
+def speech_levels(pairs: Sequence[tuple[Array, Array]], sample_rate: int, bitrate: int) -> list[BandLevel]:
     """Level by band over pairs of original and decoded speech, aligned; the last one is of the whole band."""
     whole = (0, sample_rate // 2)
     bands = [band for band in SPEECH_BANDS_HZ if band[1] <= whole[1]] + [whole]
     given, got = (np.sum([_band_powers(pair[i], bands, sample_rate) for pair in pairs], axis=0) for i in (0, 1))
     levels = (_ratio_db(out, into) if into > 0 else None for out, into in zip(got, given, strict=True))
-    return [Level(*band, bitrate, level) for band, level in zip(bands, levels, strict=True)]
+    return [BandLevel(*band, bitrate, level) for band, level in zip(bands, levels, strict=True)]
 
 
 def speech_harmonics(pairs: Sequence[tuple[Array, Array]], sample_rate: int, bitrate: int) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.speed import footprint, peers
 from soundstream.evaluate.speed.calls import Calls, count_calls
 from soundstream.evaluate.speed.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
-from soundstream.evaluate.speed.timing import Part, cpu_seconds, gflops, matrix_product, percentiles, single_thread
+from soundstream.evaluate.speed.timing import TimedPart, cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.runtime.artifact import find
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
@@ -28,7 +28,7 @@ CLIP_S = 6
 
 
 @dataclass(frozen=True)
-class Row:
+class SpeedRow:
     """Speed of one part."""
 
     codec: str
@@ -54,7 +54,7 @@ class HopTime:
 
 
 @dataclass(frozen=True)
-class Report:
+class SpeedReport:
     """One run of the benchmark; compare ratios, since machines and their load differ."""
 
     bitrate: int
@@ -64,7 +64,7 @@ class Report:
     machine: str
     sgemm_gflops: float
     """Rate of a 1024 x 1024 float32 matrix product per CPU second."""
-    rows: list[Row]
+    rows: list[SpeedRow]
     hop_ms: list[HopTime]
     """By model, in wall time and in CPU time, which other work on the machine touches less."""
     calls: list[Calls]
@@ -90,7 +90,7 @@ def bench(
     against: Sequence[Peer] = (),
     rounds: int = 5,
     seconds: int = CLIP_S,
-) -> Report:
+) -> SpeedReport:
     """Measure models, and other codecs beside them, on one thread.
 
     Args:
@@ -114,7 +114,7 @@ def bench(
         calls = [count_calls(name, codec, pcm, bitrate) for name, codec in codecs.items()]
     peak = gflops(parts[0].macs or 0, times[0])
     installed = footprint.install_mb()
-    return Report(
+    return SpeedReport(
         bitrate=bitrate,
         rounds=rounds,
         machine=_machine(),
@@ -155,22 +155,24 @@ class _Stage:
     macs: int | None = None
     """Multiplications with additions of a frame."""
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[TimedPart]:
         """The stage offline and hop by hop."""
         return [
-            Part(self.codec, self.part, mode, _pushing(self.start, inputs), self.macs and len(self.hops) * self.macs)
+            TimedPart(
+                self.codec, self.part, mode, _pushing(self.start, inputs), self.macs and len(self.hops) * self.macs
+            )
             for mode, inputs in (("offline", [self.whole]), ("hop by hop", self.hops))
         ]
 
 
-def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[Part]:
+def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[TimedPart]:
     """Each stage, and the whole way from pcm to the bytes of a file and back."""
     sample_rate = codec.spec.sample_rate
     coded = codec.encode(pcm, sample_rate, bitrate)
     return [
         *(part for stage in _stages(name, codec, pcm, codec.spec.quantizers_for(bitrate)) for part in stage.parts()),
-        Part(name, WHOLE_ENCODE, "offline", lambda: codec.encode(pcm, sample_rate, bitrate)),
-        Part(name, WHOLE_DECODE, "offline", lambda: codec.decode(coded)),
+        TimedPart(name, WHOLE_ENCODE, "offline", lambda: codec.encode(pcm, sample_rate, bitrate)),
+        TimedPart(name, WHOLE_DECODE, "offline", lambda: codec.decode(coded)),
     ]
 
 
@@ -227,9 +229,9 @@ def _pushing(start: Callable[[], Callable], inputs: Iterable) -> Callable[[], No
     return run
 
 
-def _row(part: Part, cpu_s: float, seconds: float, peak_gflops: float) -> Row:
+def _row(part: TimedPart, cpu_s: float, seconds: float, peak_gflops: float) -> SpeedRow:
     share = part.macs and round(gflops(part.macs, cpu_s) / peak_gflops, 2)
-    return Row(part.codec, part.part, part.mode, round(seconds / cpu_s, 1), share)
+    return SpeedRow(part.codec, part.part, part.mode, round(seconds / cpu_s, 1), share)
 
 
 def _hop_ms(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[HopTime]:

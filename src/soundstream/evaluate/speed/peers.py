@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.evaluate.speed.timing import Part
+from soundstream.evaluate.speed.timing import TimedPart
 from soundstream.system.extras import extra, needs
 
 Array = NDArray[np.float32]
@@ -30,7 +30,7 @@ class Peer(StrEnum):
     ENCODEC = "encodec"
 
 
-def parts(peer: Peer, pcm: Array, sample_rate: int, bitrate: int) -> list[Part]:
+def parts(peer: Peer, pcm: Array, sample_rate: int, bitrate: int) -> list[TimedPart]:
     """A peer's work on pcm `[1, samples]`.
 
     Raises:
@@ -39,8 +39,8 @@ def parts(peer: Peer, pcm: Array, sample_rate: int, bitrate: int) -> list[Part]:
     encode, decode = _PEERS[peer](pcm, sample_rate, bitrate)
     coded = encode()
     return [
-        Part(peer, WHOLE_ENCODE, "offline", encode),
-        Part(peer, WHOLE_DECODE, "offline", lambda: decode(coded)),
+        TimedPart(peer, WHOLE_ENCODE, "offline", encode),
+        TimedPart(peer, WHOLE_DECODE, "offline", lambda: decode(coded)),
     ]
 
 

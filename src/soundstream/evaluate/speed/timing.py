@@ -14,7 +14,7 @@ GEMM_SIZE = 1024
 
 
 @dataclass(frozen=True)
-class Part:
+class TimedPart:
     """A piece of a codec's work on one clip."""
 
     codec: str
@@ -37,10 +37,10 @@ def single_thread() -> AbstractContextManager:
     return threadpool_limits(1)
 
 
-def matrix_product() -> Part:
+def matrix_product() -> TimedPart:
     """A product of two float32 matrices of 1024 x 1024: what the machine can do."""
     ones = np.ones((GEMM_SIZE, GEMM_SIZE), np.float32)
-    return Part("machine", "sgemm", "offline", lambda: ones @ ones, GEMM_SIZE**3)
+    return TimedPart("machine", "sgemm", "offline", lambda: ones @ ones, GEMM_SIZE**3)
 
 
 def gflops(macs: float, seconds: float) -> float:

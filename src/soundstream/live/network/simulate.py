@@ -16,7 +16,7 @@ from soundstream.errors import ConfigError
 _BLOCK = 4096  # packets drawn at once for a stream without end
 
 
-class Loss(Protocol):
+class LossModel(Protocol):
     """Decides which packets a network loses."""
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -96,17 +96,17 @@ class RandomDelay:
         return rng.exponential(self.mean_s, count)
 
 
-def fates(loss: Loss, delay: RandomDelay, rng: np.random.Generator) -> Iterator[float | None]:
+def fates(loss: LossModel, delay: RandomDelay, rng: np.random.Generator) -> Iterator[float | None]:
     """For one packet after the other without end: seconds that it is on its way, None if it is lost."""
     while True:
         lost, delays = loss.draw(_BLOCK, rng), delay.draw(_BLOCK, rng)
         yield from (None if gone else float(late_s) for gone, late_s in zip(lost, delays, strict=True))
 
 
-class Network:
+class LossyLink:
     """A line that loses and delays what is put into it. Nothing here looks at a clock."""
 
-    def __init__(self, loss: Loss, delay: RandomDelay, rng: np.random.Generator) -> None:
+    def __init__(self, loss: LossModel, delay: RandomDelay, rng: np.random.Generator) -> None:
         self._fates = fates(loss, delay, rng)
         self._underway: list[tuple[float, int, bytes]] = []
         self._count = 0

@@ -19,7 +19,7 @@ from soundstream.live.decoder import LiveDecoder
 from soundstream.live.encoder import LiveEncoder
 from soundstream.live.network.jitter import WINDOW, JitterBuffer, Slot, Statistics
 from soundstream.live.network.rtp import PAYLOAD_TYPE, Form, Packetizer, RtpPacket, goodbyes, is_control
-from soundstream.live.network.simulate import Network
+from soundstream.live.network.simulate import LossyLink
 from soundstream.runtime.models import name_of_model
 
 Array = NDArray[np.float32]
@@ -246,7 +246,7 @@ class Sender:
         network: what happens to packets before they reach the socket.
     """
 
-    def __init__(self, sock: socket.socket, packetizer: Packetizer, network: Network) -> None:
+    def __init__(self, sock: socket.socket, packetizer: Packetizer, network: LossyLink) -> None:
         self._socket = sock
         self._packetizer = packetizer
         self._network = network
