@@ -48,6 +48,15 @@ def test_what_came_in_is_taken_up_as_if_it_had_been_there(arrivals, folder):
     assert arrivals.take() is None
 
 
+def test_a_file_that_came_while_the_others_were_decoded_is_new(folder):
+    corpus = load_corpus(folder, RATE)
+    write(folder, "speech/b.wav", seed=2)
+    arrivals = Arrivals(corpus, [str(folder)])
+    for _ in range(2):
+        arrivals.look()
+    assert arrivals.take().clips == load_corpus(folder, RATE).clips
+
+
 def test_only_what_is_new_is_decoded(arrivals, folder, monkeypatch):
     decoded, decode = [], corpus_module._decode
     monkeypatch.setattr(corpus_module, "_decode", lambda path, rate: decoded.append(path.name) or decode(path, rate))

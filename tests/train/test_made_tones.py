@@ -38,6 +38,16 @@ def test_a_tone_is_one_line_and_a_harmonic_series_stands_at_multiples(seed):
     assert len(peaks) >= 2
 
 
+def test_the_table_of_a_period_gives_what_the_sum_of_its_sines_does():
+    rng = np.random.default_rng(3)
+    levels, phases, turns = rng.random(160), rng.random(160), rng.random(2000)
+    summed = sum(
+        a * np.cos(2 * np.pi * (n * turns + p)) for n, (a, p) in enumerate(zip(levels, phases, strict=True), start=1)
+    )
+    error = kinds._repeated(levels * np.exp(2j * np.pi * phases), turns) - summed
+    assert np.square(error).mean() < 1e-6 * np.square(summed).mean()
+
+
 def test_a_sweep_glides_from_its_first_to_its_last_frequency():
     rng, twin = np.random.default_rng(4), np.random.default_rng(4)
     signal = kinds._sweep(rng, TIME_S, HIGHEST)

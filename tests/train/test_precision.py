@@ -56,6 +56,17 @@ def test_networks_run_in_bf16_while_codebooks_and_statistics_stay_in_fp32():
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
 
 
+def test_what_spans_the_dynamic_range_of_audio_is_computed_in_fp32_under_autocast():
+    model, pcm = tiny.model(config=tiny.SPECTRAL), tiny.noise(2, 1, 1, 400)
+    seen = model.analysis(pcm)
+    samples = model.decoder.imdct(seen[:, -model.config.hop_length :])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.analysis(pcm), seen)
+        assert torch.equal(model.decoder.imdct(seen[:, -model.config.hop_length :]), samples)
+        assert model.encoder(seen).dtype == torch.bfloat16
+        assert model(pcm.squeeze(2), None).audio.dtype == torch.float32
+
+
 def test_codes_do_not_depend_on_autocast():
     quantizer, latents = tiny.model().quantizer, tiny.noise(4, 8, 50, scale=1)
     expected = quantizer(latents, torch.full((4,), 4)).codes

@@ -182,6 +182,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "choices_recipe",
             "choices_light",
             "discriminators",
+            "gpu",
             "networks",
             "effort",
             "rate_distortion",

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from soundstream.nn.conv import CausalConv, CausalUpsample
 from soundstream.nn.graph import Graph
-from soundstream.nn.streaming import State, StreamingModule
+from soundstream.nn.streaming import State, StreamingModule, without_autocast
 
 ENCODER_GAIN = 3.0
 """Fresh gain from the root of a coefficient to its channel: the blocks see values of about 1."""
@@ -50,6 +50,10 @@ class Mdct(CausalConv):
         super().__init__(1, hop_length, kernel=hop_length + overlap, stride=hop_length)
         fix(self, mdct_basis(hop_length, overlap)[:, None, None])
 
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        with without_autocast(x):
+            return super().step(x.to(self.weight.dtype), state)
+
 
 class InverseMdct(CausalUpsample):
     """Overlap-add: `[batch, hop_length, 1, frames]` to samples `[batch, 1, 1, samples]`, `overlap` of them late."""
@@ -59,6 +63,10 @@ class InverseMdct(CausalUpsample):
         basis = mdct_basis(hop_length, overlap).T
         before = functional.pad(basis[hop_length:], (0, 0, 0, hop_length - overlap))
         fix(self.conv, torch.stack([before, basis[:hop_length]], dim=-1)[:, :, None])
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        with without_autocast(x):
+            return super().step(x.to(self.conv.weight.dtype), state)
 
 
 def fix(conv: CausalConv, weight: Tensor) -> None:
@@ -91,9 +99,10 @@ class Features(StreamingModule):
         self.register_buffer("bands", bands[..., None, None], persistent=False)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        energies = functional.conv2d(x.square(), self.bands)
-        levels = (energies.float() + ENERGY_FLOOR).log()
-        return torch.cat([levels.to(x.dtype), x.sign() * x.abs().sqrt()], dim=1), state
+        with without_autocast(x):
+            x = x.to(self.bands.dtype)
+            levels = (functional.conv2d(x.square(), self.bands) + ENERGY_FLOOR).log()
+            return torch.cat([levels, x.sign() * x.abs().sqrt()], dim=1), state
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
         power = graph.node("Mul", [x, x], f"{name}.power")

@@ -13,7 +13,7 @@ from soundstream.nn.conv import CausalConv
 from soundstream.nn.film import FiLM
 from soundstream.nn.graph import Graph
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
-from soundstream.nn.streaming import Chain
+from soundstream.nn.streaming import Chain, without_autocast
 
 
 class Output(NamedTuple):
@@ -86,7 +86,9 @@ class SoundStream(nn.Module):
         x = self.encoder(self.analysed(audio.unsqueeze(2), condition))
         if self.config.film == "encoder":
             x = self._conditioned(x, condition)
-        return self.normalizer(self.project(x) if self.project else x).squeeze(2)
+        with without_autocast(x):
+            x = self.project(x.to(self.project.weight.dtype)) if self.project else x
+            return self.normalizer(x).squeeze(2)
 
     def analysed(
         self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None

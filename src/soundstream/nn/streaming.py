@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from soundstream.nn.graph import Graph
 
 State = dict[str, Tensor]
 """What a layer remembers between two calls: tensors by name, such as `block0.unit1.conv.left`."""
+
+
+def without_autocast(x: Tensor) -> torch.autocast:
+    """A context for layers whose dynamic range bfloat16 cannot hold: they compute as precisely as their weights are."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 class StreamingModule(nn.Module):

@@ -25,6 +25,7 @@ def join(device: str = "auto") -> torch.device:
         with needs(extra("train")):
             from lightning_fabric import Fabric
         Fabric(accelerator=kind, devices=here, num_nodes=world // here, strategy="ddp").launch()
+    torch.backends.cudnn.benchmark = kind == "cuda"  # all steps are of one shape
     return torch.device(kind, int(os.environ.get("LOCAL_RANK", 0))) if kind == "cuda" else torch.device(kind)
 
 

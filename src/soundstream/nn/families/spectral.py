@@ -40,7 +40,7 @@ from soundstream.nn.denoiser import denoiser, masked, masked_onnx
 from soundstream.nn.graph import Graph
 from soundstream.nn.mdct import ENCODER_GAIN, LEVEL_GAIN, Features, InverseMdct, Mdct, band_edges, fix
 from soundstream.nn.model import Networks, SoundStream
-from soundstream.nn.streaming import Chain, State, StreamingModule
+from soundstream.nn.streaming import Chain, State, StreamingModule, without_autocast
 
 DECODER_GAIN = 0.25
 """Fresh gain from a latent, of about 1, back to the root of a coefficient."""
@@ -221,10 +221,12 @@ class NoisyOutput(nn.Module):
             self.level.weight.data[start:end, band] = rise
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        normalized = self.norm(x.transpose(1, 3)).transpose(1, 3)
-        scale, level = (part.clamp(max=LOUDEST).exp() for part in (self.scale(normalized), self.level(x)))
-        value = self.value(x)
-        return (value * value.abs() if self.squared else value) * scale + noise * level
+        with without_autocast(x):
+            x, noise = x.to(self.value.weight.dtype), noise.to(self.value.weight.dtype)
+            normalized = self.norm(x.transpose(1, 3)).transpose(1, 3)
+            scale, level = (part.clamp(max=LOUDEST).exp() for part in (self.scale(normalized), self.level(x)))
+            value = self.value(x)
+            return (value * value.abs() if self.squared else value) * scale + noise * level
 
     def onnx(self, graph: Graph, name: str, x: str, noise: str) -> str:
         """The same in a graph."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from soundstream.errors import CodecError
 from soundstream.train.data.corpus import Corpus, extended, scan
 
-LOOK_EVERY_S = 20.0
+LOOK_EVERY_S = 5.0
 """Time from one look into the folders to the next."""
 
 
@@ -21,7 +21,7 @@ class Arrivals:
     context manager; without, someone has to call `look`.
 
     Args:
-        corpus: what the folders held when the run began.
+        corpus: what was decoded when the run began; files that have come since then are new.
         folders: as for `load_corpus`.
         cache: as for `load_corpus`; replaced by one that has the new files too.
     """
@@ -30,7 +30,9 @@ class Arrivals:
         self, corpus: Corpus, folders: Sequence[str], cache: Path | None = None, every_s: float = LOOK_EVERY_S
     ) -> None:
         self.corpus, self.folders, self.cache, self.every_s = corpus, folders, cache, every_s
-        self._taken = self._seen = scan(folders).listing()
+        self._seen = scan(folders).listing()
+        known = {clip.path for clip in corpus.clips} | corpus.refused.keys()
+        self._taken = {name: stamp for name, stamp in self._seen.items() if name in known}
         self._found: Corpus | None = None
         self._problem: str | None = None
         self._stop = threading.Event()
@@ -64,7 +66,7 @@ class Arrivals:
         self._seen = listing
         if fresh:
             whole = found.only(settled | (self._taken.keys() & listing.keys()))
-            self.corpus = self._found = extended(self.corpus, whole, fresh, self.cache, (os.cpu_count() or 4) // 4)
+            self.corpus = self._found = extended(self.corpus, whole, fresh, self.cache, (os.cpu_count() or 1) - 2)
             self._taken = {name: listing[name] for name in whole.files}
 
     def _watch(self) -> None:

@@ -268,12 +268,14 @@ class Crops:
     def _voices(self, plan: _Plan, rng: np.random.Generator) -> Float[Tensor, "batch voices samples"]:
         """Crops of the corpus, and noises and tones made by chance in the places of some."""
         voices = self._gather(*self._places(plan))
-        if rows := int(plan.tones.sum()):
-            tones = made_tones(rng, rows, self.length, self.codec.sample_rate)
-            voices[self._tensor(plan.tones), 0] = self._tensor(tones)
-        if rows := int(plan.made.sum()):
-            noises = made_noise(rng, rows, self.length, self.codec.sample_rate)
-            voices[self._tensor(plan.made)] = self._tensor(noises)
+        rows = np.flatnonzero(plan.tones)  # places rather than a mask, which a GPU would have to be asked for
+        if len(rows):
+            tones = made_tones(rng, len(rows), self.length, self.codec.sample_rate)
+            voices[self._tensor(rows), 0] = self._tensor(tones)
+        crops, places = np.nonzero(plan.made)
+        if len(crops):
+            noises = made_noise(rng, len(crops), self.length, self.codec.sample_rate)
+            voices[self._tensor(crops), self._tensor(places)] = self._tensor(noises)
         return voices
 
     def _rooms(self) -> Complex[Tensor, "rooms frequencies"]:
