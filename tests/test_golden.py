@@ -63,3 +63,13 @@ def test_bytes_may_come_one_by_one(name):
 
 def test_other_modes_need_other_bytes_for_the_same_codes():
     assert len({frozen(name) for name in MODES}) == len(MODES)
+
+
+def test_a_golden_file_of_several_strides_gives_its_codes(tmp_path):
+    reader = Reader(io.BytesIO(frozen("stack")))
+    found = list(make_golden.stack_coding().unpack(reader, reader.header))
+    for codes, expected in zip(found, make_golden.stack_parts(), strict=True):
+        np.testing.assert_array_equal(codes, expected)
+    assert (reader.header.stack, reader.header.version, reader.num_samples) == (make_golden.STACK, 2, 58_000)
+    make_golden.write_stack(tmp_path / "again.nac")
+    assert (tmp_path / "again.nac").read_bytes() == frozen("stack")

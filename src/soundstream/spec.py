@@ -114,8 +114,18 @@ class CodecSpec:
 
     @property
     def codebook_bits(self) -> int:
-        """Bits of one plain code, where all codebooks have as many entries."""
-        return self.codebook_size.bit_length() - 1
+        """Bits of one plain code, of the largest codebook."""
+        return max(book.size for book in self.codebooks).bit_length() - 1
+
+    @property
+    def granule(self) -> int:
+        """Frames that codes cover together: what is coded are multiples of them."""
+        return math.lcm(*(book.stride for book in self.codebooks))
+
+    def stack(self, num_quantizers: int) -> tuple[tuple[int, int], ...]:
+        """Bits of a plain code and frames that it covers, for the first codebooks; none where all are alike in that."""
+        books = tuple((book.size.bit_length() - 1, book.stride) for book in self.codebooks[:num_quantizers])
+        return () if set(books) <= {(self.codebook_bits, 1)} else books
 
     @property
     def is_causal(self) -> bool:

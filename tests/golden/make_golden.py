@@ -55,6 +55,34 @@ def write(path, mode):
         writer.finish(113_001)
 
 
+STACK = ((5, 4), (4, 2), (5, 1))
+"""Bits and strides of the codebooks of `stack.nac`."""
+STACK_FRAMES = (40, 40, 12)
+
+
+def stack_parts():
+    """Codes of each packet of `stack.nac`: those of the other files, each in all frames that it covers."""
+    codes = np.load(HERE / "codes.npy").astype(np.int64)[:, : len(STACK), : sum(STACK_FRAMES)]
+    frame = np.arange(codes.shape[2])
+    for q, (bits, stride) in enumerate(STACK):
+        codes[:, q] = codes[:, q, frame - frame % stride] % (1 << bits)
+    return np.split(codes, np.cumsum(STACK_FRAMES)[:-1], axis=2)
+
+
+def stack_coding():
+    """The coder of its codes."""
+    return Coding(HEADER["codebook_bits"], np.zeros((3, 32, 1), np.float32), None, STACK)
+
+
+def write_stack(path):
+    """Write codes of several sizes and strides."""
+    with path.open("wb") as stream:
+        writer = Writer(stream, Header(**HEADER | {"num_quantizers": len(STACK), "stack": STACK}))
+        for packet in stack_coding().pack(stack_parts(), 0):
+            writer.write(packet)
+        writer.finish(58_000)
+
+
 def _static():
     """Frequencies that differ, none so rare that random codes outgrow a packet."""
     shares = np.random.default_rng(9).dirichlet(np.full(made.SIZE, 5.0), made.QUANTIZERS)
@@ -73,6 +101,8 @@ def main():
     for mode, name in enumerate(MODES):
         if not (path := HERE / f"{name}.nac").exists():
             write(path, mode)
+    if not (path := HERE / "stack.nac").exists():
+        write_stack(path)
 
 
 if __name__ == "__main__":

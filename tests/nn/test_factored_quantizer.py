@@ -198,10 +198,47 @@ def test_projections_that_do_not_fit_are_refused(tmp_path):
         soundstream.load(tmp_path)
 
 
-def test_strides_are_told_and_refused_on_load(tmp_path):
-    export(toy(FORMS["multi-scale"]), tmp_path)
-    with pytest.raises(ArtifactError, match="codebooks of several strides"):
-        soundstream.load(tmp_path)
+@pytest.fixture(scope="module")
+def multi_scale(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy") / "model"
+    export(toy(FORMS["multi-scale"]), folder)
+    return soundstream.load(folder, postfilter=False)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 159, 161, 4000])
+def test_codebooks_of_several_strides_code_files(multi_scale, samples):
+    pcm = (0.1 * np.random.default_rng(samples).normal(size=(2, samples))).astype(np.float32)
+    bitrate = multi_scale.spec.bitrate(COUNT)
+    data = multi_scale.encode(pcm, 8_000, bitrate)
+    decoded, _ = multi_scale.decode(data)
+    codes = multi_scale.to_codes(pcm, 8_000, bitrate)
+    assert decoded.shape == pcm.shape and codes.shape[2] % 4 == 0
+    np.testing.assert_allclose(multi_scale.from_codes(codes, num_samples=samples), decoded, rtol=0, atol=1e-5)
+    assert (codes[:, 0, ::4].repeat(4, axis=1) == codes[:, 0]).all()
+    found = soundstream.info(data)
+    assert found.entropy_mode == "none" and (not samples or found.nominal_bitrate == bitrate)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_fewer_codebooks_of_several_strides_have_files_too(multi_scale, count):
+    data = multi_scale.encode(np.zeros((1, 999), np.float32), 8_000, multi_scale.spec.bitrate(count))
+    assert multi_scale.decode(data)[0].shape == (1, 999)
+    assert soundstream.info(data).nominal_bitrate == multi_scale.spec.bitrate(count)
+
+
+def test_chunks_of_sound_give_their_codes_too(multi_scale):
+    pcm = (0.1 * np.random.default_rng(1).normal(size=(1, 4001))).astype(np.float32)
+    encoder = multi_scale.open_code_encoder(8_000, 1, multi_scale.spec.bitrate(COUNT))
+    parts = [encoder.push(part) for part in np.array_split(pcm, 37, axis=1)]
+    codes = np.concatenate([*parts, encoder.flush()], axis=1)
+    np.testing.assert_array_equal(codes, multi_scale.to_codes(pcm, 8_000, multi_scale.spec.bitrate(COUNT)))
+
+
+def test_what_needs_a_code_in_every_frame_is_refused(multi_scale):
+    with pytest.raises(ConfigError, match="cover several frames"):
+        multi_scale.open_encoder(8_000)
+    with pytest.raises(ConfigError, match="entropy mode 'best' needs tables"):
+        multi_scale.encode(np.zeros(800), 8_000, multi_scale.spec.bitrate(COUNT), entropy="best")
 
 
 def test_a_form_has_as_many_strides_as_codebooks():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,11 @@ MAX_SAMPLES = (1 << 63) - 1
 _START = struct.Struct("<4sBH")
 _FIELDS = struct.Struct("<H8sIIHBBBBQ")
 _LEAD_IN = struct.Struct("<I")
-_HAS_LEAD_IN = 1
-"""Bit of the flags."""
+_HAS_LEAD_IN, _HAS_STACK = 1, 2
+"""Bits of the flags."""
+_KNOWN_FLAGS = _HAS_LEAD_IN | _HAS_STACK
+Stack = tuple[tuple[int, int], ...]
+"""Bits of a plain code and frames that it covers, by codebook."""
 _MIN_LENGTH = _START.size + _FIELDS.size + 1 + CRC.size
 _MAX_LENGTH = 0xFFFF
 
@@ -52,12 +56,16 @@ class Header:
     """Samples of the original per channel, at sample_rate; None while unknown, as with a pipe."""
     lead_in: int = 0
     """Samples per channel before those, at sample_rate: decoded, since frames are whole, and left out."""
+    stack: Stack = ()
+    """Bits of a plain code and frames that a code covers, for each of num_quantizers codebooks; none where all have
+    codebook_bits and a code in every frame."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Free text by name; at most 255 tags, names of 1 to 255 bytes, values of at most 65,535."""
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
             check_range(name, getattr(self, name), low, high)
+        self._check_stack()
         if len(self.model_id) != 8:
             raise ConfigError(f"model_id has {len(self.model_id)} bytes; expected 8")
         if self.num_samples is not None:
@@ -71,10 +79,34 @@ class Header:
         """Frames per second."""
         return self.codec_sample_rate / self.hop_length
 
+    def _check_stack(self) -> None:
+        if not self.stack:
+            return
+        if len(self.stack) != self.num_quantizers or set(self.stack) == {(self.codebook_bits, 1)}:
+            raise ConfigError(
+                f"the stack is of {len(self.stack)} codebooks; expected {self.num_quantizers}, not all alike"
+            )
+        for bits, stride in self.stack:
+            check_range("bits of a code", bits, 1, self.codebook_bits)
+            check_range("stride", stride, 1, 64)
+        check_range("entropy_mode", self.entropy_mode, 0, 0)
+        if max(bits for bits, _ in self.stack) != self.codebook_bits:
+            raise ConfigError(f"codebook_bits is {self.codebook_bits}; expected the most of the stack")
+
+    @property
+    def granule(self) -> int:
+        """Frames that codes cover together: a packet has a multiple of them."""
+        return math.lcm(*(stride for _, stride in self.stack))
+
+    def frame_bits(self, num_quantizers: int) -> float:
+        """Plain bits of one channel in a frame, on average."""
+        stack = self.stack[:num_quantizers] or ((self.codebook_bits, 1),) * num_quantizers
+        return sum(bits / stride for bits, stride in stack)
+
     @property
     def bitrate(self) -> int:
         """Nominal bit/s of one channel at num_quantizers plain codes a frame."""
-        return round(self.frame_rate * self.num_quantizers * self.codebook_bits)
+        return round(self.frame_rate * self.frame_bits(self.num_quantizers))
 
     def payload_limit(self, frames: int, num_quantizers: int) -> int:
         """Most bytes that a payload may have: twice the plain codes, and 16."""
@@ -84,21 +116,29 @@ class Header:
     @property
     def version(self) -> int:
         """Of the format: the lowest that has every field."""
-        return 2 if self.lead_in else 1
+        return 2 if self._flags else 1
+
+    @property
+    def _flags(self) -> int:
+        return (_HAS_LEAD_IN if self.lead_in else 0) | (_HAS_STACK if self.stack else 0)
 
     @property
     def _length(self) -> int:
-        return _MIN_LENGTH + len(_tags_to_bytes(self.tags)) + (_LEAD_IN.size if self.lead_in else 0)
+        return _MIN_LENGTH + len(_tags_to_bytes(self.tags)) + len(self._more())
 
     def to_bytes(self) -> bytes:
         """The header as it stands in a file, checksum included."""
         start = _START.pack(MAGIC, self.version, self._length)
-        more = _LEAD_IN.pack(self.lead_in) if self.lead_in else b""
-        return with_crc(start + self._fields() + more + bytes([len(self.tags)]) + _tags_to_bytes(self.tags))
+        return with_crc(start + self._fields() + self._more() + bytes([len(self.tags)]) + _tags_to_bytes(self.tags))
+
+    def _more(self) -> bytes:
+        """Fields of flags, in their order."""
+        lead_in = _LEAD_IN.pack(self.lead_in) if self.lead_in else b""
+        return lead_in + bytes(number for book in self.stack for number in book)
 
     def _fields(self) -> bytes:
         return _FIELDS.pack(
-            _HAS_LEAD_IN if self.lead_in else 0,
+            self._flags,
             self.model_id,
             self.sample_rate,
             self.codec_sample_rate,
@@ -134,6 +174,7 @@ class Header:
         channels, codebook_bits, num_quantizers, entropy_mode, samples = rest
         _check_flags(flags, version)
         lead_in, more = _take_lead_in(body[_FIELDS.size :], flags)
+        stack, more = _take_stack(more, flags, num_quantizers)
         tags = _tags_from_bytes(more[1:], more[0])
         with read_from_file():
             return cls(
@@ -147,6 +188,7 @@ class Header:
                 entropy_mode=entropy_mode,
                 num_samples=None if samples == UNKNOWN_SAMPLES else samples,
                 lead_in=lead_in,
+                stack=stack,
                 tags=tags,
             )
 
@@ -189,8 +231,8 @@ def _header_length(start: bytes) -> int:
 
 
 def _check_flags(flags: int, version: int) -> None:
-    if version > 1 and flags & ~_HAS_LEAD_IN:
-        raise UnsupportedVersion(f"the header's flags are {flags:#06x}; this release knows {_HAS_LEAD_IN:#06x} only")
+    if version > 1 and flags & ~_KNOWN_FLAGS:
+        raise UnsupportedVersion(f"the header's flags are {flags:#06x}; this release knows {_KNOWN_FLAGS:#06x} only")
     if bool(flags) != (version > 1):
         raise InvalidField(f"the header's flags are {flags:#06x}; version 1 has none, and version 2 at least one")
 
@@ -205,6 +247,16 @@ def _take_lead_in(data: bytes, flags: int) -> tuple[int, bytes]:
     if not lead_in:
         raise InvalidField("the header has a lead-in of no samples; a file without one says nothing of it")
     return lead_in, data[_LEAD_IN.size :]
+
+
+def _take_stack(data: bytes, flags: int, num_quantizers: int) -> tuple[Stack, bytes]:
+    """The stack, and what follows it: at least the number of tags."""
+    if not flags & _HAS_STACK:
+        return (), data
+    size = 2 * num_quantizers
+    if len(data) <= size:
+        raise InvalidField("the header ends before its number of tags")
+    return tuple(zip(data[:size:2], data[1:size:2], strict=True)), data[size:]
 
 
 def _by_name(tags: Mapping[str, str]) -> dict[str, str]:

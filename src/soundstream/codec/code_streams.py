@@ -77,7 +77,7 @@ class CodeDecoder(Session):
         self._stream = DecoderStream(model, channels, denoise)
         rates = model.spec.sample_rate, self.sample_rate
         self._resampler = Resampler(*rates, channels)
-        self._tail = Tail(channels, 2 * resampled_length(model.spec.hop_length, *rates))
+        self._tail = Tail(channels, (1 + model.spec.granule) * resampled_length(model.spec.hop_length, *rates))
         self._late = model.spec.delay_samples
 
     def push(self, codes: np.ndarray) -> Array:

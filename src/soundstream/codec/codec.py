@@ -51,7 +51,12 @@ class Codec(Writing, Reading):
         self.folder = artifact.folder
         self.threads, self.postfilter = threads, postfilter
         self.model = Model(artifact, threads, postfilter)
-        self.coding = Coding(self.spec.codebook_bits, self.model.quantizer.codebooks, artifact.tables)
+        self.coding = Coding(
+            self.spec.codebook_bits,
+            self.model.quantizer.codebooks,
+            artifact.tables,
+            self.spec.stack(self.spec.num_quantizers),
+        )
 
     def check_model(self, header: Header) -> None:
         """Refuse a file that this codec cannot decode.

@@ -141,6 +141,6 @@ def _listed(item: Packet | Loss, at_s: float, bits: float) -> PacketInfo:
 
 def _mean_bitrate(header: Header, listed: list[PacketInfo]) -> int:
     """Mean bit/s of a channel before entropy coding; what the header allows where nothing is there."""
-    codes = sum(packet.frames * (packet.num_quantizers or 0) for packet in listed)
+    bits = sum(packet.frames * header.frame_bits(packet.num_quantizers) for packet in listed if packet.num_quantizers)
     frames = sum(packet.frames for packet in listed if packet.num_quantizers)
-    return round(codes / frames * header.codebook_bits * header.frame_rate) if frames else header.bitrate
+    return round(bits / frames * header.frame_rate) if frames else header.bitrate

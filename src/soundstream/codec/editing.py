@@ -66,8 +66,11 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
 
 
 def _check_causal(codec: Codec) -> None:
-    if not codec.spec.is_causal:
-        raise ConfigError("files of a codec that looks ahead cannot be cut or joined by their codes; decode them first")
+    if not codec.spec.is_causal or codec.spec.granule > 1:
+        raise ConfigError(
+            "files of a codec that looks ahead, or whose codes cover several frames, cannot be cut or joined by their "
+            "codes; decode them first"
+        )
 
 
 def _between(start: int, end: int | None, num_samples: float) -> int:

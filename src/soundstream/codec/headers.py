@@ -20,10 +20,12 @@ def check_header(header: Header, spec: CodecSpec, model_id: bytes) -> None:
             f"the file was made by {describe(header.model_id)}, loaded is {model_id.hex()}; "
             "give the file's own model with --model"
         )
+    stack = spec.stack(header.num_quantizers)
     expected = {
         "codec_sample_rate": spec.sample_rate,
         "hop_length": spec.hop_length,
-        "codebook_bits": spec.codebook_bits,
+        "codebook_bits": max((bits for bits, _ in stack), default=spec.codebook_bits),
+        "stack": stack,
     }
     for name, value in expected.items():
         if getattr(header, name) != value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.bitstream.fields import MAX_PAYLOAD
-from soundstream.bitstream.header import Header
+from soundstream.bitstream.header import Header, Stack
 from soundstream.bitstream.packet import SEQUENCES, Loss, Packet
 from soundstream.entropy.coder import Coder
 from soundstream.entropy.context_coder import ContextCoder
@@ -37,10 +38,15 @@ class Coding:
         codebook_bits: bits of a plain code.
         codebooks: `[num_quantizers, codebook_size, latent_dim]`.
         tables: fitted to this model; None leaves only plain codes.
+        stack: bits and strides of the codebooks where they are not alike; such codes are plain.
     """
 
-    def __init__(self, codebook_bits: int, codebooks: NDArray[np.float32], tables: Tables | None) -> None:
-        self._plain = PlainCoder(codebook_bits)
+    def __init__(
+        self, codebook_bits: int, codebooks: NDArray[np.float32], tables: Tables | None, stack: Stack = ()
+    ) -> None:
+        self._plain = PlainCoder(codebook_bits, stack)
+        self._granule = math.lcm(*(stride for _, stride in stack))
+        tables = None if stack else tables
         self._codebooks = codebooks
         self._tables = tables
 
@@ -69,7 +75,7 @@ class Coding:
     def pack(self, parts: Iterable[Codes], mode: int) -> Iterator[Packet]:
         """A packet for each part `[channels, num_quantizers, frames]`, more where one is too small, numbered from 0."""
         coder = self.coder(mode)
-        fitting = (coded for part in parts for coded in _fitting(coder, part))
+        fitting = (coded for part in parts for coded in _fitting(coder, part, self._granule))
         for i, (part, payload) in enumerate(fitting):
             yield Packet(i % SEQUENCES, part.shape[1], part.shape[2], payload)
 
@@ -125,15 +131,15 @@ class Coding:
         return ContextCoder(self._tables, self._codebooks)
 
 
-def _fitting(coder: Coder, part: Codes) -> Iterator[tuple[Codes, bytes]]:
-    """A part and its payload, or those of its halves where a packet cannot hold it."""
+def _fitting(coder: Coder, part: Codes, granule: int) -> Iterator[tuple[Codes, bytes]]:
+    """A part and its payload, or those of its halves where a packet cannot hold it, which keep codes whole."""
     payload = coder.encode(part)
     if len(payload) <= MAX_PAYLOAD:
         yield part, payload
         return
-    middle = part.shape[2] // 2
+    middle = max(1, part.shape[2] // 2 // granule) * granule
     for half in (part[:, :, :middle], part[:, :, middle:]):
-        yield from _fitting(coder, half)
+        yield from _fitting(coder, half, granule)
 
 
 def _groups(packets: Iterable[Packet | Loss], at_once: int) -> Iterator[list[Packet] | Loss]:

@@ -165,7 +165,8 @@ class Reading:
         channels, rates = reader.header.channels, (self.spec.sample_rate, sample_rate)
         resampler, late = Resampler(*rates, channels), self.spec.delay_samples
         given = first_frame * self.spec.hop_length * sample_rate // self.spec.sample_rate
-        tail = Tail(channels, 2 * resampled_length(self.spec.hop_length, *rates), given, first_sample)
+        held = (1 + self.spec.granule) * resampled_length(self.spec.hop_length, *rates)
+        tail = Tail(channels, held, given, first_sample)
         for pcm in blocks:
             yield soft_limit(tail.push(resampler.push(pcm[:, late:])))
             late = max(0, late - pcm.shape[1])

@@ -75,10 +75,11 @@ class Writing:
             channels=channels,
             codec_sample_rate=self.spec.sample_rate,
             hop_length=self.spec.hop_length,
-            codebook_bits=self.spec.codebook_bits,
+            codebook_bits=max((bits for bits, _ in self.spec.stack(num_quantizers)), default=self.spec.codebook_bits),
             num_quantizers=num_quantizers,
             entropy_mode=self.coding.mode(entropy, num_quantizers),
             num_samples=num_samples,
+            stack=self.spec.stack(num_quantizers),
             tags=tags or {},
         )
 
@@ -159,4 +160,5 @@ class Writing:
 def packet_frames(header: Header) -> int:
     """Frames of the packets that a file with this header gets at a constant rate."""
     is_low = header.entropy_mode and header.channels * header.bitrate <= _LOW_BITRATE
-    return max(1, min(_MAX_FRAMES, round((LONG_PACKET_S if is_low else PACKET_S) * header.frame_rate)))
+    frames = min(_MAX_FRAMES, round((LONG_PACKET_S if is_low else PACKET_S) * header.frame_rate))
+    return max(1, frames // header.granule) * header.granule

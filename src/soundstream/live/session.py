@@ -58,5 +58,7 @@ def check_causal(spec: CodecSpec) -> None:
     Raises:
         ConfigError: it looks ahead.
     """
-    if not spec.is_causal:
-        raise ConfigError("this codec looks ahead: it codes files and codes; take a causal one for live sessions")
+    if not spec.is_causal or spec.granule > 1:
+        raise ConfigError(
+            "this codec looks ahead, or its codes cover several frames: take a causal one for live sessions"
+        )

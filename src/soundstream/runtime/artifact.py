@@ -176,7 +176,7 @@ def _unsupported(spec: CodecSpec) -> list[str]:
         "look-ahead without context": spec.lookahead_samples and not spec.context_frames,
         "numbers beside its codes": spec.side_numbers,
         "codebooks of several sizes": len({book.size for book in spec.codebooks}) > 1,
-        "codebooks of several strides": any(book.stride > 1 for book in spec.codebooks),
+        "segments of codebooks of several strides": spec.segment_samples and spec.granule > 1,
     }
     return [name for name, wanted in wants.items() if wanted]
 

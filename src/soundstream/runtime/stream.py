@@ -38,7 +38,8 @@ class Model:
         self.spec, self.postfilter = artifact.spec, postfilter
         self._artifact, self._threads = artifact, threads
         self.quantizer = Quantizer(artifact.codebooks, artifact.factors)
-        self.block_frames, self.turn_frames = self.spec.frames_in(BLOCK_S), self.spec.frames_in(TURN_S)
+        granule, self.turn_frames = self.spec.granule, self.spec.frames_in(TURN_S)
+        self.block_frames = -(-self.spec.frames_in(BLOCK_S) // granule) * granule
         """Frames in one call of a network at most, and over which the denoise switch turns."""
 
     @cached_property
@@ -116,7 +117,7 @@ class LatentStream:
         owed, self._owed_samples = self._owed_samples, 0
         if self._policy and self._model.spec.segment_samples:
             return self._policy.flush()
-        missing = owed + -(self._rest.shape[1] + owed) % self._model.spec.hop_length
+        missing = owed + -(self._rest.shape[1] + owed) % (self._model.spec.hop_length * self._model.spec.granule)
         last = self._push(np.zeros((len(self._rest), missing), np.float32))
         return np.concatenate([last, self._policy.flush()], axis=2) if self._policy else last
 
@@ -139,11 +140,12 @@ class LatentStream:
 
     def _push(self, pcm: Array) -> Array:
         hop = self._model.spec.hop_length
+        granule = hop * self._model.spec.granule
         if self._policy:
-            self._rest = np.zeros((len(pcm), (self._rest.shape[1] + pcm.shape[1]) % hop), np.float32)
+            self._rest = np.zeros((len(pcm), (self._rest.shape[1] + pcm.shape[1]) % granule), np.float32)
             return self._policy.push(pcm)
         pcm = np.concatenate([self._rest, pcm], axis=1)
-        whole = pcm.shape[1] // hop * hop
+        whole = pcm.shape[1] // granule * granule
         self._rest = pcm[:, whole:]
         steps = self._steps(whole // hop)
         turning = [
