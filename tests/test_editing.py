@@ -177,7 +177,7 @@ def test_two_channels_and_entropy_coding_too() -> None:
 def test_joined_files_play_one_after_the_other(codec: Codec) -> None:
     assert not codec.spec.delay_samples
     lengths = (24_000, 0, 3 * 320, 777)
-    files = [codec.encode(noise(n, i), 24_000, 3000 * (1 + i % 2), {"n": str(i)}) for i, n in enumerate(lengths)]
+    files = [codec.encode(noise(n, i), 24_000, 3000 * (1 + i % 2), tags={"n": str(i)}) for i, n in enumerate(lengths)]
     reader = opened(joined(codec, files))
     packets = list(reader)
     assert [packet.num_quantizers for packet in packets] == [4, 8]
