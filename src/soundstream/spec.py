@@ -70,10 +70,14 @@ class CodecSpec:
     """Samples beyond its own hop that the encoder needs for a frame; 0 is causal."""
     context_frames: Annotated[int, Whole(0, 2**20)] = 0
     """Frames to either side of one on which its latents, or its decoded audio, depend; 0 is causal, or segments."""
+    start_frames: Annotated[int, Whole(0, 2**20)] = 0
+    """Frames at the start of a signal that a causal codec takes at once, since the first depends on all of them; its
+    networks then complete the last frame themselves. Live sessions do not wait for them."""
     delay_samples: Annotated[int, Whole(0, 2**31)] = 0
     """Samples by which decoded audio lags behind the input when a frame is decoded as soon as it is complete."""
     memory_frames: Annotated[int, Whole(0, 2**31)] = 0
-    """Frames before one that its decoded audio may depend on: decoding from a place begins as many before it."""
+    """Frames before one that its decoded audio may depend on: decoding from a place begins as many before it. Of a
+    memory without end, as that of an LSTM, those after which it has faded."""
     side_numbers: Annotated[int, Whole(0, 64)] = 0
     """Numbers that a segment has beside its codes, such as its gain."""
     switches: tuple[Switch, ...] = ()

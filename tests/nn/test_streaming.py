@@ -13,6 +13,7 @@ from soundstream.nn.convnext import ConvNeXtBlock
 from soundstream.nn.families import seanet, spectral
 from soundstream.nn.families.seanet import ResidualUnit
 from soundstream.nn.families.spectral import Noise
+from soundstream.nn.lstm import Lstm
 from soundstream.nn.mdct import InverseMdct, Mdct
 from soundstream.nn.streaming import Chain
 from tiny import CONFIG, SPECTRAL, TRUNK, VARIANTS, noise
@@ -28,6 +29,7 @@ LAYERS |= {
     "elu": (Elu, 3, 1, 1),
     "residual unit": (lambda: ResidualUnit(4, dilation=9), 4, 1, 1),
     "depthwise conv": (lambda: CausalConv(4, 4, 7, groups=4), 4, 1, 1),
+    "lstm": (lambda: Lstm(4, layers=2), 4, 1, 1),
     "convnext block": (lambda: ConvNeXtBlock(4, kernel=7), 4, 1, 1),
     "mdct": (lambda: Mdct(40, overlap=10), 1, 40, 1),
     "noise": (lambda: Noise(4, 5), 4, 1, 1),

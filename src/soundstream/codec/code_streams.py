@@ -74,7 +74,7 @@ class CodeDecoder(Session):
     def __init__(self, model: Model, sample_rate: int, channels: int, denoise: float) -> None:
         super().__init__(sample_rate, channels)
         self._spec = model.spec
-        self._stream = DecoderStream(model, channels, denoise)
+        self._stream = DecoderStream(model, channels, denoise, wait=True)
         rates = model.spec.sample_rate, self.sample_rate
         self._resampler = Resampler(*rates, channels)
         self._tail = Tail(channels, (1 + model.spec.granule) * resampled_length(model.spec.hop_length, *rates))

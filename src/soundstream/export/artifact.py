@@ -33,7 +33,8 @@ from soundstream.runtime.session import MACS_PROPERTY
 def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> str:
     """Write a trained model as an artifact and return its model id.
 
-    Most kernels and all matrices are stored as int8 with a scale for each output channel, everything else as float16.
+    Most kernels and all matrices are stored as int8 with a scale for each output channel, everything else as float16;
+    with `EXACT` of the config all of it as float32.
 
     Args:
         int8_products: compute large matrix products in whole numbers (see `products`), and not all as float32.
@@ -48,7 +49,7 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
     folder.mkdir(parents=True, exist_ok=True)
     model = exportable(model)
     codebooks = io.BytesIO()
-    np.save(codebooks, model.quantizer.codebooks.numpy().astype(np.float16))
+    np.save(codebooks, model.quantizer.codebooks.numpy().astype(np.float32 if model.config.EXACT else np.float16))
     graphs = {"encoder.onnx": encoder_graph(model), "decoder.onnx": decoder_graph(model)}
     if model.denoiser:
         graphs[DENOISER_FILE] = denoiser_graph(model)
@@ -78,8 +79,9 @@ def factors(quantizer: ResidualVectorQuantizer) -> Factors:
 
 def _description(model: SoundStream, decoder: onnx.ModelProto) -> str:
     """config.json: the spec, which is all that the runtime reads, and the settings of the networks."""
-    memory = memory_frames(decoder, model.config.hop_length)
-    spec = dataclasses.replace(model.config.spec(), memory_frames=memory)
+    spec = model.config.spec()
+    memory = spec.memory_frames + memory_frames(decoder, model.config.hop_length)
+    spec = dataclasses.replace(spec, memory_frames=memory)
     return json.dumps(model.config.to_dict() | {"spec": spec.to_dict()}, indent=2) + "\n"
 
 
@@ -92,6 +94,8 @@ def exportable(model: SoundStream) -> SoundStream:
     if not model.config.denoise:
         model.denoiser = None
     fold_normalizer(model)
+    if model.config.EXACT:
+        return model
     coarse = {id(layer.weight) for layer in model.modules() if _stores_int8(layer)}
     with torch.no_grad():
         for tensor in (*model.parameters(), *model.buffers()):
@@ -132,7 +136,7 @@ def encoder_graph(model: SoundStream) -> onnx.ModelProto:
     With FiLM on this side `condition [batch, condition_dim, 1, frames]` is a second input, with a denoiser its
     `mask [batch, coefficients, 1, frames]` a third; ones in it change nothing.
     """
-    config, graph = model.config, Graph("encoder")
+    config, graph = model.config, Graph("encoder", model.config.EXACT)
     graph.input("pcm", 1, "samples")
     if config.film == "encoder":
         graph.input("condition", config.condition_dim, "frames")
@@ -146,7 +150,7 @@ def encoder_graph(model: SoundStream) -> onnx.ModelProto:
 def denoiser_graph(model: SoundStream) -> onnx.ModelProto:
     """`pcm [batch, 1, 1, samples]` -> `mask`, of the same frames; only for a model that has a denoiser."""
     assert model.denoiser
-    graph = Graph("denoiser")
+    graph = Graph("denoiser", model.config.EXACT)
     graph.input("pcm", 1, "samples")
     mask = model.denoiser.onnx(graph, "", model.analysis.onnx(graph, "", "pcm"))
     return _finished(graph, mask, model.config.hop_length, "frames", model.config)
@@ -154,7 +158,7 @@ def denoiser_graph(model: SoundStream) -> onnx.ModelProto:
 
 def decoder_graph(model: SoundStream) -> onnx.ModelProto:
     """`latents [batch, latent_dim, 1, frames]` to `pcm [batch, 1, 1, samples]`; with FiLM here a condition too."""
-    graph, x = Graph("decoder"), "latents"
+    graph, x = Graph("decoder", model.config.EXACT), "latents"
     graph.input("latents", model.config.latent_dim, "frames")
     if model.config.film == "decoder":
         graph.input("condition", model.config.condition_dim, "frames")

@@ -14,24 +14,26 @@ def macs_per_frame(model: onnx.ModelProto, hop_length: int) -> int:
     """Multiplications with additions of convolutions and matrix products of a graph, for one frame of one signal."""
     graph, shapes = _inferred(model, hop_length)
     inner = {"Conv": slice(1, None), "MatMul": slice(-2, -1)}
-    return sum(
+    products = sum(
         math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][inner[node.op_type]])
         for node in graph.node
         if node.op_type in inner
     )
+    lstms = [node for node in graph.node if node.op_type == "LSTM"]
+    return products + sum(shapes[n.output[0]][0] * math.prod(shapes[w]) for n in lstms for w in n.input[1:3])
 
 
 def memory_frames(model: onnx.ModelProto, hop_length: int) -> int:
     """Frames before one that its output may depend on, at most: what all states together hold of the past.
 
-    Each state is the end of what went before the samples that a layer takes next, and is joined to them.
+    Each of these is the end of what went before the samples that a layer takes next, and is joined to them. Other
+    states, as those of an LSTM, do not count.
     """
     graph, shapes = _inferred(model, hop_length)
     states = {value.name: value.type.tensor_type.shape.dim[3].dim_value for value in graph.input}
-    joins = {node.input[0]: node.output[0] for node in graph.node if node.op_type == "Concat"}
     outputs = {output.name for output in model.graph.output}
-    kept = [name for name in states if f"{name}{STATE_SUFFIX}" in outputs]
-    return math.ceil(sum(states[name] / (shapes[joins[name]][3] - states[name]) for name in kept))
+    joined = {name: shapes.get(f"{name}.joined") for name in states if f"{name}{STATE_SUFFIX}" in outputs}
+    return math.ceil(sum(states[name] / (shape[3] - states[name]) for name, shape in joined.items() if shape))
 
 
 def _inferred(model: onnx.ModelProto, hop_length: int) -> tuple[onnx.GraphProto, dict[str, list[int]]]:
@@ -43,4 +45,5 @@ def _inferred(model: onnx.ModelProto, hop_length: int) -> tuple[onnx.GraphProto,
             dimension.dim_value = sizes.get(dimension.dim_param) or dimension.dim_value
     del model.graph.output[:]
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
-    return inferred, {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.value_info}
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.value_info}
+    return inferred, shapes | {weight.name: list(weight.dims) for weight in inferred.initializer}

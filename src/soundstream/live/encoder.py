@@ -48,7 +48,7 @@ class LiveEncoder(Session):
         check_range("redundancy", redundancy, 0, model.spec.num_quantizers)
         check_causal(model.spec)
         options.check_stream(model.spec)
-        self._spec, self._stream = model.spec, EncoderStream(model, channels, options)
+        self._spec, self._stream = model.spec, EncoderStream(model, channels, options, wait=False)
         self._payloads = Payloads(model.spec, channels)
         self._payloads.check_redundancy(redundancy, packet_frames)
         self._redundancy = redundancy

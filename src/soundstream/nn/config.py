@@ -40,6 +40,8 @@ class FamilyConfig:
 
     GROWS: ClassVar[dict[str, tuple[str, ...]]] = {}
     """Settings that `grow` may make larger, by the word for them; two are the encoder's and the decoder's."""
+    EXACT: ClassVar[bool] = False
+    """Whether artifacts keep all weights as float32: three times the size, and the codes of the model itself."""
 
     sample_rate: Annotated[int, Whole(8_000, 192_000)] = 24_000
     """Hz at which the networks run."""

@@ -63,14 +63,20 @@ class CausalConv(StreamingModule):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         if state:
             x = torch.cat([state["left"].to(x.dtype), x], dim=-1)
-        y = functional.conv2d(
-            x, self.weight, self.bias, stride=(1, self.stride), dilation=(1, self.dilation), groups=self.groups
-        )
-        return y, dict.fromkeys(state, x[..., -self.left_samples :])
+        return self.product(x), dict.fromkeys(state, x[..., -self.left_samples :])
+
+    def product(self, x: Tensor) -> Tensor:
+        """The convolution alone, of what has its past before it."""
+        stride, dilation = (1, self.stride), (1, self.dilation)
+        return functional.conv2d(x, self.weight, self.bias, stride=stride, dilation=dilation, groups=self.groups)
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
         if self.left_samples:
             x = graph.join_left(f"{name}.left", self.in_channels, self.left_samples, x)
+        return self.product_onnx(graph, name, x)
+
+    def product_onnx(self, graph: Graph, name: str, x: str) -> str:
+        """The convolution alone, of what has its past before it."""
         store = graph.weight if self.int8 else graph.constant
         weights = [store(f"{name}.weight", self.weight), graph.constant(f"{name}.bias", self.bias)]
         strides, dilations = (1, self.stride), (1, self.dilation)

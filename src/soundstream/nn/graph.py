@@ -20,10 +20,14 @@ LAST = int(np.iinfo(np.int64).max)
 
 
 class Graph:
-    """An ONNX graph that grows layer by layer; names are those of tensors."""
+    """An ONNX graph that grows layer by layer; names are those of tensors.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    Args:
+        exact: store all weights as float32, and none in fewer bits.
+    """
+
+    def __init__(self, name: str, exact: bool = False) -> None:
+        self.name, self.exact = name, exact
         self.nodes: list[onnx.NodeProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
         self.states: list[onnx.ValueInfoProto] = []
@@ -33,21 +37,33 @@ class Graph:
         """Declare an input `[batch, channels, 1, length]`."""
         self.inputs.append(_value(name, channels, length))
 
+    def state(self, name: str, channels: int, length: int) -> None:
+        """Declare a state `[batch, channels, 1, length]`, which a tensor with `.next` behind its name follows."""
+        self.input(name, channels, length)
+        self.states.append(_value(f"{name}.next", channels, length))
+
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Append a node with one output and return the output's name."""
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
+        return self.node_of_many(kind, inputs, [output], **attributes)
+
+    def node_of_many(self, kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
+        """Append a node with several outputs and return the first one's name."""
+        self.nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
+        return outputs[0]
 
     def constant(self, name: str, value: Tensor | list[int]) -> str:
         """A weight, stored as float16 and cast to float32 when the graph is loaded, or a list of whole numbers."""
-        if isinstance(value, list):
-            self.weights.append(numpy_helper.from_array(np.array(value, dtype=np.int64), name))
+        if isinstance(value, list) or self.exact:
+            kept = np.array(value, np.int64) if isinstance(value, list) else value.detach().float().numpy()
+            self.weights.append(numpy_helper.from_array(np.ascontiguousarray(kept), name))
             return name
         self.weights.append(numpy_helper.from_array(value.detach().numpy().astype(np.float16), f"{name}.half"))
         return self.node("Cast", [f"{name}.half"], name, to=TensorProto.FLOAT)
 
     def weight(self, name: str, weight: Tensor, axes: tuple[int, ...] | None = None) -> str:
         """A kernel or matrix `[out, ...]`, stored as int8 and scaled when the graph is loaded; `axes` permutes it."""
+        if self.exact:
+            return self.constant(name, weight.permute(axes) if axes else weight)
         values, scale = (part.permute(axes) if axes else part for part in quantize_weight(weight.detach()))
         self.weights += [
             numpy_helper.from_array(np.ascontiguousarray(part.numpy()), f"{name}.{key}")
@@ -58,8 +74,7 @@ class Graph:
 
     def join_left(self, state: str, channels: int, length: int, x: str) -> str:
         """`x` behind the `length` samples that went before it, which are a state."""
-        self.input(state, channels, length)
-        self.states.append(_value(f"{state}.next", channels, length))
+        self.state(state, channels, length)
         joined = self.node("Concat", [state, x], f"{state}.joined", axis=3)
         self.slice(joined, f"{state}.next", start=-length, end=LAST, axis=3)
         return joined

@@ -3,6 +3,9 @@
     chunks with context     |ctx|   chunk 0   |ctx|
                                         |ctx|   chunk 1   |ctx|         what comes of the context is cut off
 
+    opening                 | first frames | 1 | 1 | 1 |    a causal network that looks ahead at its start alone takes
+                                                            its first frames at once
+
     segments with overlap   |       segment 0       |
                                               |       segment 1       | each by itself; where decoded ones overlap, one
                                                                         fades into the other
@@ -79,6 +82,41 @@ class Chunks:
         self._held = self._held[..., (first - self._first) * self._taken :].copy()
         self._first, self._done = first, end
         return found
+
+
+class Opening:
+    """A causal network that takes its first frames at once, and its last items as they are.
+
+    Args:
+        run: goes on where it stopped; completes a last frame itself.
+        start: frames to wait for, of a signal that has as many.
+        block: frames at once at most, no fewer than `start`.
+        taken: items of a frame.
+        empty: what comes of nothing, `[channels, ..., 0]`.
+    """
+
+    def __init__(self, run: Run, start: int, block: int, taken: int, empty: Array) -> None:
+        self._run, self._awaited, self._block, self._taken = run, start * taken, block * taken, taken
+        self._empty = empty
+        self._held: Array | None = None
+
+    def push(self, items: Array) -> Array:
+        self._held = items if self._held is None else np.concatenate([self._held, items], axis=-1)
+        whole = self._held.shape[-1] // self._taken * self._taken
+        if whole < self._awaited:
+            return self._empty
+        self._awaited = 0
+        return self._passed(self._held, whole)
+
+    def flush(self) -> Array:
+        return self._empty if self._held is None else self._passed(self._held, self._held.shape[-1])
+
+    def _passed(self, held: Array, end: int) -> Array:
+        """What comes of the items up to `end`, block by block."""
+        self._held = held[..., end:].copy()
+        places = range(0, end, self._block)
+        parts = [np.ascontiguousarray(held[..., place : min(place + self._block, end)]) for place in places]
+        return np.concatenate([self._empty, *map(self._run, parts)], axis=-1)
 
 
 class SegmentEncoder:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from soundstream.runtime.artifact import DENOISER_FILE, Artifact
 from soundstream.runtime.options import EncodeOptions
-from soundstream.runtime.policies import Chunks, Policy, SegmentDecoder, SegmentEncoder
+from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
 from soundstream.runtime.postfilter import PitchPostfilter
 from soundstream.runtime.quantizer import Codes, Quantizer
 from soundstream.runtime.session import Network, State
@@ -81,10 +81,16 @@ class Model:
 
 
 class LatentStream:
-    """pcm in, latents out: the encoder's half of a stream, in whole frames."""
+    """pcm in, latents out: the encoder's half of a stream, in whole frames.
 
-    def __init__(self, model: Model, channels: int) -> None:
-        self._model = model
+    Args:
+        channels: signals side by side.
+        wait: hold back the first `spec.start_frames`, of a codec that has some; or else give each frame once it is
+            complete, though the first ones then differ from those of the whole signal, and a little what follows.
+    """
+
+    def __init__(self, model: Model, channels: int, wait: bool = True) -> None:
+        self._model, self._wait = model, wait
         self._state = model.encoder.init_state(channels)
         self._denoiser_state: State | None = None
         self._rest = np.zeros((channels, 0), np.float32)
@@ -115,7 +121,7 @@ class LatentStream:
         The signal is filled up with zeros. There are no frames if no samples came since the last flush.
         """
         owed, self._owed_samples = self._owed_samples, 0
-        if self._policy and self._model.spec.segment_samples:
+        if self._policy and not self._model.spec.context_frames:
             return self._policy.flush()
         missing = owed + -(self._rest.shape[1] + owed) % (self._model.spec.hop_length * self._model.spec.granule)
         last = self._push(np.zeros((len(self._rest), missing), np.float32))
@@ -124,6 +130,9 @@ class LatentStream:
     def _chosen_policy(self, channels: int) -> Policy | None:
         """How the signal of a codec that is not causal is taken."""
         spec, empty = self._model.spec, np.zeros((channels, self._model.spec.latent_dim, 0), np.float32)
+        if spec.start_frames and self._wait:
+            sizes = spec.start_frames, self._model.block_frames, spec.hop_length
+            return Opening(lambda pcm: self._encode(pcm, self._denoise), *sizes, empty)
         if spec.segment_samples:
             sizes = spec.segment_samples, spec.overlap_samples, spec.hop_length
             return SegmentEncoder(self._encode_alone, *sizes, empty)
@@ -172,7 +181,7 @@ class LatentStream:
         return steps
 
     def _encode(self, pcm: Array, denoise: float) -> Array:
-        frames = pcm.shape[1] // self._model.spec.hop_length
+        frames = -(-pcm.shape[1] // self._model.spec.hop_length)
         pcm = np.ascontiguousarray(pcm[:, None, None])
         inputs = {"pcm": pcm, **self._mask(pcm, frames, denoise)}
         inputs |= _condition(self._model.encoder, len(pcm), frames, denoise)
@@ -198,13 +207,14 @@ class EncoderStream:
 
     Args:
         channels: signals side by side.
+        wait: as `LatentStream`.
     Raises:
         ConfigError: the codec does not have one of the options.
     """
 
-    def __init__(self, model: Model, channels: int, options: EncodeOptions) -> None:
+    def __init__(self, model: Model, channels: int, options: EncodeOptions, wait: bool = True) -> None:
         self._model = model
-        self._latents = LatentStream(model, channels)
+        self._latents = LatentStream(model, channels, wait)
         self.options = options
 
     @property
@@ -237,13 +247,14 @@ class DecoderStream:
 
     Args:
         denoise: how much noise to remove, with a model whose decoder can: 0 none, 1 all that can be.
+        wait: hold back the first `spec.start_frames`, where they may come in several pushes.
     Raises:
         ConfigError: it is not 0 to 1, or above 0 with a model whose decoder was not trained for it.
     """
 
-    def __init__(self, model: Model, channels: int, denoise: float = 0.0) -> None:
+    def __init__(self, model: Model, channels: int, denoise: float = 0.0, wait: bool = False) -> None:
         model.spec.check_denoise(denoise, "decoder")
-        self._model, self._denoise, self._channels = model, denoise, channels
+        self._model, self._denoise, self._channels, self._wait = model, denoise, channels, wait
         self._state = model.decoder.init_state(channels)
         self._postfilter = model.new_postfilter(channels)
         self._policy = self._chosen_policy(channels)
@@ -255,6 +266,8 @@ class DecoderStream:
             sizes = spec.segment_samples, spec.overlap_samples, spec.hop_length
             return SegmentDecoder(self._decode_alone, *sizes, channels)
         empty = np.zeros((channels, 0), np.float32)
+        if spec.start_frames and self._wait:
+            return Opening(self._network_pcm, spec.start_frames, self._model.block_frames, 1, empty)
         if spec.context_frames:
             return Chunks(
                 self._decode_alone, spec.context_frames, self._model.block_frames, (1, spec.hop_length), empty
