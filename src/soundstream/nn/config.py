@@ -96,6 +96,10 @@ class FamilyConfig:
         strides, groups = form.strides * (count // len(form.strides)), form.groups * (count // len(form.groups))
         return tuple(Codebook(self.codebook_size, stride, group) for stride, group in zip(strides, groups, strict=True))
 
+    def before_growth(self, larger: FamilyConfig) -> FamilyConfig:
+        """The same codec with nothing left unsaid that hangs on its sizes, and a larger one's sizes of what it lacks."""
+        return self
+
     def spec(self) -> CodecSpec:
         """What an artifact says of the codec, but for what a decoder remembers."""
         return CodecSpec(

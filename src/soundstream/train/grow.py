@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -26,13 +26,22 @@ from torch.nn import functional
 
 from soundstream.errors import ConfigError
 from soundstream.nn.config import FamilyConfig
-from soundstream.nn.families import build, seanet, spectral
+from soundstream.nn.families import build, family
 from soundstream.train.checkpoint import SUMS, Checkpoint, Tensors
 
 NEW_LATENT = 0.1
 """Standard deviation of a new latent, where that of the old ones is one on average."""
 MIN_SHARE = 0.5
 """Shares of copies are drawn from here to one more, and divided by their sum."""
+
+
+@runtime_checkable
+class Growing(Protocol):
+    """What the module of a family has whose larger networks have layers, besides blocks, that smaller ones lack."""
+
+    @staticmethod
+    def with_new_layers(tensors: Tensors, old: Any, new: Any) -> Tensors:
+        """The tensors of a network of the old settings, and those of the new layers, so that it computes the same."""
 
 
 def larger(codec: FamilyConfig, sizes: dict[str, tuple[int, ...]]) -> FamilyConfig:
@@ -51,9 +60,7 @@ def larger(codec: FamilyConfig, sizes: dict[str, tuple[int, ...]]) -> FamilyConf
             known = ", ".join(f"{w} ({' and '.join(fields)})" for w, fields in codec.GROWS.items())
             raise ConfigError(f"{word} is {list(values)}; the {codec.family} family can grow in: {known}")
         changes |= dict(zip(names, values * (len(names) // len(values)), strict=True))
-    if isinstance(codec, spectral.Config):
-        changes["band_start"] = codec.first_band
-    return dataclasses.replace(codec, **changes)
+    return dataclasses.replace(codec.before_growth(codec), **changes)
 
 
 def grown(checkpoint: Checkpoint, codec: FamilyConfig, seed: int = 0) -> Checkpoint:
@@ -73,8 +80,8 @@ def grown(checkpoint: Checkpoint, codec: FamilyConfig, seed: int = 0) -> Checkpo
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tensors = _with_latents(tensors, start, codec.latent_dim)
-        if isinstance(start, seanet.Config) and isinstance(codec, seanet.Config):
-            tensors = _with_trunks(tensors, dataclasses.replace(start, latent_dim=codec.latent_dim), codec)
+        if isinstance(module := family(codec.family), Growing):
+            tensors = module.with_new_layers(tensors, dataclasses.replace(start, latent_dim=codec.latent_dim), codec)
         tensors = _with_channels_and_blocks(tensors, build(codec).state_dict())
     settings = checkpoint.settings | {"codec": codec.to_dict()}
     return dataclasses.replace(checkpoint, codec=codec, model=tensors, average={}, optimizer={}, settings=settings)
@@ -84,10 +91,7 @@ def _start(old: FamilyConfig, new: FamilyConfig) -> FamilyConfig:
     """The old codec with nothing left unsaid; refuses what cannot be grown to, by the setting's name."""
     if old.family != new.family:
         raise ConfigError(f"family is {new.family!r}; the state is of the {old.family} family")
-    if isinstance(old, spectral.Config):
-        old = dataclasses.replace(old, band_start=old.first_band)
-    if isinstance(old, seanet.Config) and isinstance(new, seanet.Config) and not _trunk_blocks(old):
-        old = dataclasses.replace(old, trunk_width=new.trunk_width)
+    old = old.before_growth(new)
     sizes = {name for names in old.GROWS.values() for name in names}
     before = old.to_dict()
     for name, value in new.to_dict().items():
@@ -106,10 +110,6 @@ def _check_size(name: str, old: int, new: int) -> None:
             f"{name} is {new}; expected a multiple of {old}: a LayerNorm gives the same only where every channel "
             "stands equally often"
         )
-
-
-def _trunk_blocks(codec: seanet.Config) -> int:
-    return codec.encoder_trunk_blocks + codec.decoder_trunk_blocks
 
 
 def _with_latents(tensors: Tensors, codec: FamilyConfig, latent_dim: int) -> Tensors:
@@ -135,31 +135,6 @@ def _with_latents(tensors: Tensors, codec: FamilyConfig, latent_dim: int) -> Ten
     new[f"{last}.weight"] = torch.cat([weight, torch.tensordot(mixture, mixed[0], dims=1)])
     new[f"{last}.bias"] = torch.cat([bias, mixture @ mixed[1]])
     return tensors | new
-
-
-def _with_trunks(tensors: Tensors, old: seanet.Config, new: seanet.Config) -> Tensors:
-    """Trunks on sides that have none; their channels beyond those that are needed are drawn."""
-    sides = [side for side in ("encoder", "decoder") if not getattr(old, f"{side}_trunk_blocks")]
-    blocks = {f"{side}_trunk_blocks": getattr(new, f"{side}_trunk_blocks") for side in sides}
-    fresh = build(dataclasses.replace(old, **blocks)).state_dict()
-    if blocks.get("encoder_trunk_blocks"):
-        tensors = tensors | _split_layer(tensors, fresh, "encoder.last", ("encoder.widen", "encoder.last"))
-    if blocks.get("decoder_trunk_blocks"):
-        tensors = tensors | _split_layer(tensors, fresh, "decoder.first", ("decoder.first", "decoder.narrow"))
-    return tensors
-
-
-def _split_layer(tensors: Tensors, fresh: Tensors, layer: str, parts: tuple[str, str]) -> Tensors:
-    """A convolution as two: its own outputs among those of the first part, and the second, which chooses them."""
-    weight, bias = tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]
-    inner = {f"{parts[0]}.{key}": fresh[f"{parts[0]}.{key}"].clone() for key in ("weight", "bias")}
-    width = len(inner[f"{parts[0]}.bias"])
-    if width < len(bias):
-        raise ConfigError(f"trunk_width is {width}; expected at least {len(bias)}, the channels that pass through it")
-    inner[f"{parts[0]}.weight"][: len(bias)] = weight
-    inner[f"{parts[0]}.bias"][: len(bias)] = bias
-    chosen = torch.eye(len(bias), width)[..., None, None]
-    return inner | {f"{parts[1]}.weight": chosen, f"{parts[1]}.bias": torch.zeros(len(bias))}
 
 
 def _with_channels_and_blocks(tensors: Tensors, fresh: Tensors) -> Tensors:

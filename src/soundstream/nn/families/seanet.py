@@ -17,12 +17,15 @@ Related to the trunk: Vocos (Siuzdak, 2023), all of whose layers are ConvNeXt bl
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import torch
 from torch import Tensor
 
+from soundstream.errors import ConfigError
 from soundstream.limits import Whole
 from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import GAIN, CausalConv, CausalUpsample, Elu
@@ -68,6 +71,12 @@ class Config(FamilyConfig):
     @property
     def hop_length(self) -> int:
         return math.prod(self.strides)
+
+    def before_growth(self, larger: FamilyConfig) -> FamilyConfig:
+        has_trunk = self.encoder_trunk_blocks + self.decoder_trunk_blocks > 0
+        if has_trunk or not isinstance(larger, Config):
+            return self
+        return dataclasses.replace(self, trunk_width=larger.trunk_width)
 
 
 def build(config: Config) -> SoundStream:
@@ -139,3 +148,30 @@ def decoder(config: Config) -> Chain:
 def _trunk(config: Config, count: int) -> Chain:
     """ConvNeXt blocks that pass their input on until they have learned something else."""
     return Chain(**blocks(count, config.trunk_width, config.trunk_kernel, scale=0.0))
+
+
+def with_new_layers(tensors: dict[str, Tensor], old: Config, new: Config) -> dict[str, Tensor]:
+    """Trunks on sides that have none; their channels beyond those that are needed are drawn."""
+    sides = [side for side in ("encoder", "decoder") if not getattr(old, f"{side}_trunk_blocks")]
+    blocks = {f"{side}_trunk_blocks": getattr(new, f"{side}_trunk_blocks") for side in sides}
+    fresh = build(dataclasses.replace(old, **blocks)).state_dict()
+    if blocks.get("encoder_trunk_blocks"):
+        tensors = tensors | _split_layer(tensors, fresh, "encoder.last", ("encoder.widen", "encoder.last"))
+    if blocks.get("decoder_trunk_blocks"):
+        tensors = tensors | _split_layer(tensors, fresh, "decoder.first", ("decoder.first", "decoder.narrow"))
+    return tensors
+
+
+def _split_layer(
+    tensors: dict[str, Tensor], fresh: dict[str, Tensor], layer: str, parts: tuple[str, str]
+) -> dict[str, Tensor]:
+    """A convolution as two: its own outputs among those of the first part, and the second, which chooses them."""
+    weight, bias = tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]
+    inner = {f"{parts[0]}.{key}": fresh[f"{parts[0]}.{key}"].clone() for key in ("weight", "bias")}
+    width = len(inner[f"{parts[0]}.bias"])
+    if width < len(bias):
+        raise ConfigError(f"trunk_width is {width}; expected at least {len(bias)}, the channels that pass through it")
+    inner[f"{parts[0]}.weight"][: len(bias)] = weight
+    inner[f"{parts[0]}.bias"][: len(bias)] = bias
+    chosen = torch.eye(len(bias), width)[..., None, None]
+    return inner | {f"{parts[1]}.weight": chosen, f"{parts[1]}.bias": torch.zeros(len(bias))}

@@ -22,6 +22,7 @@ section 4.3.7), and so is noise at the level of a band (folding there, section 4
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
@@ -124,6 +125,9 @@ class Config(FamilyConfig):
     @property
     def delay_samples(self) -> int:
         return self.overlap
+
+    def before_growth(self, larger: FamilyConfig) -> FamilyConfig:
+        return dataclasses.replace(self, band_start=self.first_band)
 
     @property
     def first_band(self) -> int:
