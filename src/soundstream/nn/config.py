@@ -97,7 +97,7 @@ class FamilyConfig:
         return tuple(Codebook(self.codebook_size, stride, group) for stride, group in zip(strides, groups, strict=True))
 
     def before_growth(self, larger: FamilyConfig) -> FamilyConfig:
-        """The same codec with nothing left unsaid that hangs on its sizes, and a larger one's sizes of what it lacks."""
+        """The same codec with nothing left unsaid that its sizes decide, and a larger one's sizes of what it lacks."""
         return self
 
     def spec(self) -> CodecSpec:
