@@ -20,3 +20,69 @@ def filled(model, seed=0):
     for i, codebook in enumerate(model.quantizer.codebooks):
         codebook.copy_(latents.std() * 0.8**i * torch.randn(codebook.shape, generator=generator))
     return model.eval()
+
+
+def published(config, seed=0):
+    """Random tensors by the names of the authors' files."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, torch.Tensor] = {}
+
+    def add(name, *shape, scale=1.0):
+        tensors[name] = scale * torch.randn(shape, generator=generator)
+
+    def conv(name, outputs, inputs, kernel, transposed=False):
+        kind = "convtr.convtr" if transposed else "conv.conv"
+        rows, columns = (inputs, outputs) if transposed else (outputs, inputs)
+        add(f"{name}.{kind}.weight_v", rows, columns, kernel)
+        tensors[f"{name}.{kind}.weight_g"] = 0.5 + torch.rand((rows, 1, 1), generator=generator)
+        add(f"{name}.{kind}.bias", outputs, scale=0.1)
+
+    def residual(name, width):
+        conv(f"{name}.block.1", width // 2, width, 3)
+        conv(f"{name}.block.3", width, width // 2, 1)
+        conv(f"{name}.shortcut", width, width, 1)
+
+    def lstm(name, width):
+        for layer in range(config.lstm_layers):
+            for kind in ("ih", "hh"):
+                add(f"{name}.lstm.weight_{kind}_l{layer}", 4 * width, width, scale=0.1)
+                add(f"{name}.lstm.bias_{kind}_l{layer}", 4 * width, scale=0.1)
+
+    widths, last = [config.channels * 2**i for i in range(5)], 3 * len(config.strides)
+    conv("encoder.model.0", widths[0], 1, 7)
+    conv(f"encoder.model.{last + 3}", config.latent_dim, widths[4], 7)
+    conv("decoder.model.0", widths[4], config.latent_dim, 7)
+    conv(f"decoder.model.{last + 3}", 1, widths[0], 7)
+    lstm(f"encoder.model.{last + 1}", widths[4])
+    lstm("decoder.model.1", widths[4])
+    for i, stride in enumerate(config.strides):
+        residual(f"encoder.model.{3 * i + 1}", widths[i])
+        conv(f"encoder.model.{3 * i + 3}", widths[i + 1], widths[i], 2 * stride)
+        place = last - 3 * i
+        conv(f"decoder.model.{place}", widths[i], widths[i + 1], 2 * stride, transposed=True)
+        residual(f"decoder.model.{place + 1}", widths[i])
+    for i in range(config.num_quantizers):
+        book = f"quantizer.vq.layers.{i}._codebook"
+        add(f"{book}.embed", config.codebook_size, config.latent_dim, scale=0.8**i)
+        tensors |= {f"{book}.inited": torch.ones(1), f"{book}.cluster_size": torch.ones(config.codebook_size)}
+        tensors[f"{book}.embed_avg"] = tensors[f"{book}.embed"].clone()
+    return tensors
+
+
+def renamed(tensors):
+    """The same by the names of `transformers`."""
+    pairs = [
+        (".conv.conv.", ".conv."),
+        (".convtr.convtr.", ".conv."),
+        ("coder.model.", "coder.layers."),
+        ("quantizer.vq.layers.", "quantizer.layers."),
+        ("._codebook.", ".codebook."),
+        ("weight_g", "parametrizations.weight.original0"),
+        ("weight_v", "parametrizations.weight.original1"),
+    ]
+    found = {}
+    for name, tensor in tensors.items():
+        for theirs, instead in pairs:
+            name = name.replace(theirs, instead)
+        found[name] = tensor
+    return found

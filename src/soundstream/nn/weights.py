@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from soundstream.errors import ArtifactError, InputError
 
+ADVICE = "give the file that was published, whole: .safetensors, .th or .bin"
 SHOWN = 6
 """Names of tensors in one message at most."""
 
@@ -31,10 +30,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     try:
         tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{path} holds no weights: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # bytes of any kind make the unpickler fail in any way
+        raise ArtifactError(f"{path} holds no weights, or more than weights; {ADVICE}") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise ArtifactError(f"{path} holds something else than tensors by name; give the file of the published weights")
+        raise ArtifactError(f"{path} holds something else than tensors by name; {ADVICE}")
     return tensors
 
 
@@ -78,10 +77,9 @@ class Weights:
         size = self.take(f"{name}_g", (shape[0], 1, 1))
         return direction * (size / direction.norm(dim=(1, 2), keepdim=True))
 
-    def drop(self, *names: str) -> None:
-        """Leave out tensors that only training uses, if they are there."""
-        for name in names:
-            self._tensors.pop(name, None)
+    def drop(self, name: str) -> None:
+        """Leave out a tensor that says nothing of the model, if it is there."""
+        self._tensors.pop(name, None)
 
     def finish(self) -> None:
         """Refuse what nothing has taken.

@@ -14,12 +14,13 @@ import numpy as np
 from soundstream import audio
 from soundstream.codec import load
 from soundstream.entropy import TABLES_FILE, ContextCoder, Tables
-from soundstream.errors import ConfigError, OutputError
+from soundstream.errors import ConfigError
 from soundstream.evaluate import clips
 from soundstream.evaluate.probes import probes
 from soundstream.evaluate.provenance import provenance
 from soundstream.export.artifact import export
 from soundstream.export.parity import Array, check_parity
+from soundstream.export.place import check_place, install
 from soundstream.nn.model import SoundStream
 from soundstream.release.card import Facts, card, read_sources
 from soundstream.runtime.artifact import load_artifact, write_manifest
@@ -90,7 +91,7 @@ def release(plan: Plan, say: Say = lambda text: None) -> str:
         ParityError: the artifact does not compute what the model does.
         OutputError: the place is taken.
     """
-    _check_place(plan, early=plan.codecs is None)
+    check_place(plan.output, force=plan.force or plan.codecs is not None)
     checkpoint, model = ckpt.load(plan.checkpoint), ckpt.load_model(plan.checkpoint)
     sources, notes = _read_sources(plan), _read_notes(plan)
     artifact = make_artifact(model, plan, say)
@@ -104,8 +105,8 @@ def release(plan: Plan, say: Say = lambda text: None) -> str:
     marked = plan.results is not None
     told = Facts(plan.output.name, model_id, model, checkpoint, parity, curve, quality, probed, marked, sources, notes)
     (artifact / "README.md").write_text(card(told), encoding="utf-8")
-    _check_place(plan, early=True)
-    _install(artifact, plan.output)
+    check_place(plan.output, plan.force)
+    install(artifact, plan.output)
     _write_results(plan, model_id, curve, {"quality": quality, "probes": probed})
     if plan.state:
         ckpt.save(plan.state, ckpt.compact(checkpoint))
@@ -131,16 +132,6 @@ def _take_tables(artifact: Path, path: Path) -> str:
     ContextCoder(Tables.load(path), Model(load_artifact(artifact)).quantizer.codebooks)
     shutil.copyfile(path, artifact / TABLES_FILE)
     return write_manifest(artifact)
-
-
-def _check_place(plan: Plan, early: bool) -> None:
-    """Refuse a place that holds something else; and, unless it is compared first, one that holds an artifact."""
-    if not plan.output.exists():
-        return
-    if not (plan.output / "manifest.json").is_file():
-        raise OutputError(f"{plan.output} is no artifact; name another folder")
-    if early and not plan.force:
-        raise OutputError(f"{plan.output} holds a model already; replace it with --force")
 
 
 def _clip(valid: Path, sample_rate: int) -> Array:
@@ -224,20 +215,6 @@ def _read_notes(plan: Plan) -> str:
         return plan.notes.read_text(encoding="utf-8") if plan.notes else ""
     except OSError as error:
         raise ConfigError(f"cannot read the notes {plan.notes}: {error.strerror}") from error
-
-
-def _install(artifact: Path, place: Path) -> None:
-    """Copy beside the place, then rename; what was there goes away only when the new one stands."""
-    fresh, old = (place.with_name(place.name + suffix) for suffix in (".new", ".old"))
-    for folder in (fresh, old):
-        shutil.rmtree(folder, ignore_errors=True)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(artifact, fresh)
-    load_artifact(fresh)
-    if place.exists():
-        place.rename(old)
-    fresh.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_results(plan: Plan, model_id: str, curve: list[Entry], measured: dict[str, Entry | None]) -> None:

@@ -6,6 +6,12 @@ point NAME of the group `soundstream.families`. It has
     Config         a `FamilyConfig`: the settings, each with its range, and `hop_length`
     build(config)  its networks, as a `SoundStream`
 
+and, where others have published weights of such networks,
+
+    VARIANTS                  the settings of what they published, by name
+    CARD                      where it comes from, and its licence, for the model's card
+    convert(tensors, config)  the `SoundStream` of their tensors; `soundstream.nn.weights` reads them
+
 and nothing else in the package needs to know of it. See docs/guides/add-a-codec.md.
 """
 
@@ -16,6 +22,8 @@ import pkgutil
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
 
 from soundstream.errors import ConfigError
 from soundstream.limits import check_values
@@ -37,6 +45,32 @@ class Family(Protocol):
     @staticmethod
     def build(config: Any) -> SoundStream:
         """Fresh networks."""
+
+
+@runtime_checkable
+class Published(Family, Protocol):
+    """What the module of a family has whose weights others published."""
+
+    VARIANTS: dict[str, FamilyConfig]
+    CARD: str
+
+    @staticmethod
+    def convert(tensors: dict[str, Tensor], config: Any) -> SoundStream:
+        """The model of published tensors, each of which is used."""
+
+
+def published(name: object, variant: str) -> tuple[Published, FamilyConfig]:
+    """The module of a family whose weights are published, and the settings of one of its variants.
+
+    Raises:
+        ConfigError: there is none of this name, or no such variant.
+    """
+    module = family(name)
+    if not isinstance(module, Published):
+        raise ConfigError(f"family {name} is not one whose weights are published elsewhere; train it, or name another")
+    if variant not in module.VARIANTS:
+        raise ConfigError(f"{name} has no variant {variant!r}; expected one of: {', '.join(module.VARIANTS)}")
+    return module, module.VARIANTS[variant]
 
 
 def names() -> list[str]:

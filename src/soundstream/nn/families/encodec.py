@@ -31,6 +31,7 @@ from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.graph import Graph
 from soundstream.nn.lstm import Lstm
 from soundstream.nn.model import Networks, SoundStream
+from soundstream.nn.quantize import ResidualVectorQuantizer
 from soundstream.nn.reflected import ReflectedConv
 from soundstream.nn.streaming import Chain, State, StreamingModule
 from soundstream.nn.weights import Weights
@@ -165,11 +166,19 @@ def convert(tensors: dict[str, Tensor], config: Config) -> SoundStream:
     with torch.no_grad():
         _fill_encoder(model.encoder, weights, config)
         _fill_decoder(model.decoder, weights, config)
-        for i, codebook in enumerate(model.quantizer.codebooks):
-            codebook.copy_(weights.take(f"quantizer.layers.{i}.codebook.embed", codebook.shape))
-            weights.drop(*(f"quantizer.layers.{i}.codebook.{name}" for name in ("inited", "cluster_size", "embed_avg")))
+        _fill_codebooks(model.quantizer, weights)
     weights.finish()
     return model.eval()
+
+
+def _fill_codebooks(quantizer: ResidualVectorQuantizer, weights: Weights) -> None:
+    """Entries, and the sums and counts of the vectors that they follow in training."""
+    parts = {"embed": quantizer.codebooks, "embed_avg": quantizer.sums, "cluster_size": quantizer.usage}
+    for i in range(len(quantizer.codebooks)):
+        name = f"quantizer.layers.{i}.codebook"
+        for key, stack in parts.items():
+            stack[i] = weights.take(f"{name}.{key}", stack[i].shape)
+        weights.drop(f"{name}.inited")
 
 
 def _fill_encoder(network: Chain, weights: Weights, config: Config) -> None:

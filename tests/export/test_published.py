@@ -1,0 +1,132 @@
+"""Weights that others published become a model: every tensor of them, from both kinds of file, and nothing else."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+import soundstream
+from encodec_weights import CONFIG, published, renamed
+from soundstream.cli.commands import app
+from soundstream.errors import ArtifactError, ConfigError, InputError, OutputError
+from soundstream.export.published import import_published
+from soundstream.nn.families import encodec
+from soundstream.nn.weights import read_tensors
+
+TENSORS = published(CONFIG)
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    monkeypatch.setitem(encodec.VARIANTS, "24khz", CONFIG)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "encodec_24khz-0a1b2c3d.th"
+    torch.save(TENSORS, path)
+    return path
+
+
+def test_the_command_makes_a_model_that_codes_sound_and_says_whose_it_is(weights, tmp_path):
+    folder = tmp_path / "model"
+    result = CliRunner().invoke(app, ["import", "encodec", "24khz", str(weights), "-o", str(folder)])
+    assert result.exit_code == 0, result.output
+    codec = soundstream.load(folder)
+    assert result.stdout.strip() == codec.model_id.hex()
+    card = (folder / "README.md").read_text()
+    assert (
+        "MIT" in card and "facebookresearch/encodec" in card and weights.name in card and codec.model_id.hex() in card
+    )
+    pcm = np.random.default_rng(0).normal(0, 0.1, (1, 5001)).astype(np.float32)
+    decoded, rate = codec.decode(codec.encode(pcm, 24_000, codec.spec.bitrate(4)))
+    assert (decoded.shape, rate) == (pcm.shape, 24_000) and np.abs(decoded).max() > 0
+
+
+def test_both_kinds_of_file_are_the_same_model(weights, tmp_path):
+    save_file(renamed(TENSORS), tmp_path / "model.safetensors")
+    torch.save(renamed(TENSORS), tmp_path / "pytorch_model.bin")
+    files = (weights, tmp_path / "model.safetensors", tmp_path / "pytorch_model.bin")
+    assert len({import_published("encodec", "24khz", path, tmp_path / path.stem) for path in files}) == 1
+
+
+def test_every_tensor_reaches_the_model():
+    state = encodec.convert(TENSORS, CONFIG).state_dict()
+    for name, tensor in TENSORS.items():
+        if name.endswith("inited"):
+            continue
+        changed = encodec.convert(TENSORS | {name: tensor + 0.5}, CONFIG).state_dict()
+        assert sum(not torch.equal(changed[key], state[key]) for key in state) == 1, name
+
+
+@pytest.mark.parametrize("name", ["encoder.model.0.conv.conv.bias", "decoder.model.1.lstm.weight_hh_l1"])
+def test_a_missing_tensor_is_named(name):
+    with pytest.raises(ArtifactError, match=re.escape(name.replace("model.", "layers.").replace("conv.conv", "conv"))):
+        encodec.convert({key: value for key, value in TENSORS.items() if key != name}, CONFIG)
+
+
+def test_tensors_that_have_no_place_are_listed():
+    more = {f"encoder.model.{i}.extra": torch.zeros(1) for i in range(20, 28)}
+    with pytest.raises(ArtifactError, match=r"8 tensors have no place.*encoder.model.20.extra, .*and 2 more"):
+        encodec.convert(TENSORS | more, CONFIG)
+
+
+def test_a_tensor_of_another_shape_is_named_as_in_the_file():
+    name = "quantizer.vq.layers.3._codebook.embed"
+    with pytest.raises(ArtifactError, match=rf"{name} is \[64, 8\]; expected \[64, 16\]"):
+        encodec.convert(TENSORS | {name: torch.zeros(64, 8)}, CONFIG)
+
+
+class Harmful:
+    """What runs a command when it is unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("touch harm",)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"encoder": Harmful()}, tmp_path / "harmful.th")
+    with pytest.raises(ArtifactError, match="holds no weights"):
+        read_tensors(tmp_path / "harmful.th")
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("name", ["x.th", "x.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"\x80\x02]q\x00."])
+def test_other_files_are_called_that(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match=f"{name} holds (no|something)"):
+        read_tensors(tmp_path / name)
+
+
+def test_a_list_of_tensors_has_no_names(tmp_path):
+    torch.save([torch.zeros(2)], tmp_path / "x.th")
+    with pytest.raises(ArtifactError, match="something else than tensors by name"):
+        read_tensors(tmp_path / "x.th")
+
+
+def test_what_cannot_be_is_refused_first(weights, tmp_path):
+    place = tmp_path / "place"
+    with pytest.raises(ConfigError, match="seanet is not one whose weights are published"):
+        import_published("seanet", "24khz", weights, place)
+    with pytest.raises(ConfigError, match="no variant '16khz'; expected one of: 24khz"):
+        import_published("encodec", "16khz", weights, place)
+    with pytest.raises(InputError, match=r"cannot read .*absent"):
+        import_published("encodec", "24khz", tmp_path / "absent.th", place)
+    assert not place.exists()
+    place.mkdir()
+    with pytest.raises(OutputError, match="is no artifact"):
+        import_published("encodec", "24khz", weights, place)
+
+
+def test_a_model_is_replaced_only_where_it_is_asked_for(weights, tmp_path):
+    first = import_published("encodec", "24khz", weights, tmp_path / "model")
+    torch.save(published(CONFIG, seed=1), weights)
+    with pytest.raises(OutputError, match="--force"):
+        import_published("encodec", "24khz", weights, tmp_path / "model")
+    assert import_published("encodec", "24khz", weights, tmp_path / "model", force=True) != first
