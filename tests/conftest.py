@@ -40,6 +40,16 @@ def other_codec(other_artifact):
     return load(other_artifact)
 
 
+@pytest.fixture
+def few_probes(monkeypatch):
+    """Three tones and the five hard sounds of one frequency, where the runner is on trial and not what it measures."""
+    from soundstream.evaluate.probes import hard_sounds, probes
+
+    monkeypatch.setattr(probes, "TONES_HZ", (100, 1000, 11_000))
+    monkeypatch.setattr(hard_sounds, "BEEPS_HZ", (440,))
+    monkeypatch.setattr(hard_sounds, "_shapes", lambda time_s: iter(()))
+
+
 def _small(tmp_path_factory, seed):
     import torch
 

@@ -22,30 +22,48 @@ FAST = "lowpass:3500,opus:12000"
 Eval = Callable[..., Path]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def make_clips(place: Path) -> Path:
     """Two clips of speech, one of music, one ambient; 1.2 s each."""
     names = ("speech/a", "speech/b", "music/c", "ambient/d")
     for seed, name in enumerate(names):
-        path = tmp_path / "clips" / f"{name}.wav"
+        path = place / "clips" / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, np.random.default_rng(seed).normal(0, 0.1, RATE * 6 // 5), RATE)
-    return tmp_path / "clips"
+    return place / "clips"
+
+
+def runner_of(folder: Path, model: Path, output: Path) -> Eval:
+    """Calls `soundstream eval` on a folder of clips; gives the folder of its report."""
+
+    def call(*words: str, codecs: str = CODECS, metrics: str = "stoi,si-sdr,log-mel") -> Path:
+        shared = ["--codecs", codecs, "--metrics", metrics, "--model", str(model), "--jobs", "1"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["soundstream", "eval", str(folder), "-o", str(output), *shared, *words])
+            try:
+                main()
+            except SystemExit as stop:
+                assert not stop.code, f"exit code {stop.code}"
+        return output
+
+    return call
 
 
 @pytest.fixture
-def run(folder: Path, tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Eval:
-    def call(*words: str, codecs: str = CODECS, metrics: str = "stoi,si-sdr,log-mel") -> Path:
-        shared = ["--codecs", codecs, "--metrics", metrics, "--model", str(tiny_artifact), "--jobs", "1"]
-        command = ["soundstream", "eval", str(folder), "-o", str(tmp_path / "report"), *shared, *words]
-        monkeypatch.setattr(sys, "argv", command)
-        try:
-            main()
-        except SystemExit as stop:
-            assert not stop.code, f"exit code {stop.code}"
-        return tmp_path / "report"
+def folder(tmp_path: Path) -> Path:
+    return make_clips(tmp_path)
 
-    return call
+
+@pytest.fixture
+def run(folder: Path, tiny_artifact: Path, tmp_path: Path) -> Eval:
+    return runner_of(folder, tiny_artifact, tmp_path / "report")
+
+
+@pytest.fixture(scope="module")
+def made(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with all that it can hold; not to be changed."""
+    place = tmp_path_factory.mktemp("evaluation")
+    run = runner_of(make_clips(place), tiny_artifact, place / "report")
+    return run("--baseline", "opus:12000", "--spectrograms", "2", "--listening-test")
 
 
 def refused(capsys: pytest.CaptureFixture, call: Callable[[], object]) -> str:
@@ -62,8 +80,8 @@ def row(clip: str, codec: str, value: float | None, content_class: str = "music"
     return Row("", clip, content_class, codec, 1.0, 100, 800.0, 0.0, {"si-sdr": value})
 
 
-def test_the_report_holds_every_row_and_where_it_comes_from(run: Eval, codec) -> None:
-    found = json.loads((run("--baseline", "opus:12000") / "report.json").read_text())
+def test_the_report_holds_every_row_and_where_it_comes_from(made: Path, codec) -> None:
+    found = json.loads((made / "report.json").read_text())
     assert found["artifact"] == codec.model_id.hex()
     assert found["command"].startswith("soundstream eval ") and "numpy" in found["versions"]
     assert found["settings"]["codecs"] == CODECS
@@ -73,8 +91,8 @@ def test_the_report_holds_every_row_and_where_it_comes_from(run: Eval, codec) ->
     assert set(ours["metrics"]) == {"si-sdr", "log-mel"}
 
 
-def test_the_table_shows_dashes_where_a_metric_means_nothing(run: Eval) -> None:
-    text = (run() / "report.md").read_text()
+def test_the_table_shows_dashes_where_a_metric_means_nothing(made: Path) -> None:
+    text = (made / "report.md").read_text()
     music = text.split("## music")[1].split("##")[0]
     assert re.search(r"\| original \| 1 \| – \| – \| \d", music)
     assert re.search(r"\| soundstream:3000 \| 1 \| [\d,]+ \| – \| -?\d", music)
@@ -82,8 +100,7 @@ def test_the_table_shows_dashes_where_a_metric_means_nothing(run: Eval) -> None:
     assert re.search(r"\| opus:12000 \| 2 \| [\d,]+ ± [\d,]+ \| [\d.]+ ± [\d.]+ \|", speech)
 
 
-def test_pictures_and_listening_test_are_written(run: Eval) -> None:
-    made = run("--spectrograms", "2", "--listening-test")
+def test_pictures_and_listening_test_are_written(made: Path) -> None:
     assert {path.name for path in made.glob("*.png")} == {
         "rate_quality_speech.png",
         "rate_quality_music.png",

@@ -12,7 +12,6 @@ import torch
 import entropy_tables
 import soundstream
 from soundstream.cli import main
-from soundstream.evaluate.probes import probes
 from soundstream.nn.families import build
 from soundstream.nn.families.seanet import Config as SeanetConfig
 from soundstream.release import card
@@ -51,9 +50,8 @@ def make_run(run, seed):
 
 
 @pytest.fixture
-def call(folder, monkeypatch):
+def call(folder, few_probes, monkeypatch):
     """Runs `soundstream release` on a run of the folder, with few probes; returns what it says and its exit code."""
-    monkeypatch.setattr(probes, "TONES_HZ", (100, 1000))
 
     def release(*words, run="run", capsys):
         fixed = [str(folder / run / "checkpoint"), "-o", str(folder / "model"), "--valid", str(folder / "valid")]

@@ -169,12 +169,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def few_tones(monkeypatch):
-    monkeypatch.setattr(probes, "TONES_HZ", (100, 1000, 11_000))
-
-
-@pytest.fixture
-def call(tiny_artifact, few_tones, monkeypatch, capsys):
+def call(tiny_artifact, few_probes, monkeypatch, capsys):
     """Runs `soundstream eval --probes`; returns what it says on stdout and stderr, and its exit code."""
 
     def run(*words):
@@ -228,7 +223,7 @@ def test_without_a_model_clips_and_report_are_needed(monkeypatch, capsys):
     assert stop.value.code == 2 and "--probes" in capsys.readouterr().err
 
 
-def test_two_runs_are_the_same_and_progress_ends_at_the_total(codec, folder, few_tones):
+def test_two_runs_are_the_same_and_progress_ends_at_the_total(codec, folder, few_probes):
     told = []
     first = probes.run(codec, probes.find_speech(folder), lambda done, total: told.append((done, total)))
     assert told[-1][0] == told[-1][1] == len(told) == 3 * (3 + 5 + len(list(hard_sounds(codec.spec.sample_rate))) + 1)
