@@ -5,32 +5,21 @@ import pytest
 import torch
 
 import soundstream
+from benchmarks import encodec_parity
 from encodec_weights import HOP
 from soundstream.export.published import import_published
 from soundstream.nn.families import encodec
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.stream import DecoderStream, EncoderStream
 
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 
 CONFIG = encodec.Config(channels=4, latent_dim=16)
-RATES = (1500, 3000, 6000, 12_000, 24_000)
 
 
 @pytest.fixture(scope="module")
 def original():
-    """Random weights, with biases, norms and entries of codebooks away from where they start."""
-    torch.manual_seed(0)
-    model = transformers.EncodecModel(transformers.EncodecConfig(num_filters=4, hidden_size=16)).eval()
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if name.endswith(("bias", "original0")):
-                tensor += 0.1 * torch.randn_like(tensor)
-        size = model.encoder(0.2 * torch.randn(1, 1, 40 * HOP)).std()
-        for i, layer in enumerate(model.quantizer.layers):
-            layer.codebook.embed.copy_(size * 0.9**i * torch.randn_like(layer.codebook.embed))
-            layer.codebook.inited.fill_(1)
-    return model
+    return encodec_parity.original(num_filters=4, hidden_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +47,7 @@ def sounds():
     }
 
 
-@pytest.mark.parametrize("bitrate", RATES)
+@pytest.mark.parametrize("bitrate", encodec_parity.RATES)
 @pytest.mark.parametrize("name", sounds())
 @torch.no_grad()
 def test_codes_and_sound_are_those_of_the_original(original, codec, name, bitrate):
@@ -71,6 +60,12 @@ def test_codes_and_sound_are_those_of_the_original(original, codec, name, bitrat
     heard = original.decode(theirs[None], [None]).audio_values[0].numpy()
     np.testing.assert_allclose(DecoderStream(codec.model, 1).push(theirs.numpy()), heard, rtol=0, atol=1e-4)
     assert np.abs(heard).max() > 1e-2
+
+
+@torch.no_grad()
+def test_its_codes_tell_sounds_apart(original):
+    theirs = original.encode(torch.from_numpy(sounds()["noise"]).float()[None], bandwidth=1.5).audio_codes[0, 0]
+    assert all(len(codes.unique()) > 20 for codes in theirs)
 
 
 @torch.no_grad()
