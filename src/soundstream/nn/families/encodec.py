@@ -44,6 +44,8 @@ START_FRAMES = KERNEL
 RESIDUAL_KERNEL = 3
 RESIDUAL_SCALE = 0.7
 """Weight of a fresh branch and of its shortcut: their sum keeps the variance."""
+OUTPUT_SCALE = 0.1
+"""Weight of the fresh last convolution: the first outputs are quiet."""
 FADED_FRAMES = 150
 """Frames after which what an LSTM remembers is taken to have faded: two seconds."""
 
@@ -129,7 +131,7 @@ def decoder(config: Config) -> Chain:
         up = CausalUpsample(channels, channels // 2, stride)
         channels //= 2
         layers[f"block{i}"] = Chain(elu=Elu(), up=up, residual=Residual(channels))
-    return Chain(**layers, elu=Elu(), last=ReflectedConv(channels, 1, KERNEL))
+    return Chain(**layers, elu=Elu(), last=ReflectedConv(channels, 1, KERNEL, scale=OUTPUT_SCALE))
 
 
 VARIANTS = {"24khz": Config()}
