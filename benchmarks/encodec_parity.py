@@ -93,6 +93,16 @@ def compare(theirs: Any, ours: Model) -> Iterator[dict[str, Any]]:
             }
 
 
+def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """What holds for all rows."""
+    return {
+        "codes": sum(row["codes"] for row in rows),
+        "codes_other": sum(round(row["codes"] * (1 - row["codes_equal"])) for row in rows),
+        "least_codes_equal": min(row["codes_equal"] for row in rows),
+        "most_audio_difference": max(row["audio_difference"] for row in rows),
+    }
+
+
 def _latents(model: Model, pcm: Array) -> Array:
     stream = LatentStream(model, 1)
     return np.concatenate([stream.push(pcm), stream.flush()], axis=2)
@@ -118,7 +128,7 @@ def main() -> None:
         rows = list(compare(theirs, Model(load_artifact(folder))))
     names = f"transformers {version('transformers')}, torch {version('torch')}, onnxruntime {version('onnxruntime')}"
     report = provenance(model_id, f"made sounds; random weights of seed {SEED}; {names}")
-    write_report(words.output, report | {"rows": rows})
+    write_report(words.output, report | summary(rows) | {"rows": rows})
 
 
 if __name__ == "__main__":
