@@ -183,6 +183,8 @@ TABLES: dict[str, tuple[str, Make]] = {
             "choices_light",
             "discriminators",
             "gpu",
+            "level_codes",
+            "limits",
             "networks",
             "effort",
             "rate_distortion",
