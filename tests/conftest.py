@@ -40,6 +40,16 @@ def other_codec(other_artifact):
     return load(other_artifact)
 
 
+@pytest.fixture(scope="session")
+def command():
+    """Runs the command line in a process: `command(words, folder)`; see `forked`."""
+    import forked
+
+    made = forked.ForkedCommand()
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def few_probes(monkeypatch):
     """Three tones and the five hard sounds of one frequency, where the runner is on trial and not what it measures."""

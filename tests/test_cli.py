@@ -19,11 +19,16 @@ Run = Callable[..., subprocess.CompletedProcess]
 
 
 @pytest.fixture
-def run(tiny_artifact: Path, tmp_path: Path) -> Run:
+def run(tiny_artifact: Path, tmp_path: Path, command: Run) -> Run:
+    """Calls the command; options of `subprocess.run` start Python anew, without any it is forked."""
+
     def call(*words: str | Path, model: Path | None = tiny_artifact, **options) -> subprocess.CompletedProcess:
         flag = ["--model", str(model)] if model and words[0] in ("encode", "decode", "bench", "cut", "cat") else []
-        command = [sys.executable, "-m", "soundstream", *map(str, words), *flag]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, **options)
+        line = [*map(str, words), *flag]
+        if not options:
+            return command(line, tmp_path)
+        line = [sys.executable, "-m", "soundstream", *line]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, timeout=60, **options)
 
     return call
 
@@ -279,7 +284,7 @@ def test_effort_changes_the_codes_and_nothing_else(run: Run, talk: Path, tmp_pat
 
 
 def test_short_options_and_the_module_are_the_command(run: Run, talk: Path, tmp_path: Path) -> None:
-    assert run("encode", "talk.wav", "-b", "1500", "-q").stderr == b""
+    assert run("encode", "talk.wav", "-b", "1500", "-q", env=os.environ).stderr == b""
     assert json.loads(run("info", "talk.nac", "--json").stdout)["nominal_bitrate"] == 1500
     for words in (["-h"], ["encode", "-h"], ["eval", "--help"]):
         told = run(*words, model=None)

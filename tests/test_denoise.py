@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ from soundstream.export.artifact import export
 from soundstream.nn.families import build, config_of
 from soundstream.nn.families.seanet import Config as SeanetConfig
 from soundstream.train.checkpoint import Checkpoint, Progress, load_model, save
+
+Command = Callable[[list, Path], CompletedProcess]
 
 NOISE = np.random.default_rng(0).normal(0, 0.1, (2, 30_001)).astype(np.float32)
 
@@ -109,11 +111,13 @@ def test_the_other_side_of_the_switch_is_named(switched: Codec, listener: Codec)
         switched.decode(switched.encode(NOISE, 24_000, 3000), denoise=1.0)
 
 
-def test_decode_on_the_command_line_has_the_switch(listener: Codec, listening_folder: Path, tmp_path: Path) -> None:
+def test_decode_on_the_command_line_has_the_switch(
+    listener: Codec, listening_folder: Path, tmp_path: Path, command: Command
+) -> None:
     (tmp_path / "x.nac").write_bytes(listener.encode(NOISE, 24_000, 3000))
     for name, value in (("off", "0"), ("on", "1")):
         words = ("-o", f"{name}.wav", "--denoise", value, "--model", str(listening_folder))
-        assert run(tmp_path, "decode", "x.nac", *words).returncode == 0
+        assert command(["decode", "x.nac", *words], tmp_path).returncode == 0
     off, on = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("off", "on"))
     assert np.abs(off - on).max() > 1e-3
 
@@ -131,17 +135,14 @@ def test_the_model_of_a_run_has_the_switch_if_the_run_trained_it(tmp_path: Path,
     assert load_model(tmp_path / "checkpoint").config == dataclasses.replace(tiny.CONFIG, denoise=has_it)
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "soundstream", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, timeout=60)
-
-
 @pytest.mark.parametrize("rate", [[], ["--vbr"]], ids=["constant", "variable"])
-def test_the_command_line_has_the_switch(switched: Codec, folder: Path, tmp_path: Path, rate: list[str]) -> None:
+def test_the_command_line_has_the_switch(
+    switched: Codec, folder: Path, tmp_path: Path, command: Command, rate: list[str]
+) -> None:
     soundfile.write(tmp_path / "talk.wav", NOISE.T, 44_100, subtype="FLOAT")
     model = ["--model", str(folder), *rate]
     for name, words in {"off": [], "on": ["--denoise", "1"]}.items():
-        done = run(tmp_path, "encode", "talk.wav", "-o", f"{name}.nac", "--bitrate", "3000", *words, *model)
+        done = command(["encode", "talk.wav", "-o", f"{name}.nac", "--bitrate", "3000", *words, *model], tmp_path)
         assert done.returncode == 0, done.stderr
     off, on = ((tmp_path / f"{name}.nac").read_bytes() for name in ("off", "on"))
     assert off != on
@@ -149,9 +150,9 @@ def test_the_command_line_has_the_switch(switched: Codec, folder: Path, tmp_path
         assert on == switched.encode(NOISE, 44_100, 3000, denoise=1.0)
 
 
-def test_a_model_without_the_switch_leaves_no_file(tiny_artifact: Path, tmp_path: Path) -> None:
+def test_a_model_without_the_switch_leaves_no_file(tiny_artifact: Path, tmp_path: Path, command: Command) -> None:
     soundfile.write(tmp_path / "talk.wav", NOISE.T, 44_100)
-    done = run(tmp_path, "encode", "talk.wav", "--denoise", "1", "--model", str(tiny_artifact))
+    done = command(["encode", "talk.wav", "--denoise", "1", "--model", tiny_artifact], tmp_path)
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"error: this model was not trained to remove noise" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["talk.wav"]

@@ -1,8 +1,5 @@
 """Values of a wrong type or range are refused by a name and a sentence, in Python and on the command line."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import soundfile
@@ -66,7 +63,6 @@ def test_a_file_without_a_name(tiny_artifact, transfer):
 
 
 @pytest.mark.parametrize("words", [("encode", ""), ("decode", ""), ("encode", "", "-o", "out/")])
-def test_a_file_without_a_name_on_the_command_line(tmp_path, tiny_artifact, words):
-    command = [sys.executable, "-m", "soundstream", *words, "--model", str(tiny_artifact)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: '' is no name of a file\n")
+def test_a_file_without_a_name_on_the_command_line(tmp_path, tiny_artifact, command, words):
+    done = command([*words, "--model", tiny_artifact], tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"error: '' is no name of a file\n")
