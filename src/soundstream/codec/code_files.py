@@ -122,7 +122,7 @@ def codes_to_file(
     """
     check_not_input(output, source)
     if kind_of(source) == "nac":
-        coded = _codes_of_nac(source, bitrate, model)
+        coded = codes_of_nac(source, bitrate, model)
     else:
         coded = _codes_of_audio(source, EncodeOptions(bitrate, **options), model or "default")
     save_codes(output, coded, force)
@@ -142,7 +142,16 @@ def codes_from_file(source: FilePath, output: FilePath, *, model: FilePath | Non
         OutputError: as `codes_to_file`.
     """
     check_not_input(output, source)
-    coded = load_codes(source)
+    write_coded(load_codes(source), source, output, model=model, force=force)
+
+
+def write_coded(
+    coded: CodedAudio, source: FilePath, output: FilePath, *, model: FilePath | None = None, force: bool = False
+) -> None:
+    """Make audio, or a `.nac` file, of codes that come from `source`.
+
+    Args, Raises: as `codes_from_file`.
+    """
     with named(str(source)):
         codec = _codec_of(coded, model)
         codes = codec.check_codes(coded.codes)
@@ -195,7 +204,11 @@ def _codes_of_audio(source: FilePath, options: EncodeOptions, model: FilePath) -
     return CodedAudio(codes, encoder.sample_rate, encoder.num_samples, codec.model_id)
 
 
-def _codes_of_nac(source: FilePath, bitrate: int | None, model: FilePath | None) -> CodedAudio:
+def codes_of_nac(source: FilePath, bitrate: int | None, model: FilePath | None) -> CodedAudio:
+    """The codes in a `.nac` file as they are.
+
+    Args, Raises: as `codes_to_file`.
+    """
     with open_input(source) as stream:
         reader = Reader(stream)
         codec, header = codec_for(reader, model), reader.header
