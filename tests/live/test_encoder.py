@@ -43,7 +43,7 @@ def test_rates_that_switch_at_packets_give_those_of_the_whole_at_each_rate(live_
     rng, size = np.random.default_rng(seed), HOP * packet_frames
     pcm, bitrates = noise(20 * size, seed), rng.choice([600, 1200, 1800, 2400], 20)
     whole = {
-        rate: live_codec.open_encoder(RATE, 1, int(rate), packet_frames=packet_frames).push(pcm) for rate in bitrates
+        rate: live_codec.open_encoder(RATE, 1, int(rate), packet_frames=packet_frames).push(pcm) for rate in {*bitrates}
     }
     encoder, packets = live_codec.open_encoder(RATE, 1, packet_frames=packet_frames, bitrate=600), []
     for number, rate in enumerate(bitrates):
