@@ -225,11 +225,11 @@ def _all(
 
 def _summed(verb: str, summary: batch.BatchSummary, passed_over: int) -> str:
     done = summary.transfers
-    parts = [f"{verb}d {len(done)} files: {_ratio(done)}"]
+    parts = [f"{verb}d {len(done)} file{'s' * (len(done) != 1)}: {_ratio(done)}"]
     if summary.done_before:
-        parts.append(f"{summary.done_before} were done already")
+        parts.append(f"done already: {summary.done_before}")
     if passed_over:
-        parts.append(f"{passed_over} of other kinds were passed over")
+        parts.append(f"of other kinds, passed over: {passed_over}")
     if summary.failed:
         parts.append(f"{len(summary.failed)} failed")
     return "; ".join(parts)
