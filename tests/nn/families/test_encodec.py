@@ -119,3 +119,11 @@ def test_its_artifact_says_what_it_is(codec):
     assert encodec.FADED_FRAMES < spec.memory_frames < encodec.FADED_FRAMES + 20
     lstm = 2 * 2 * 4 * CONFIG.widest**2
     assert codec.model.decoder.macs_per_frame > lstm and codec.model.encoder.macs_per_frame > lstm
+
+
+def test_every_parameter_learns():
+    torch.manual_seed(0)
+    model = encodec.build(CONFIG)
+    found = model(0.1 * torch.randn(2, 1, 20 * HOP), torch.tensor([8, 2]), torch.rand(2, CONFIG.condition_dim, 20))
+    (found.audio.square().mean() + found.commitment).backward()
+    assert all(parameter.grad.isfinite().all() and parameter.grad.any() for parameter in model.parameters())
