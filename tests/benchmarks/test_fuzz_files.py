@@ -26,7 +26,7 @@ def test_an_error_without_a_name_is_a_failure(monkeypatch):
     def broken(self, data):
         raise IndexError("no name")
 
-    monkeypatch.setattr(fuzzer, "_least_ms", lambda target, data: 1.0)
+    monkeypatch.setattr(fuzzer, "_min_ms", lambda target, data: 1.0)
     monkeypatch.setattr(fuzzer.Target, "read", broken)
     assert fuzzer.fuzz(3).failures == 3
 
