@@ -42,14 +42,19 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=12, help="most clips")
     args = parser.parse_args()
     codec = load(args.model)
-    chosen = [clip for clip in clips.find(args.clips) if clip.content_class == "speech"]
-    chosen = [chosen[i * len(chosen) // min(args.limit, len(chosen))] for i in range(min(args.limit, len(chosen)))]
-    sounds = [excerpt(clip, codec.spec.sample_rate) for clip in chosen]
+    sounds = speech(args.clips, args.limit, codec.spec.sample_rate)
     rows = [row for bitrate in BITRATES for row in rows_of(codec, sounds, bitrate)]
     about = provenance(codec.model_id.hex(), f"{len(sounds)} clips of speech, {EXCERPT_S:g} s of each")
     product = matrix_product()
     speed = gflops(product.macs or 0, cpu_seconds([product.run], 5)[0])
     write_report(args.output, about | {"sgemm_gflops": round(speed, 1), "rows": rows})
+
+
+def speech(folder: Path, limit: int, sample_rate: int) -> list[Array]:
+    """The beginnings of so many clips of speech at most, spread over all that the folder has."""
+    found = [clip for clip in clips.find(folder) if clip.content_class == "speech"]
+    count = min(limit, len(found))
+    return [excerpt(found[i * len(found) // count], sample_rate) for i in range(count)]
 
 
 def excerpt(clip: clips.Clip, sample_rate: int) -> Array:

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.effort import excerpt
+from benchmarks.effort import speech
 from soundstream.codec import load
-from soundstream.evaluate import clips
 from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.provenance import provenance, write_report
 
@@ -47,9 +46,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=8, help="most clips")
     args = parser.parse_args()
     codec = load(args.model)
-    chosen = [clip for clip in clips.find(args.clips) if clip.content_class == "speech"]
-    chosen = [chosen[i * len(chosen) // min(args.limit, len(chosen))] for i in range(min(args.limit, len(chosen)))]
-    sounds = [excerpt(clip, codec.spec.sample_rate) for clip in chosen]
+    sounds = speech(args.clips, args.limit, codec.spec.sample_rate)
     about = provenance(codec.model_id.hex(), f"{len(sounds)} clips of speech, 6 s of each")
     rows, levels = [], []
     for bitrate in BITRATES:

@@ -130,23 +130,16 @@ def open_output(path: FilePath, force: bool = False) -> Iterator[BinaryIO]:
         stream.flush()
 
 
-@contextmanager
-def writing(name: str) -> Iterator[None]:
+def writing(name: str) -> AbstractContextManager[None]:
     """Name the output whose disk is full.
 
     Raises:
         OutputError: it is.
     """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _DISK_FULL:
-            raise OutputError(f"cannot write {name}: {error.strerror}") from error
-        raise
+    return _full_disk_is(f"cannot write {name}")
 
 
-@contextmanager
-def keeping(name: str) -> Iterator[None]:
+def keeping(name: str) -> AbstractContextManager[None]:
     """Name the folder of temporary files where its disk is full, while something is written there.
 
     Args:
@@ -154,12 +147,17 @@ def keeping(name: str) -> Iterator[None]:
     Raises:
         OutputError: it is.
     """
+    advice = "make room there, or name another folder in the environment variable TMPDIR"
+    return _full_disk_is(f"cannot keep {name} in {tempfile.gettempdir()}", advice)
+
+
+@contextmanager
+def _full_disk_is(what: str, advice: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in _DISK_FULL:
-            advice = "make room there, or name another folder in the environment variable TMPDIR"
-            raise OutputError(f"cannot keep {name} in {tempfile.gettempdir()}: {error.strerror}; {advice}") from error
+            raise OutputError("; ".join(filter(None, [f"{what}: {error.strerror}", advice]))) from error
         raise
 
 
