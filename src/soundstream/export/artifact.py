@@ -131,13 +131,14 @@ def _dequantized(weight: Tensor) -> Tensor:
 
 
 def encoder_graph(model: SoundStream) -> onnx.ModelProto:
-    """`pcm [batch, 1, 1, samples]` to `latents`, of as many frames.
+    """`pcm [batch, audio_channels, 1, samples]` to `latents`, of as many frames.
 
     With FiLM on this side `condition [batch, condition_dim, 1, frames]` is a second input, with a denoiser its
-    `mask [batch, coefficients, 1, frames]` a third; ones in it change nothing.
+    `mask [batch, coefficients, 1, frames]` a third; ones in it change nothing. With a gain it is a second output,
+    `side [batch, 1, 1, 1]`.
     """
     config, graph = model.config, Graph("encoder", model.config.EXACT)
-    graph.input("pcm", 1, "samples")
+    graph.input("pcm", config.audio_channels, "samples")
     if config.film == "encoder":
         graph.input("condition", config.condition_dim, "frames")
     x = model.encoder.onnx(graph, "", model.analysed_onnx(graph))
@@ -157,15 +158,18 @@ def denoiser_graph(model: SoundStream) -> onnx.ModelProto:
 
 
 def decoder_graph(model: SoundStream) -> onnx.ModelProto:
-    """`latents [batch, latent_dim, 1, frames]` to `pcm [batch, 1, 1, samples]`; with FiLM here a condition too."""
+    """`latents [batch, latent_dim, 1, frames]` to `pcm [batch, audio_channels, 1, samples]`.
+
+    With FiLM on this side there is a condition too, with a gain `side`.
+    """
     graph, x = Graph("decoder", model.config.EXACT), "latents"
     graph.input("latents", model.config.latent_dim, "frames")
     if model.config.film == "decoder":
         graph.input("condition", model.config.condition_dim, "frames")
         x = model.film.onnx(graph, "film", x, "condition")
     x = model.decoder.onnx(graph, "", x)
-    graph.node("Identity", [x], "pcm")
-    return _finished(graph, "pcm", 1, "samples", model.config)
+    graph.node("Identity", [model.gain.multiplied_onnx(graph, x) if model.gain else x], "pcm")
+    return _finished(graph, "pcm", model.config.audio_channels, "samples", model.config)
 
 
 def _finished(graph: Graph, output: str, channels: int, length: str, config: FamilyConfig) -> onnx.ModelProto:

@@ -80,6 +80,16 @@ class FamilyConfig:
         return 0
 
     @property
+    def audio_channels(self) -> int:
+        """Channels that the networks take together; with 1 each is coded by itself."""
+        return 1
+
+    @property
+    def side_numbers(self) -> int:
+        """Numbers that a segment has beside its codes."""
+        return 0
+
+    @property
     def quantizer(self) -> QuantizerForm:
         """What the quantizer is; plain unless a family says otherwise."""
         return QuantizerForm()
@@ -108,7 +118,9 @@ class FamilyConfig:
             latent_dim=self.latent_dim,
             codebooks=self.codebooks(),
             counts=tuple(range(1, self.num_quantizers + 1)),
+            channels=self.audio_channels,
             delay_samples=self.delay_samples,
+            side_numbers=self.side_numbers,
             switches=(Switch("denoise", self.film),) if self.denoise else (),
         )
 

@@ -31,6 +31,7 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
         self.states: list[onnx.ValueInfoProto] = []
+        self.sides: list[onnx.ValueInfoProto] = []
         self.weights: list[onnx.TensorProto] = []
 
     def input(self, name: str, channels: int, length: int | str) -> None:
@@ -41,6 +42,11 @@ class Graph:
         """Declare a state `[batch, channels, 1, length]`, which a tensor with `.next` behind its name follows."""
         self.input(name, channels, length)
         self.states.append(_value(f"{name}.next", channels, length))
+
+    def side(self, name: str, numbers: int) -> str:
+        """Declare a second output `[batch, numbers, 1, 1]`: what a segment has beside its latents."""
+        self.sides.append(_value(name, numbers, 1))
+        return name
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Append a node with one output and return the output's name."""
@@ -103,8 +109,8 @@ class Graph:
         return self.node("Transpose", [x], output, perm=(0, 3, 1, 2))
 
     def finish(self, output: str, channels: int, length: str) -> onnx.ModelProto:
-        """The model; its first output is `output`, `[batch, channels, 1, length]`, the states follow."""
-        outputs = [_value(output, channels, length), *self.states]
+        """The model; its first output is `output`, `[batch, channels, 1, length]`, side numbers and states follow."""
+        outputs = [_value(output, channels, length), *self.sides, *self.states]
         graph = helper.make_graph(self.nodes, self.name, self.inputs, outputs, self.weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
 

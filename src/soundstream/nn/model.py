@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import CausalConv
 from soundstream.nn.film import FiLM
+from soundstream.nn.gain import Gain
 from soundstream.nn.graph import Graph
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
 from soundstream.nn.streaming import Chain, without_autocast
@@ -19,7 +20,7 @@ from soundstream.nn.streaming import Chain, without_autocast
 class Output(NamedTuple):
     """What the codec makes of a batch of audio."""
 
-    audio: Float[Tensor, "batch 1 samples"]
+    audio: Float[Tensor, "batch channels samples"]
     """Decoded; it lags behind the input by `config.delay_samples`."""
     latents: Float[Tensor, "batch latent_dim frames"]
     """Before quantization."""
@@ -39,6 +40,8 @@ class Networks(NamedTuple):
     """What the encoder sees to a mask of the `coefficients` that it is made of; a model that has one gives them."""
     project: CausalConv | None = None
     """The linear layer between FiLM and latents."""
+    gain: Gain | None = None
+    """What the encoder divides a segment by, and the decoder multiplies it by; `side_numbers` of the config is 1."""
 
 
 class SoundStream(nn.Module):
@@ -56,6 +59,7 @@ class SoundStream(nn.Module):
         self.denoiser = networks.denoiser
         self.encoder = networks.encoder
         self.project = networks.project
+        self.gain = networks.gain
         self.decoder = networks.decoder
         wide = self.project if config.film == "encoder" else None
         self.film = FiLM(wide.in_channels if wide else config.latent_dim, config.condition_dim)
@@ -66,23 +70,26 @@ class SoundStream(nn.Module):
 
     def forward(
         self,
-        audio: Float[Tensor, "batch 1 samples"],
+        audio: Float[Tensor, "batch channels samples"],
         num_quantizers: Int[Tensor, " batch"] | None,
         condition: Float[Tensor, "batch condition frames"] | None = None,
     ) -> Output:
         """Code and decode; `num_quantizers` of None bypasses the quantizer (the warm-up of a training run)."""
-        latents = self.encode(audio, condition)
+        latents, side = self.encode(audio, condition), self.side(audio)
         if num_quantizers is None:
-            return Output(self.decode(latents, condition), latents, None, latents.new_zeros(()))
+            return Output(self.decode(latents, condition, side), latents, None, latents.new_zeros(()))
         quantized = self.quantizer(latents, num_quantizers)
-        return Output(self.decode(quantized.latents, condition), latents, quantized.codes, quantized.commitment)
+        decoded = self.decode(quantized.latents, condition, side)
+        return Output(decoded, latents, quantized.codes, quantized.commitment)
 
     def encode(
         self,
-        audio: Float[Tensor, "batch 1 samples"],
+        audio: Float[Tensor, "batch channels samples"],
         condition: Float[Tensor, "batch condition frames"] | None = None,
     ) -> Float[Tensor, "batch latent_dim frames"]:
         """Latents before quantization; `condition` of None means plain coding, denoise off."""
+        if self.gain:
+            audio = audio / self.side(audio)[..., None]
         x = self.encoder(self.analysed(audio.unsqueeze(2), condition))
         if self.config.film == "encoder":
             x = self._conditioned(x, condition)
@@ -90,32 +97,46 @@ class SoundStream(nn.Module):
             x = self.project(x.to(self.project.weight.dtype)) if self.project else x
             return self.normalizer(x).squeeze(2)
 
+    def side(self, audio: Float[Tensor, "batch channels samples"]) -> Float[Tensor, "batch side"]:
+        """The numbers that a segment has beside its codes; there are none unless the networks have a gain."""
+        return self.gain(audio.unsqueeze(2))[..., 0, 0] if self.gain else audio.new_zeros(len(audio), 0)
+
     def analysed(
-        self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None
+        self,
+        audio: Float[Tensor, "batch channels 1 samples"],
+        condition: Float[Tensor, "batch condition frames"] | None,
     ) -> Float[Tensor, "batch features 1 time"]:
         """What the encoder sees."""
         return self.analysis(audio)
 
     def coefficients(
-        self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None
+        self,
+        audio: Float[Tensor, "batch channels 1 samples"],
+        condition: Float[Tensor, "batch condition frames"] | None,
     ) -> Float[Tensor, "batch coefficients 1 frames"]:
         """What a denoiser's mask leaves of the sound as far as the condition says; of models that have a denoiser."""
         raise NotImplementedError
 
     def analysed_onnx(self, graph: Graph) -> str:
         """The same in the encoder's graph, of its inputs `pcm`, `condition` and, with a denoiser, `mask`."""
-        return self.analysis.onnx(graph, "", "pcm")
+        return self.analysis.onnx(graph, "", self.gain.divided_onnx(graph, "pcm") if self.gain else "pcm")
 
     def decode(
         self,
         latents: Float[Tensor, "batch latent_dim frames"],
         condition: Float[Tensor, "batch condition frames"] | None = None,
-    ) -> Float[Tensor, "batch 1 samples"]:
-        """Audio from quantized latents; it lags behind the encoder's input by `config.delay_samples`."""
+        side: Float[Tensor, "batch side"] | None = None,
+    ) -> Float[Tensor, "batch channels samples"]:
+        """Audio from quantized latents; it lags behind the encoder's input by `config.delay_samples`.
+
+        Args:
+            side: as `side` of the audio; without it a segment is as loud as if its gain were 1.
+        """
         x = latents.unsqueeze(2)
         if self.config.film == "decoder":
             x = self._conditioned(x, condition)
-        return self.decoder(x).squeeze(2)
+        audio = self.decoder(x).squeeze(2)
+        return audio if side is None or not self.gain else audio * side[..., None]
 
     def _conditioned(self, x: Tensor, condition: Tensor | None) -> Tensor:
         if condition is None:
