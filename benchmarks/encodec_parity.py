@@ -30,12 +30,25 @@ GAIN = 1.4
 """Size of kernels with which a signal does not fade in the networks."""
 
 
+STEREO = {
+    "sampling_rate": 48_000,
+    "audio_channels": 2,
+    "normalize": True,
+    "chunk_length_s": 1.0,
+    "overlap": 0.01,
+    "use_causal_conv": False,
+    "norm_type": "time_group_norm",
+    "target_bandwidths": [3.0, 6.0, 12.0, 24.0],
+}
+"""What `EncodecConfig` calls the settings of the 48 kHz model."""
+
+
 @torch.no_grad()
 def original(**settings: Any) -> Any:
     """A model with random weights, biases and norms, and entries that stand where its latents do.
 
     Args:
-        settings: of `EncodecConfig`, where they are not those of the published model.
+        settings: of `EncodecConfig`, where they are not those of the published 24 kHz model.
     """
     torch.manual_seed(SEED)
     module = import_module("transformers")
@@ -43,18 +56,26 @@ def original(**settings: Any) -> Any:
     for name, tensor in model.state_dict().items():
         if name.endswith("original0"):
             tensor.copy_(GAIN * (1 + 0.1 * torch.randn_like(tensor)))
+        elif name.endswith("norm.weight"):
+            tensor *= 1 + 0.1 * torch.randn_like(tensor)
         elif name.endswith("bias"):
             tensor += 0.1 * torch.randn_like(tensor)
-    latents = model.encoder(0.2 * torch.randn(1, 1, 24_000))[0].T
+    channels, normalized = model.config.audio_channels, model.config.normalize
+    latents = model.encoder((1.0 if normalized else 0.2) * torch.randn(1, channels, 24_000))[0].T
     for i, layer in enumerate(model.quantizer.layers):
         entries = torch.randn_like(layer.codebook.embed) * latents.std(0) + (0 if i else latents.mean(0))
         layer.codebook.embed.copy_(0.9**i * entries)
         layer.codebook.inited.fill_(1)
     loudest = model.decoder(latents.T[None]).abs().max()
-    last = model.decoder.layers[-1].conv
-    last.parametrizations.weight.original0 /= loudest
-    last.bias /= loudest
+    last = model.decoder.layers[-1]
+    for size in (last.norm.weight, last.norm.bias) if normalized else (_kernel_size(last), last.conv.bias):
+        size /= loudest
     return model
+
+
+def _kernel_size(layer: Any) -> torch.Tensor:
+    """What weight normalization keeps beside directions."""
+    return layer.conv.parametrizations.weight.original0
 
 
 def sounds() -> dict[str, Array]:

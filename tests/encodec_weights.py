@@ -5,6 +5,17 @@ import torch
 from soundstream.nn.families.encodec import START_FRAMES, Config
 
 CONFIG = Config(channels=4, latent_dim=16, num_quantizers=8, codebook_size=64)
+STEREO = Config(
+    sample_rate=48_000,
+    channels=4,
+    latent_dim=16,
+    num_quantizers=8,
+    codebook_size=64,
+    audio_channels=2,
+    segment_samples=9600,
+    overlap_samples=480,
+)
+"""The same of the model of segments, which are shorter than the published ones."""
 HOP = CONFIG.hop_length
 FRAMES_AT_ONCE = START_FRAMES
 
@@ -14,9 +25,9 @@ def filled(model, seed=0):
     """The same model in evaluation mode: biases, and codebooks as large as what they code."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
-        if name.endswith("bias") and name.startswith(("encoder", "decoder")):
+        if name.endswith(("bias", "norm.weight")) and name.startswith(("encoder", "decoder")):
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    latents = model.encode(0.2 * torch.randn(1, 1, 40 * HOP, generator=generator))
+    latents = model.encode(0.2 * torch.randn(1, model.config.audio_channels, 40 * HOP, generator=generator))
     for i, codebook in enumerate(model.quantizer.codebooks):
         codebook.copy_(latents.std() * 0.8**i * torch.randn(codebook.shape, generator=generator))
     return model.eval()
@@ -33,9 +44,15 @@ def published(config, seed=0):
     def conv(name, outputs, inputs, kernel, transposed=False):
         kind = "convtr.convtr" if transposed else "conv.conv"
         rows, columns = (inputs, outputs) if transposed else (outputs, inputs)
-        add(f"{name}.{kind}.weight_v", rows, columns, kernel)
-        tensors[f"{name}.{kind}.weight_g"] = 0.5 + torch.rand((rows, 1, 1), generator=generator)
         add(f"{name}.{kind}.bias", outputs, scale=0.1)
+        if config.segment_samples:
+            add(f"{name}.{kind}.weight", rows, columns, kernel)
+            norm = f"{name}.{kind.split('.')[0]}.norm"
+            tensors[f"{norm}.weight"] = 0.5 + torch.rand(outputs, generator=generator)
+            add(f"{norm}.bias", outputs, scale=0.1)
+        else:
+            add(f"{name}.{kind}.weight_v", rows, columns, kernel)
+            tensors[f"{name}.{kind}.weight_g"] = 0.5 + torch.rand((rows, 1, 1), generator=generator)
 
     def residual(name, width):
         conv(f"{name}.block.1", width // 2, width, 3)
@@ -49,10 +66,10 @@ def published(config, seed=0):
                 add(f"{name}.lstm.bias_{kind}_l{layer}", 4 * width, scale=0.1)
 
     widths, last = [config.channels * 2**i for i in range(5)], 3 * len(config.strides)
-    conv("encoder.model.0", widths[0], 1, 7)
+    conv("encoder.model.0", widths[0], config.audio_channels, 7)
     conv(f"encoder.model.{last + 3}", config.latent_dim, widths[4], 7)
     conv("decoder.model.0", widths[4], config.latent_dim, 7)
-    conv(f"decoder.model.{last + 3}", 1, widths[0], 7)
+    conv(f"decoder.model.{last + 3}", config.audio_channels, widths[0], 7)
     lstm(f"encoder.model.{last + 1}", widths[4])
     lstm("decoder.model.1", widths[4])
     for i, stride in enumerate(config.strides):
@@ -74,6 +91,8 @@ def renamed(tensors):
     pairs = [
         (".conv.conv.", ".conv."),
         (".convtr.convtr.", ".conv."),
+        (".conv.norm.", ".norm."),
+        (".convtr.norm.", ".norm."),
         ("coder.model.", "coder.layers."),
         ("quantizer.vq.layers.", "quantizer.layers."),
         ("._codebook.", ".codebook."),

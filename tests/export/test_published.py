@@ -1,5 +1,6 @@
 """Weights that others published become a model: every tensor of them, from both kinds of file, and nothing else."""
 
+import itertools
 import os
 import re
 
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import soundstream
-from encodec_weights import CONFIG, published, renamed
+from encodec_weights import CONFIG, STEREO, published, renamed
 from soundstream.cli.commands import app
 from soundstream.errors import ArtifactError, ConfigError, InputError, OutputError
 from soundstream.export.published import import_published
@@ -18,11 +19,13 @@ from soundstream.nn.families import encodec
 from soundstream.nn.weights import read_tensors
 
 TENSORS = published(CONFIG)
+KINDS = {"24khz": CONFIG, "48khz": STEREO}
 
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
-    monkeypatch.setitem(encodec.VARIANTS, "24khz", CONFIG)
+    for variant, config in KINDS.items():
+        monkeypatch.setitem(encodec.VARIANTS, variant, config)
 
 
 @pytest.fixture
@@ -47,19 +50,24 @@ def test_the_command_makes_a_model_that_codes_sound_and_says_whose_it_is(weights
     assert (decoded.shape, rate) == (pcm.shape, 24_000) and np.abs(decoded).max() > 0
 
 
-def test_both_kinds_of_file_are_the_same_model(weights, tmp_path):
-    save_file(renamed(TENSORS), tmp_path / "model.safetensors")
-    torch.save(renamed(TENSORS), tmp_path / "pytorch_model.bin")
-    files = (weights, tmp_path / "model.safetensors", tmp_path / "pytorch_model.bin")
-    assert len({import_published("encodec", "24khz", path, tmp_path / path.stem) for path in files}) == 1
+@pytest.mark.parametrize("variant", ["24khz"])
+def test_both_kinds_of_file_are_the_same_model(variant, tmp_path):
+    tensors = published(KINDS[variant])
+    torch.save(tensors, tmp_path / "encodec.th")
+    save_file(renamed(tensors), tmp_path / "model.safetensors")
+    torch.save(renamed(tensors), tmp_path / "pytorch_model.bin")
+    files = [tmp_path / name for name in ("encodec.th", "model.safetensors", "pytorch_model.bin")]
+    assert len({import_published("encodec", variant, path, tmp_path / path.stem) for path in files}) == 1
 
 
-def test_every_tensor_reaches_the_model():
-    state = encodec.convert(TENSORS, CONFIG).state_dict()
-    for name, tensor in TENSORS.items():
+@pytest.mark.parametrize("config", KINDS.values(), ids=KINDS)
+def test_every_tensor_reaches_the_model(config):
+    tensors = published(config)
+    state = encodec.convert(tensors, config).state_dict()
+    for name, tensor in tensors.items():
         if name.endswith("inited"):
             continue
-        changed = encodec.convert(TENSORS | {name: tensor + 0.5}, CONFIG).state_dict()
+        changed = encodec.convert(tensors | {name: tensor + 0.5}, config).state_dict()
         assert sum(not torch.equal(changed[key], state[key]) for key in state) == 1, name
 
 
@@ -67,6 +75,18 @@ def test_every_tensor_reaches_the_model():
 def test_a_missing_tensor_is_named(name):
     with pytest.raises(ArtifactError, match=re.escape(name.replace("model.", "layers.").replace("conv.conv", "conv"))):
         encodec.convert({key: value for key, value in TENSORS.items() if key != name}, CONFIG)
+
+
+def test_names_of_transformers_are_the_same_stereo_model():
+    tensors = published(STEREO)
+    state, other = (encodec.convert(given, STEREO).state_dict() for given in (tensors, renamed(tensors)))
+    assert all(torch.equal(state[name], other[name]) for name in state)
+
+
+def test_weights_of_the_other_model_are_refused():
+    for config, other in itertools.permutations(KINDS.values()):
+        with pytest.raises(ArtifactError, match=r"weights lack|no place|; expected"):
+            encodec.convert(published(other), config)
 
 
 def test_tensors_that_have_no_place_are_listed():
@@ -114,7 +134,7 @@ def test_what_cannot_be_is_refused_first(weights, tmp_path):
     place = tmp_path / "place"
     with pytest.raises(ConfigError, match="seanet is not one whose weights are published"):
         import_published("seanet", "24khz", weights, place)
-    with pytest.raises(ConfigError, match="no variant '16khz'; expected one of: 24khz"):
+    with pytest.raises(ConfigError, match="no variant '16khz'; expected one of: 24khz, 48khz"):
         import_published("encodec", "16khz", weights, place)
     with pytest.raises(InputError, match=r"cannot read .*absent"):
         import_published("encodec", "24khz", tmp_path / "absent.th", place)

@@ -100,18 +100,26 @@ class CausalUpsample(StreamingModule):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         y, state = self.conv.step(x, state)
-        batch, channels, _, time = y.shape
-        y = y.reshape(batch, channels // self.stride, self.stride, time).transpose(2, 3)
-        return y.reshape(batch, channels // self.stride, 1, time * self.stride), state
+        return interleaved(y, self.stride), state
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
-        y = self.conv.onnx(graph, name, x)
-        channels = self.conv.weight.shape[0] // self.stride
-        split = graph.constant(f"{name}.split", [0, channels, self.stride, -1])
-        join = graph.constant(f"{name}.join", [0, channels, 1, -1])
-        y = graph.node("Reshape", [y, split], f"{name}.phases")
-        y = graph.node("Transpose", [y], f"{name}.interleaved", perm=(0, 1, 3, 2))
-        return graph.node("Reshape", [y, join], f"{name}.samples")
+        return interleaved_onnx(graph, name, self.conv.onnx(graph, name, x), len(self.conv.weight), self.stride)
+
+
+def interleaved(x: Tensor, stride: int) -> Tensor:
+    """`[batch, channels * stride, 1, time]` to `[batch, channels, 1, time * stride]`, phase after phase."""
+    batch, channels, _, time = x.shape
+    phases = x.reshape(batch, channels // stride, stride, time).transpose(2, 3)
+    return phases.reshape(batch, channels // stride, 1, time * stride)
+
+
+def interleaved_onnx(graph: Graph, name: str, x: str, channels: int, stride: int) -> str:
+    """The same in a graph, of so many channels before."""
+    split = graph.constant(f"{name}.split", [0, channels // stride, stride, -1])
+    join = graph.constant(f"{name}.join", [0, channels // stride, 1, -1])
+    y = graph.node("Reshape", [x, split], f"{name}.phases")
+    y = graph.node("Transpose", [y], f"{name}.interleaved", perm=(0, 1, 3, 2))
+    return graph.node("Reshape", [y, join], f"{name}.samples")
 
 
 class Elu(StreamingModule):

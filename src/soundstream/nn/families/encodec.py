@@ -1,13 +1,17 @@
-"""EnCodec's causal model: SEANets with an LSTM each, residual codebooks of 1024 entries, 24 kHz, 75 frames a second.
+"""EnCodec's models: SEANets with an LSTM each and residual codebooks of 1024 entries, causal or segment by segment.
 
     encoder: conv k7 -> 4 x [residual, ELU, strided conv, channels x 2] -> LSTM -> ELU -> conv k7 to latent_dim
-    decoder: conv k7 -> LSTM -> 4 x [ELU, upsampling conv, channels / 2, residual] -> ELU -> conv k7 to one channel
+    decoder: conv k7 -> LSTM -> 4 x [ELU, upsampling conv, channels / 2, residual] -> ELU -> conv k7 to the audio
 
-Convolutions see only the past, but that of the first samples is a reflection of those that follow: the first frame
-depends on the first `START_FRAMES`. Whoever gives these in one chunk, and any whole hops after them, gets what the
-whole signal gives; the rest of the last hop may be short and is completed by reflection, layer by layer. Streams hold
-back so many frames for that (`CodecSpec.start_frames`). Live sessions hold back none: to them the samples that have
-not come are zeros, which the LSTMs forget within some frames.
+That of 24 kHz is causal and mono. Convolutions see only the past, but that of the first samples is a reflection of
+those that follow: the first frame depends on the first `START_FRAMES`. Whoever gives these in one chunk, and any whole
+hops after them, gets what the whole signal gives; the rest of the last hop may be short and is completed by reflection,
+layer by layer. Streams hold back so many frames for that (`CodecSpec.start_frames`). Live sessions hold back none: to
+them the samples that have not come are zeros, which the LSTMs forget within some frames.
+
+That of 48 kHz takes stereo in segments of a second, each by itself: convolutions see as much of the future as of the
+past, and are normalized over the whole segment, whose loudness is a number beside its codes. The last segment may have
+any length; the networks complete its last frame, as above.
 
 Artifacts keep the weights as float32, so that codes are those of the original.
 
@@ -19,15 +23,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from soundstream.limits import Whole
+from soundstream.nn.centred import CentredConv, CentredUpsample
 from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.gain import Gain
 from soundstream.nn.graph import Graph
 from soundstream.nn.lstm import Lstm
 from soundstream.nn.model import Networks, SoundStream
@@ -64,6 +71,12 @@ class Config(FamilyConfig):
     """Down-sampling factor of each encoder block; the decoder mirrors them."""
     lstm_layers: Annotated[int, Whole(1, 8)] = 2
     """Layers of the LSTM of each network."""
+    audio_channels: Annotated[int, Whole(1, 8)] = 1
+    """Channels of the audio, which are coded together."""
+    segment_samples: Annotated[int, Whole(0, 2**24)] = 0
+    """Samples of a segment, which is normalized and coded by itself; 0 is the causal model."""
+    overlap_samples: Annotated[int, Whole(0, 2**24)] = 0
+    """Samples that neighbouring segments share."""
 
     @property
     def hop_length(self) -> int:
@@ -74,27 +87,55 @@ class Config(FamilyConfig):
         """Channels at the frame rate."""
         return self.channels * 2 ** len(self.strides)
 
+    @property
+    def side_numbers(self) -> int:
+        """The gain of a segment."""
+        return 1 if self.segment_samples else 0
+
     def spec(self) -> CodecSpec:
-        return dataclasses.replace(super().spec(), start_frames=START_FRAMES, memory_frames=FADED_FRAMES)
+        spec = super().spec()
+        if not self.segment_samples:
+            return dataclasses.replace(spec, start_frames=START_FRAMES, memory_frames=FADED_FRAMES)
+        return dataclasses.replace(spec, segment_samples=self.segment_samples, overlap_samples=self.overlap_samples)
+
+
+class Layers(NamedTuple):
+    """What a model is made of."""
+
+    conv: Callable[..., CausalConv]
+    """Whose ends are reflected."""
+    pointwise: Callable[..., CausalConv]
+    """Of kernel 1."""
+    up: Callable[[int, int, int], StreamingModule]
+
+
+CAUSAL = Layers(ReflectedConv, CausalConv, CausalUpsample)
+CENTRED = Layers(CentredConv, CentredConv, CentredUpsample)
+
+
+def layers_of(config: Config) -> Layers:
+    """Those of a causal model, or of one of segments."""
+    return CENTRED if config.segment_samples else CAUSAL
 
 
 def build(config: Config) -> SoundStream:
     """Fresh networks."""
-    return SoundStream(config, Networks(encoder(config), decoder(config)))
+    gain = Gain() if config.segment_samples else None
+    return SoundStream(config, Networks(encoder(config), decoder(config), gain=gain))
 
 
 class Residual(StreamingModule):
     """shortcut(x) + conv1(elu(conv3(elu(x)))), with half the channels between; the shortcut is linear."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, make: Layers) -> None:
         super().__init__()
         self.branch = Chain(
             elu0=Elu(),
-            conv0=ReflectedConv(channels, channels // 2, RESIDUAL_KERNEL),
+            conv0=make.conv(channels, channels // 2, kernel=RESIDUAL_KERNEL),
             elu1=Elu(),
-            conv1=CausalConv(channels // 2, channels, kernel=1, scale=RESIDUAL_SCALE),
+            conv1=make.pointwise(channels // 2, channels, kernel=1, scale=RESIDUAL_SCALE),
         )
-        self.shortcut = CausalConv(channels, channels, kernel=1, scale=RESIDUAL_SCALE)
+        self.shortcut = make.pointwise(channels, channels, kernel=1, scale=RESIDUAL_SCALE)
 
     def init_state(self, batch: int) -> State:
         return self.branch.init_state(batch)
@@ -109,32 +150,38 @@ class Residual(StreamingModule):
 
 
 def encoder(config: Config) -> Chain:
-    """Audio `[batch, 1, 1, samples]` to latents `[batch, latent_dim, 1, frames]`, of all samples."""
-    channels = config.channels
-    layers: dict[str, StreamingModule] = {"first": ReflectedConv(1, channels, KERNEL)}
+    """Audio `[batch, audio_channels, 1, samples]` to latents `[batch, latent_dim, 1, frames]`, of all samples."""
+    make, channels = layers_of(config), config.channels
+    layers: dict[str, StreamingModule] = {"first": make.conv(config.audio_channels, channels, kernel=KERNEL)}
     for i, stride in enumerate(config.strides):
-        down = ReflectedConv(channels, 2 * channels, kernel=2 * stride, stride=stride)
-        layers[f"block{i}"] = Chain(residual=Residual(channels), elu=Elu(), down=down)
+        down = make.conv(channels, 2 * channels, kernel=2 * stride, stride=stride)
+        layers[f"block{i}"] = Chain(residual=Residual(channels, make), elu=Elu(), down=down)
         channels *= 2
-    last = ReflectedConv(channels, config.latent_dim, KERNEL)
+    last = make.conv(channels, config.latent_dim, kernel=KERNEL)
     return Chain(**layers, lstm=Lstm(channels, config.lstm_layers), elu=Elu(), last=last)
 
 
 def decoder(config: Config) -> Chain:
-    """Latents `[batch, latent_dim, 1, frames]` to audio `[batch, 1, 1, samples]`."""
-    channels = config.widest
+    """Latents `[batch, latent_dim, 1, frames]` to audio `[batch, audio_channels, 1, samples]`."""
+    make, channels = layers_of(config), config.widest
     layers: dict[str, StreamingModule] = {
-        "first": ReflectedConv(config.latent_dim, channels, KERNEL),
+        "first": make.conv(config.latent_dim, channels, kernel=KERNEL),
         "lstm": Lstm(channels, config.lstm_layers),
     }
     for i, stride in enumerate(reversed(config.strides)):
-        up = CausalUpsample(channels, channels // 2, stride)
+        up = make.up(channels, channels // 2, stride)
         channels //= 2
-        layers[f"block{i}"] = Chain(elu=Elu(), up=up, residual=Residual(channels))
-    return Chain(**layers, elu=Elu(), last=ReflectedConv(channels, 1, KERNEL, scale=OUTPUT_SCALE))
+        layers[f"block{i}"] = Chain(elu=Elu(), up=up, residual=Residual(channels, make))
+    last = make.conv(channels, config.audio_channels, kernel=KERNEL, scale=OUTPUT_SCALE)
+    return Chain(**layers, elu=Elu(), last=last)
 
 
-VARIANTS = {"24khz": Config()}
+VARIANTS = {
+    "24khz": Config(),
+    "48khz": Config(
+        sample_rate=48_000, num_quantizers=16, audio_channels=2, segment_samples=48_000, overlap_samples=480
+    ),
+}
 """Settings of the published models, by their names."""
 CARD = """\
 EnCodec of Défossez, Copet, Synnaeve and Adi, *High Fidelity Neural Audio Compression*, 2022 (arXiv:2210.13438). Code
@@ -145,6 +192,8 @@ affiliates), which holds for this folder too. None of them comes with this packa
 _NAMES = (
     (".conv.conv.", ".conv."),
     (".convtr.convtr.", ".conv."),
+    (".conv.norm.", ".norm."),
+    (".convtr.norm.", ".norm."),
     ("coder.model.", "coder.layers."),
     ("quantizer.vq.layers.", "quantizer.layers."),
     ("._codebook.", ".codebook."),
@@ -214,17 +263,26 @@ def _fill_conv(conv: nn.Module, weights: Weights, name: str) -> None:
     outputs, inputs, _, kernel = conv.weight.shape
     conv.weight[:, :, 0] = weights.take_normalized(f"{name}.conv.weight", (outputs, inputs, kernel))
     conv.bias.copy_(weights.take(f"{name}.conv.bias", (outputs,)))
+    _fill_norm(conv, weights, name)
 
 
 def _fill_upsample(layer: nn.Module, weights: Weights, name: str) -> None:
     """A transposed kernel `[in, out, 2 stride]`: of an input its own hop gets one half, the next the other."""
-    assert isinstance(layer, CausalUpsample)
+    assert isinstance(layer, CausalUpsample | CentredUpsample)
     conv, stride = layer.conv, layer.stride
     inputs, outputs = conv.in_channels, len(conv.weight) // stride
     kernel = weights.take_normalized(f"{name}.conv.weight", (inputs, outputs, 2 * stride))
     own, following = (half.permute(1, 2, 0).flatten(0, 1) for half in kernel.chunk(2, dim=2))
     conv.weight.copy_(torch.stack([following, own], dim=-1)[:, :, None])
     conv.bias.copy_(weights.take(f"{name}.conv.bias", (outputs,)).repeat_interleave(stride))
+    _fill_norm(layer, weights, name)
+
+
+def _fill_norm(layer: nn.Module, weights: Weights, name: str) -> None:
+    """The norm behind a convolution, of a layer that has one."""
+    if isinstance(layer, CentredConv | CentredUpsample):
+        for key, parameter in layer.norm.named_parameters():
+            parameter.copy_(weights.take(f"{name}.norm.{key}", parameter.shape))
 
 
 def _fill_lstm(layer: nn.Module, weights: Weights, name: str) -> None:
