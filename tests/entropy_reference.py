@@ -41,9 +41,10 @@ class Signal:
             clipped(self.entries[q], shifts[q]),
         ]
         known = np.concatenate([clipped(self.last, 6), clipped(self.before, 6), clipped(self.mean >> 4, 6), *frame])
+        size = np.count_nonzero(t["static"][q])
         hidden = t["hidden_weights"][q] @ known + t["hidden_biases"][q] >> t["hidden_shifts"][q]
         logits = t["output_weights"][q] @ np.clip(hidden, 0, 127) + t["output_biases"][q] >> t["output_shifts"][q]
-        return frequencies(logits, t["exponentials"])
+        return frequencies(logits[:size], t["exponentials"])
 
     def push(self, q, code):
         self.above = self.entries[q] = self.vectors[q, code]
@@ -55,7 +56,7 @@ class Signal:
         self.so_far = self.above = self.zero
 
 
-def walk(tables, codebooks, shape, choose):
+def walk(tables, codebooks, shape, choose, strides=None):
     """Codes of `shape`, each as `choose` takes it by its place `(channel, q, frame)` and its frequencies."""
     channels, num_quantizers, frames = shape
     signals = [Signal(tables, fixed_point(codebooks).astype(np.int64)) for _ in range(channels)]
@@ -63,7 +64,10 @@ def walk(tables, codebooks, shape, choose):
     for frame in range(frames):
         for q in range(num_quantizers):
             for channel, signal in enumerate(signals):
-                code = choose((channel, q, frame), signal.frequencies(q))
+                if frame % (strides or [1] * num_quantizers)[q]:
+                    code = codes[channel, q, frame - 1]
+                else:
+                    code = choose((channel, q, frame), signal.frequencies(q))
                 codes[channel, q, frame] = code
                 signal.push(q, code)
         for signal in signals:
@@ -71,7 +75,7 @@ def walk(tables, codebooks, shape, choose):
     return codes
 
 
-def encode(tables, codebooks, codes):
+def encode(tables, codebooks, codes, strides=None):
     """Payload of codes `[channels, num_quantizers, frames]`."""
     starts, widths = [], []
 
@@ -80,8 +84,13 @@ def encode(tables, codebooks, codes):
         widths.append(int(table[codes[place]]))
         return codes[place]
 
-    walk(tables, codebooks, codes.shape, choose)
-    return ans.encode(starts, widths, checksum(codes))
+    walk(tables, codebooks, codes.shape, choose, strides)
+    cells = None
+    if strides:
+        cells = np.zeros((codes.shape[2], codes.shape[1], len(codes)), bool)
+        for q, stride in enumerate(strides):
+            cells[::stride, q] = True
+    return ans.encode(starts, widths, checksum(codes, cells))
 
 
 def decode(tables, codebooks, payload, shape):

@@ -16,8 +16,8 @@ def codebooks(seed=0, scale=1.0):
     return values.astype(np.float16).astype(np.float32)
 
 
-def tables(seed=0, strength=127, shape=(QUANTIZERS, SIZE, DIM), **changes):
-    """Tables for codebooks of this shape whose weights reach up to `strength`."""
+def tables(seed=0, strength=127, shape=(QUANTIZERS, SIZE, DIM), sizes=None, **changes):
+    """Tables for codebooks of this shape, or with fewer entries, whose weights reach up to `strength`."""
     count, size, dim = shape
     rng = np.random.default_rng(seed)
 
@@ -25,6 +25,7 @@ def tables(seed=0, strength=127, shape=(QUANTIZERS, SIZE, DIM), **changes):
         return rng.integers(-strength, strength + 1, shape).astype(np.int8)
 
     static = rng.integers(1, 200, (count, size))
+    static *= np.arange(size) < np.array(sizes or [size] * count)[:, None]
     static[:, 0] += TOTAL - static.sum(1)
     fields = {
         "static": static.astype(np.int32),

@@ -65,11 +65,14 @@ def test_other_modes_need_other_bytes_for_the_same_codes():
     assert len({frozen(name) for name in MODES}) == len(MODES)
 
 
-def test_a_golden_file_of_several_strides_gives_its_codes(tmp_path):
-    reader = Reader(io.BytesIO(frozen("stack")))
+@pytest.mark.parametrize("mode", range(len(MODES)))
+def test_a_golden_file_of_several_strides_gives_its_codes(mode, tmp_path):
+    name = make_golden.STACK_FILES[mode]
+    reader = Reader(io.BytesIO(frozen(name)))
     found = list(make_golden.stack_coding().unpack(reader, reader.header))
     for codes, expected in zip(found, make_golden.stack_parts(), strict=True):
         np.testing.assert_array_equal(codes, expected)
     assert (reader.header.stack, reader.header.version, reader.num_samples) == (make_golden.STACK, 2, 58_000)
-    make_golden.write_stack(tmp_path / "again.nac")
-    assert (tmp_path / "again.nac").read_bytes() == frozen("stack")
+    assert reader.header.entropy_mode == mode
+    make_golden.write_stack(tmp_path / "again.nac", mode)
+    assert (tmp_path / "again.nac").read_bytes() == frozen(name)

@@ -55,11 +55,6 @@ def test_stacks_that_cannot_be_are_refused(stack, words):
         replace(HEADER, stack=stack)
 
 
-def test_entropy_modes_other_than_plain_are_refused_with_a_stack():
-    with pytest.raises(ConfigError, match="entropy_mode is 2"):
-        replace(HEADER, entropy_mode=2)
-
-
 def test_the_rate_counts_the_frames_that_a_code_covers():
     assert HEADER.bitrate == round(24_000 / 512 * (12 / 4 + 10 / 2 + 12))
     assert (HEADER.granule, HEADER.frame_bits(2)) == (4, 8)

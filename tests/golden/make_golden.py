@@ -69,24 +69,32 @@ def stack_parts():
     return np.split(codes, np.cumsum(STACK_FRAMES)[:-1], axis=2)
 
 
+STACK_FILES = ("stack", "stack-fast", "stack-best")
+"""Their names, by entropy mode."""
+
+
 def stack_coding():
-    """The coder of its codes."""
-    return Coding(HEADER["codebook_bits"], np.zeros((3, 32, 1), np.float32), None, STACK)
+    """The coders of their codes."""
+    codebooks = np.load(HERE / "codebooks.npy").astype(np.float32)[: len(STACK)]
+    return Coding(HEADER["codebook_bits"], codebooks, Tables.load(HERE / "entropy-stack.npz"), STACK)
 
 
-def write_stack(path):
-    """Write codes of several sizes and strides."""
+def write_stack(path, mode=0):
+    """Write codes of several sizes and strides in an entropy mode, by number."""
     with path.open("wb") as stream:
-        writer = Writer(stream, Header(**HEADER | {"num_quantizers": len(STACK), "stack": STACK}))
-        for packet in stack_coding().pack(stack_parts(), 0):
+        header = Header(**HEADER | {"num_quantizers": len(STACK), "stack": STACK, "entropy_mode": mode})
+        writer = Writer(stream, header)
+        for packet in stack_coding().pack(stack_parts(), mode):
             writer.write(packet)
         writer.finish(58_000)
 
 
-def _static():
+def _static(sizes=(made.SIZE,) * made.QUANTIZERS):
     """Frequencies that differ, none so rare that random codes outgrow a packet."""
-    shares = np.random.default_rng(9).dirichlet(np.full(made.SIZE, 5.0), made.QUANTIZERS)
-    widths = 1 + np.floor(shares * (TOTAL - 2 * made.SIZE)).astype(np.int32)
+    shares = np.random.default_rng(9).dirichlet(np.full(made.SIZE, 5.0), len(sizes))
+    shares *= np.arange(made.SIZE) < np.array(sizes)[:, None]
+    widths = np.floor(shares * (TOTAL - 2 * made.SIZE)).astype(np.int32)
+    widths += np.arange(made.SIZE) < np.array(sizes)[:, None]
     widths[:, 0] += TOTAL - widths.sum(axis=1)
     return widths
 
@@ -101,8 +109,12 @@ def main():
     for mode, name in enumerate(MODES):
         if not (path := HERE / f"{name}.nac").exists():
             write(path, mode)
-    if not (path := HERE / "stack.nac").exists():
-        write_stack(path)
+    if not (path := HERE / "entropy-stack.npz").exists():
+        sizes = [1 << bits for bits, _ in STACK]
+        made.tables(9, 10, shape=(len(sizes), made.SIZE, made.DIM), sizes=sizes, static=_static(sizes)).save(path)
+    for mode, name in enumerate(STACK_FILES):
+        if not (path := HERE / f"{name}.nac").exists():
+            write_stack(path, mode)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """Codebooks that are not as wide as the latents, in groups, or of several strides: one form in torch and in NumPy."""
 
+import json
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch.nn import functional
 
 import soundstream
+import tiny
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.export.artifact import export, exportable, factors
 from soundstream.nn.config import FamilyConfig, QuantizerForm
@@ -17,6 +20,7 @@ from soundstream.nn.quantize import ResidualVectorQuantizer
 from soundstream.nn.streaming import Chain
 from soundstream.runtime.artifact import write_manifest
 from soundstream.runtime.quantizer import Quantizer
+from soundstream.train.entropy_fit import FitConfig, fit_artifact
 
 DIM, COUNT, SIZE = 12, 4, 32
 FORMS = {
@@ -217,6 +221,49 @@ def test_codebooks_of_several_strides_code_files(multi_scale, samples):
     assert (codes[:, 0, ::4].repeat(4, axis=1) == codes[:, 0]).all()
     found = soundstream.info(data)
     assert found.entropy_mode == "none" and (not samples or found.nominal_bitrate == bitrate)
+
+
+def test_entropy_tables_of_several_strides_are_fitted_and_used(tmp_path):
+    folder, pcm = tmp_path / "model", tiny.clip(4) / 32768
+    export(toy(FORMS["multi-scale"]), folder)
+    soundfile.write(tmp_path / "a.wav", pcm, 8_000)
+    fit_artifact(folder, [tmp_path / "a.wav"], 1.0, FitConfig(hidden=8, steps=60, crops=4, crop_frames=30))
+    codec = soundstream.load(folder, postfilter=False)
+    bitrate = codec.spec.bitrate(COUNT)
+    sizes, sounds = [], []
+    for mode in ("none", "fast", "best"):
+        sizes.append(len(codec.encode(pcm, 8_000, bitrate, entropy=mode)))
+        sounds.append(codec.decode(codec.encode(pcm, 8_000, bitrate, entropy=mode))[0])
+    assert sizes[2] < 0.95 * sizes[1] < 0.95 * sizes[0]
+    np.testing.assert_array_equal(sounds[1], sounds[0])
+    np.testing.assert_array_equal(sounds[2], sounds[0])
+    assert soundstream.info(codec.encode(pcm, 8_000, bitrate)).entropy_mode == "best"
+
+
+def smaller(folder, sizes):
+    """Let an artifact's codebooks have fewer entries than there is room for."""
+    config = json.loads((folder / "config.json").read_text())
+    for book, size in zip(config["spec"]["codebooks"], sizes, strict=True):
+        book["size"] = size
+    (folder / "config.json").write_text(json.dumps(config))
+    write_manifest(folder)
+
+
+@pytest.mark.parametrize("form", ["plain", "factorised", "multi-scale"])
+@pytest.mark.parametrize("effort", [1, 3])
+def test_codebooks_of_several_sizes_code_files(form, effort, tmp_path):
+    export(toy(FORMS.get(form, QuantizerForm())), tmp_path / "model")
+    sizes = [SIZE, SIZE // 4, SIZE // 2, 2][:COUNT]
+    smaller(tmp_path / "model", sizes)
+    codec = soundstream.load(tmp_path / "model", postfilter=False)
+    pcm, bitrate = tiny.clip(2) / 32768, codec.spec.bitrate(COUNT)
+    codes = codec.to_codes(pcm, 8_000, bitrate, effort=effort)
+    assert (codes.max(axis=1) < sizes).all() and codes[0].max() >= SIZE // 4
+    decoded, _ = codec.decode(codec.encode(pcm, 8_000, bitrate, effort=effort))
+    np.testing.assert_allclose(codec.from_codes(codes, num_samples=len(pcm)), decoded, rtol=0, atol=1e-5)
+    codes[1, 0] = sizes[1]
+    with pytest.raises(ConfigError, match="expected 0 to"):
+        codec.from_codes(codes)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -14,6 +14,7 @@ from soundstream import load
 from soundstream.entropy import ContextCoder, StaticCoder
 from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.context import contexts, fixed_point
+from soundstream.entropy.grid import Grid
 from soundstream.entropy.tables import Tables
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.runtime.artifact import load_artifact
@@ -113,7 +114,7 @@ def test_crops_come_from_codes_that_were_searched_for_in_as_few_codebooks_as_fit
     rng, config = np.random.default_rng(0), dataclasses.replace(CONFIG, crops=4, crop_frames=8)
     codes = [np.full((count, 40), count, np.int16) for count in (1, 2, 4)]
     for wanted, found in ((1, 1), (2, 2), (3, 4), (4, 4)):
-        drawn = entropy_fit._draw(codes, config, rng, wanted)
+        drawn = entropy_fit._draw(codes, config, rng, wanted, Grid(5))
         assert drawn.shape == (4, wanted, 8) and (drawn == found).all()
 
 

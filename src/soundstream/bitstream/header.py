@@ -89,7 +89,6 @@ class Header:
         for bits, stride in self.stack:
             check_range("bits of a code", bits, 1, self.codebook_bits)
             check_range("stride", stride, 1, 64)
-        check_range("entropy_mode", self.entropy_mode, 0, 0)
         if max(bits for bits, _ in self.stack) != self.codebook_bits:
             raise ConfigError(f"codebook_bits is {self.codebook_bits}; expected the most of the stack")
 

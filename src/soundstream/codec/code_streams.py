@@ -12,6 +12,7 @@ from soundstream.live.session import Session
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.stream import DecoderStream, EncoderStream, Model
+from soundstream.spec import CodecSpec
 
 
 class CodeEncoder(Session):
@@ -89,7 +90,7 @@ class CodeDecoder(Session):
             ConfigError: the shape or a value is out of range, or the session is over.
         """
         self._check_open()
-        codes = check_codes(codes, self._spec.num_quantizers, self._spec.codebook_size)
+        codes = check_codes(codes, self._spec)
         if len(codes) != self.channels:
             raise ConfigError(f"codes have {len(codes)} channels; this session has {self.channels}")
         return soft_limit(self._tail.push(self._resampled(self._stream.push(codes))))
@@ -116,21 +117,20 @@ class CodeDecoder(Session):
         return soft_limit(self._tail.finish(rest, num_samples))
 
 
-def check_codes(codes: np.ndarray, num_quantizers: int, codebook_size: int) -> Codes:
+def check_codes(codes: np.ndarray, spec: CodecSpec) -> Codes:
     """Codes `[channels, num_quantizers, frames]`, also from those of one channel, `[num_quantizers, frames]`.
 
-    Args:
-        num_quantizers: most codebooks.
     Raises:
         ConfigError: the shape or a value is out of range.
     """
     codes = np.asarray(codes)
     codes = codes[None] if codes.ndim == 2 else codes
-    if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or not 1 <= codes.shape[1] <= num_quantizers:
+    if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or not 1 <= codes.shape[1] <= spec.num_quantizers:
         raise ConfigError(
             f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers [num_quantizers, frames] "
-            f"with 1 to {num_quantizers} quantizers, or the same for each of several channels"
+            f"with 1 to {spec.num_quantizers} quantizers, or the same for each of several channels"
         )
-    if codes.size and not 0 <= codes.min() <= codes.max() < codebook_size:
-        raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {codebook_size - 1}")
+    sizes = np.array([book.size for book in spec.codebooks[: codes.shape[1]]])
+    if codes.size and not (codes.min() >= 0 and (codes < sizes[:, None]).all()):
+        raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {sizes.max() - 1}")
     return codes

@@ -153,7 +153,7 @@ class Codec(Writing, Reading):
         Raises:
             ConfigError: the shape or a value is out of range.
         """
-        return check_codes(codes, self.spec.num_quantizers, self.spec.codebook_size)
+        return check_codes(codes, self.spec)
 
     def encode_many(
         self,

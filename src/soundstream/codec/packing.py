@@ -38,15 +38,15 @@ class Coding:
         codebook_bits: bits of a plain code.
         codebooks: `[num_quantizers, codebook_size, latent_dim]`.
         tables: fitted to this model; None leaves only plain codes.
-        stack: bits and strides of the codebooks where they are not alike; such codes are plain.
+        stack: bits and strides of the codebooks where they are not alike.
     """
 
     def __init__(
         self, codebook_bits: int, codebooks: NDArray[np.float32], tables: Tables | None, stack: Stack = ()
     ) -> None:
         self._plain = PlainCoder(codebook_bits, stack)
+        self._stack = stack
         self._granule = math.lcm(*(stride for _, stride in stack))
-        tables = None if stack else tables
         self._codebooks = codebooks
         self._tables = tables
 
@@ -123,12 +123,12 @@ class Coding:
     @cached_property
     def _static(self) -> StaticCoder:
         assert self._tables
-        return StaticCoder(self._tables)
+        return StaticCoder(self._tables, self._stack)
 
     @cached_property
     def _context(self) -> ContextCoder:
         assert self._tables
-        return ContextCoder(self._tables, self._codebooks)
+        return ContextCoder(self._tables, self._codebooks, self._stack)
 
 
 def _fitting(coder: Coder, part: Codes, granule: int) -> Iterator[tuple[Codes, bytes]]:

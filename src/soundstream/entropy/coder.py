@@ -14,11 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.entropy.bounds import TOTAL_BITS
+from soundstream.entropy.grid import Cells, Codes, Grid, Shape
 from soundstream.errors import BitstreamError, ConfigError
-
-Codes = NDArray[np.int64]
-Shape = tuple[int, int, int]
-"""Channels, num_quantizers, frames."""
 
 
 class Coder(Protocol):
@@ -54,22 +51,43 @@ def _decoded(decode: Callable[[bytes, Shape], Codes], payload: bytes, shape: Sha
         return error
 
 
-def coded_bits(widths: NDArray[np.integer]) -> NDArray[np.float64]:
+def coded_bits(widths: NDArray[np.integer], cells: Cells) -> NDArray[np.float64]:
     """Bits of each codebook `[num_quantizers]` for frequencies `[frames, num_quantizers, channels]`."""
-    return np.asarray((TOTAL_BITS - np.log2(widths)).sum(axis=(0, 2)))
+    return np.asarray(np.where(cells, TOTAL_BITS - np.log2(widths), 0).sum(axis=(0, 2)))
 
 
-def checksum(codes: Codes) -> int:
-    """The low half of the CRC-32 of codes `[channels, num_quantizers, frames]`, as 16-bit words in coding order."""
-    return zlib.crc32(codes.transpose(2, 1, 0).astype("<u2").tobytes()) & 0xFFFF
+def checksum(codes: Codes, cells: Cells | None = None) -> int:
+    """The low half of the CRC-32 of codes `[channels, num_quantizers, frames]`, as 16-bit words in coding order.
+
+    Args:
+        cells: where codes stand; None is everywhere.
+    """
+    ordered = codes.transpose(2, 1, 0)
+    return zlib.crc32((ordered if cells is None else ordered[cells]).astype("<u2").tobytes()) & 0xFFFF
 
 
-def check_codes(codes: Codes, shape: tuple[int, ...]) -> None:
-    num_quantizers, size = shape
-    if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or codes.shape[1] > num_quantizers:
+def check_codes(codes: Codes, sizes: NDArray[np.integer], grid: Grid) -> None:
+    """Refuse what is not whole codes of the first codebooks `[channels, at most num_quantizers, frames]`.
+
+    Args:
+        sizes: entries of each codebook `[num_quantizers]`.
+    Raises:
+        ConfigError: the shape, the type or a value is another.
+    """
+    if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or codes.shape[1] > len(sizes):
         raise ConfigError(
             f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers "
-            f"[channels, at most {num_quantizers}, frames]"
+            f"[channels, at most {len(sizes)}, frames]"
         )
-    if codes.size and not 0 <= codes.min() <= codes.max() < size:
-        raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {size - 1}")
+    check_sizes(codes, sizes[: codes.shape[1]])
+    grid.check_whole(codes.shape, ConfigError)
+
+
+def check_sizes(codes: Codes, sizes: NDArray[np.integer]) -> None:
+    """Refuse codes `[channels, num_quantizers, frames]` that are not below the sizes of their codebooks.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    if codes.size and not (codes.min() >= 0 and (codes < sizes[:, None]).all()):
+        raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {sizes.max() - 1}")

@@ -14,7 +14,7 @@ al., 2022, section 3.3); vectors as inputs, codebook after codebook within a fra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -108,21 +108,24 @@ def inputs(
 
 
 def contexts(
-    vectors: NDArray[np.int32], shifts: NDArray[np.int32], codes: NDArray[np.integer]
+    vectors: NDArray[np.int32], shifts: NDArray[np.int32], codes: NDArray[np.integer], strides: Sequence[int] = ()
 ) -> Iterator[NDArray[np.int8]]:
-    """What a decoder will know: inputs `[rows x frames, 6 x dim]` for one codebook after the other.
+    """What a decoder will know: inputs `[codes, 6 x dim]` for one codebook after the other, signal after signal.
 
     Args:
         vectors: `[codebooks, size, dim]`, fixed point.
         shifts: `Tables.vector_shifts`.
         codes: `[rows, num_quantizers, frames]`.
+        strides: frames that a code covers, by codebook; it stands in all of them, and there are inputs for the first.
     """
     chosen = [vectors[q, codes[:, q]] for q in range(codes.shape[1])]
     past = _pasts(np.sum(chosen, axis=0, dtype=np.int32))
     so_far = above = np.zeros((len(past), vectors.shape[2]), np.int32)
     for q, entries in enumerate(chosen):
         before = np.pad(entries[:, :-1], ((0, 0), (min(1, entries.shape[1]), 0), (0, 0)))
-        yield inputs(past, so_far, above, before.reshape(so_far.shape), shifts, q)
+        firsts = slice(None, None, strides[q] if strides else 1)  # a signal has a multiple of it in frames
+        known = past[firsts], so_far[firsts], above[firsts], before.reshape(so_far.shape)[firsts]
+        yield inputs(*known, shifts, q)
         above = entries.reshape(so_far.shape)
         so_far = so_far + above
 
@@ -173,10 +176,14 @@ class ContextModel:
             raise ArtifactError(f"the entropy tables have shape {list(found)}; this model needs {list(expected)}")
         self.vectors = vectors
         """`[num_quantizers, codebook_size, dim]`, fixed point."""
-        self.shifts = tables.vector_shifts
+        self.shifts, self.sizes = tables.vector_shifts, tables.sizes
         self._exponentials = tables.exponentials.astype(np.int64)
         hidden = zip(tables.hidden_weights, tables.hidden_biases, tables.hidden_shifts.tolist(), strict=True)
-        output = zip(tables.output_weights, tables.output_biases, tables.output_shifts.tolist(), strict=True)
+        weights, biases = (
+            [array[:size] for array, size in zip(arrays, self.sizes, strict=True)]
+            for arrays in (tables.output_weights, tables.output_biases)
+        )
+        output = zip(weights, biases, tables.output_shifts.tolist(), strict=True)
         self._hidden = [ExactLayer(*layer) for layer in hidden]
         self._output = [ExactLayer(*layer, raised=True) for layer in output]
 
@@ -187,13 +194,14 @@ class ContextModel:
             [to_input(vectors, int(shift)) for vectors, shift in zip(self.vectors, self.shifts, strict=True)]
         )
 
-    def room(self, rows: int) -> Room:
-        """Room for that many rows."""
-        return Room(rows, self._hidden[0], self._output[0])
+    def rooms(self, rows: int) -> list[Room]:
+        """Room for that many rows of each codebook; those of one size share it."""
+        by_size = {layer.units: Room(rows, self._hidden[0], layer) for layer in self._output}
+        return [by_size[layer.units] for layer in self._output]
 
     def logits(self, known: NDArray[np.int8], q: int) -> NDArray[np.int32]:
         """Logits `[rows, codebook_size]` of codebook q after `inputs`, in 1/32 of a factor e, raised by one number."""
-        return self._logits(with_ones(known), q, self.room(len(known)))
+        return self._logits(with_ones(known), q, self.rooms(len(known))[q])
 
     def _logits(self, known: NDArray[np.float32], q: int, room: Room) -> NDArray[np.int32]:
         hidden = self._hidden[q](known, room.hidden)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.entropy import ans
 from soundstream.entropy.bounds import TOTAL
-from soundstream.entropy.coder import Codes, Shape, check_codes, checksum, coded_bits
+from soundstream.entropy.coder import check_codes, checksum, coded_bits
 from soundstream.entropy.context import ContextModel, Known, Room, contexts, with_ones
+from soundstream.entropy.grid import Cells, Codes, Grid, Shape, Stack
 from soundstream.entropy.tables import Tables
-from soundstream.errors import BitstreamError, CodesMismatch
+from soundstream.errors import BitstreamError, CodesMismatch, InvalidField
 from soundstream.system.threads import single_blas_thread
 
 MAX_ROWS = 64
@@ -27,8 +28,8 @@ class ContextCoder:
 
     side_by_side = True
 
-    def __init__(self, tables: Tables, codebooks: NDArray[np.float32]) -> None:
-        self.model, self.tables = ContextModel(tables, codebooks), tables
+    def __init__(self, tables: Tables, codebooks: NDArray[np.float32], stack: Stack = ()) -> None:
+        self.model, self.tables, self._grid = ContextModel(tables, codebooks), tables, tables.grid(stack)
 
     def encode(self, codes: Codes) -> bytes:
         """Code integers `[channels, num_quantizers, frames]`.
@@ -36,36 +37,37 @@ class ContextCoder:
         Raises:
             ConfigError: the codes are not those of the tables' codebooks.
         """
-        check_codes(codes, self.tables.static.shape)
+        check_codes(codes, self.model.sizes, self._grid)
+        cells = self._grid.cells(codes.shape)
         with single_blas_thread():
             starts, widths = self._encode(codes)
-        return ans.encode(starts.ravel().tolist(), widths.ravel().tolist(), checksum(codes))
+        return ans.encode(starts[cells].tolist(), widths[cells].tolist(), checksum(codes, cells))
 
     def widths(self, codes: Codes) -> Codes:
-        """The frequency of each code, out of TOTAL, `[frames, num_quantizers, channels]`."""
+        """The frequency of each code, out of TOTAL, `[frames, num_quantizers, channels]`; TOTAL where none stands."""
         return self._encode(codes)[1]
 
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
         with single_blas_thread():
-            return coded_bits(self.widths(codes))
+            return coded_bits(self.widths(codes), self._grid.cells(codes.shape))
 
     def _encode(self, codes: Codes) -> tuple[Codes, Codes]:
         """Starts and frequencies `[frames, num_quantizers, channels]` of all codes."""
         channels, num_quantizers, frames = codes.shape
         starts, widths = np.zeros((2, num_quantizers, channels * frames), np.int64)
-        parts = [slice(i, min(i + MAX_ROWS, channels * frames)) for i in range(0, channels * frames, MAX_ROWS)]
-        rooms = {rows: self.model.room(rows) for rows in {part.stop - part.start for part in parts}}
-        for q, known in enumerate(contexts(self.model.vectors, self.model.shifts, codes)):
-            found = codes[:, q].ravel()
-            for part in parts:
-                room = rooms[part.stop - part.start]
-                starts[q, part], widths[q, part] = self._places(known[part], q, found[part], room)
+        widths[...] = TOTAL
+        strides, rooms = self._grid.strides(num_quantizers).tolist(), _Rooms(self.model)
+        for q, known in enumerate(contexts(self.model.vectors, self.model.shifts, codes, strides)):
+            firsts = slice(None, None, strides[q])
+            found = [self._places(*part, q, rooms) for part in _parts(known, codes[:, q].ravel()[firsts])]
+            starts[q, firsts], widths[q, firsts] = np.concatenate([np.zeros((2, 0), np.int64), *found], axis=1)
         order = num_quantizers, channels, frames
         return starts.reshape(order).transpose(2, 0, 1), widths.reshape(order).transpose(2, 0, 1)
 
-    def _places(self, known: NDArray[np.int8], q: int, codes: Codes, room: Room) -> tuple[Codes, Codes]:
+    def _places(self, known: NDArray[np.int8], codes: Codes, q: int, rooms: _Rooms) -> tuple[Codes, Codes]:
         """Starts and frequencies `[rows]` of codes `[rows]` of codebook q after `inputs`."""
+        room = rooms[len(codes)][q]
         widths = self.model.widths(with_ones(known), q, room)
         places = codes + np.arange(0, widths.size, widths.shape[1])
         ends = widths.cumsum(axis=1, out=room.ends)
@@ -77,6 +79,7 @@ class ContextCoder:
 
         Raises:
             CodesMismatch: the payload does not end as one of these codes must.
+            InvalidField: a code covers frames that are not there.
         """
         (codes,) = self.decode_batch([payload], shape)
         if isinstance(codes, BitstreamError):
@@ -88,34 +91,60 @@ class ContextCoder:
 
         All are decoded side by side, which takes far less time than one after the other.
         """
-        decoders = ans.Decoders(payloads)
+        try:
+            self._grid.check_whole(shape, InvalidField)
+        except InvalidField as error:
+            return [error] * len(payloads)
+        decoders, cells = ans.Decoders(payloads), self._grid.cells(shape)
         with single_blas_thread():
-            codes = decode_side_by_side(self.model, decoders, shape)
-        return [_finished(decoders, i, one) for i, one in enumerate(codes)]
+            codes = decode_side_by_side(self.model, decoders, shape, self._grid)
+        return [_finished(decoders, i, one, cells) for i, one in enumerate(codes)]
 
 
-def _finished(decoders: ans.Decoders, i: int, codes: Codes) -> Codes | BitstreamError:
+class _Rooms(dict[int, list[Room]]):
+    """Room by number of rows, made when it is asked for."""
+
+    def __init__(self, model: ContextModel) -> None:
+        super().__init__()
+        self._model = model
+
+    def __missing__(self, rows: int) -> list[Room]:
+        return self.setdefault(rows, self._model.rooms(rows))
+
+
+def _parts(known: NDArray[np.int8], codes: Codes) -> Iterator[tuple[NDArray[np.int8], Codes]]:
+    """Inputs and codes, MAX_ROWS of them in each step."""
+    for i in range(0, len(codes), MAX_ROWS):
+        yield known[i : i + MAX_ROWS], codes[i : i + MAX_ROWS]
+
+
+def _finished(decoders: ans.Decoders, i: int, codes: Codes, cells: Cells) -> Codes | BitstreamError:
     try:
-        decoders.finish(i, checksum(codes))
+        decoders.finish(i, checksum(codes, cells))
     except CodesMismatch as error:
         return error
     return codes
 
 
-def decode_side_by_side(model: ContextModel, decoders: ans.Decoders, shape: Shape) -> Codes:
+def decode_side_by_side(model: ContextModel, decoders: ans.Decoders, shape: Shape, grid: Grid | None = None) -> Codes:
     """Codes `[payloads, channels, num_quantizers, frames]` of fresh decoders, not yet checked.
 
     Args:
         shape: channels, num_quantizers and frames of each payload.
+        grid: where codes stand; None is everywhere.
     """
     channels, num_quantizers, frames = shape
     rows = channels * len(decoders)
-    known, room = Known(model, rows, num_quantizers), model.room(rows)
+    known, rooms = Known(model, rows, num_quantizers), model.rooms(rows)
     codes = np.zeros((frames, num_quantizers, channels, len(decoders)), np.int64)
-    search = _Search(decoders, channels, model.vectors.shape[1])
-    for frame in codes if rows else ():
+    searches = [_Search(decoders, channels, int(size)) for size in model.sizes]
+    strides = grid.strides(num_quantizers).tolist() if grid else [1] * num_quantizers
+    for t, frame in enumerate(codes if rows else ()):
         for q, found in enumerate(frame):
-            search(model.widths(known.inputs, q, room), room.ends, found)
+            if t % strides[q]:
+                found[...] = codes[t - 1, q]
+            else:
+                searches[q](model.widths(known.inputs, q, rooms[q]), rooms[q].ends, found)
             known.push(q, found.reshape(rows))
     return np.ascontiguousarray(codes.transpose(3, 2, 1, 0))
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.entropy import ans
-from soundstream.entropy.coder import Codes, Shape, check_codes, checksum, coded_bits, decode_each
+from soundstream.entropy.coder import check_codes, checksum, coded_bits, decode_each
+from soundstream.entropy.grid import Codes, Shape, Stack
 from soundstream.entropy.tables import Tables
-from soundstream.errors import BitstreamError
+from soundstream.errors import BitstreamError, InvalidField
 
 
 class StaticCoder:
@@ -19,9 +20,9 @@ class StaticCoder:
 
     side_by_side = False
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, stack: Stack = ()) -> None:
         self._below = _below(tables.static.astype(np.int64))
-        self._frequencies = tables.static
+        self._frequencies, self._sizes, self._grid = tables.static, tables.sizes, tables.grid(stack)
         self._lists = self._below.tolist()
 
     def encode(self, codes: Codes) -> bytes:
@@ -30,32 +31,36 @@ class StaticCoder:
         Raises:
             ConfigError: the codes are not those of the tables' codebooks.
         """
-        check_codes(codes, self._frequencies.shape)
-        q = np.arange(codes.shape[1])[:, None]
+        check_codes(codes, self._sizes, self._grid)
+        q, cells = np.arange(codes.shape[1])[:, None], self._grid.cells(codes.shape)
         ordered = codes.transpose(2, 1, 0)
-        starts, widths = self._below[q, ordered], self._frequencies[q, ordered]
-        return ans.encode(starts.ravel().tolist(), widths.ravel().tolist(), checksum(codes))
+        starts, widths = self._below[q, ordered][cells], self._frequencies[q, ordered][cells]
+        return ans.encode(starts.tolist(), widths.tolist(), checksum(codes, cells))
 
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
-        return coded_bits(self._frequencies[np.arange(codes.shape[1])[:, None], codes.transpose(2, 1, 0)])
+        widths = self._frequencies[np.arange(codes.shape[1])[:, None], codes.transpose(2, 1, 0)]
+        return coded_bits(widths, self._grid.cells(codes.shape))
 
     def decode(self, payload: bytes, shape: Shape) -> Codes:
-        """Codes of `shape` `[channels, num_quantizers, frames]`.
+        """Codes of `shape` `[channels, num_quantizers, frames]`, each in all frames that it covers.
 
         Raises:
             CodesMismatch: the payload does not end as one of these codes must.
+            InvalidField: a code covers frames that are not there.
         """
-        channels, num_quantizers, frames = shape
-        decoder, found = ans.Decoder(payload), []
-        for q in np.tile(np.repeat(np.arange(num_quantizers), channels), frames).tolist():
+        self._grid.check_whole(shape, InvalidField)
+        decoder, found, cells = ans.Decoder(payload), [], self._grid.cells(shape)
+        for q in np.nonzero(cells)[1].tolist():
             below = self._lists[q]
             symbol = bisect_right(below, decoder.slot) - 1
             decoder.take(below[symbol], below[symbol + 1] - below[symbol])
             found.append(symbol)
-        codes = np.array(found, np.int64).reshape(frames, num_quantizers, channels).transpose(2, 1, 0)
-        decoder.finish(checksum(codes))
-        return np.ascontiguousarray(codes)
+        codes = np.zeros(cells.shape, np.int64)
+        codes[cells] = found
+        codes = np.ascontiguousarray(self._grid.repeated(codes).transpose(2, 1, 0))
+        decoder.finish(checksum(codes, cells))
+        return codes
 
     def decode_batch(self, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
         """As `decode` for each payload; in place of those that cannot be decoded, the error."""

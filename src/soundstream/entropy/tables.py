@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.entropy.bounds import LIMIT, MAX_INPUTS, PARTS, TOTAL
+from soundstream.entropy.grid import Grid, Stack
 from soundstream.errors import ArtifactError
 
 TABLES_FILE = "entropy.npz"
@@ -27,7 +28,8 @@ class Tables:
     """
 
     static: NDArray[np.int32]
-    """Frequencies without any context `[q, size]`, at least 1; each row adds up to TOTAL."""
+    """Frequencies without any context `[q, size]`, at least 1; each row adds up to TOTAL. Of a codebook with fewer
+    entries than the largest one those that are missing have 0; what other tables hold there means nothing."""
     exponentials: NDArray[np.int32]
     """2^16 exp(-d / 32) for logits that lie d below the largest; see `frequencies`."""
     vector_shifts: NDArray[np.int32]
@@ -77,8 +79,9 @@ class Tables:
         biases = {name: _between(getattr(self, name), -(2**29), 2**29) for name in ("hidden_biases", "output_biases")}
         falling = bool((np.diff(self.exponentials) <= 0).all()) and _between(self.exponentials, 0, 1 << 16)
         return {
-            "static": _between(self.static, 1, TOTAL)
-            and bool((self.static.sum(axis=1, dtype=np.int64) == TOTAL).all()),
+            "static": _between(self.static, 0, TOTAL)
+            and bool((self.static.sum(axis=1, dtype=np.int64) == TOTAL).all())
+            and bool(((self.static > 0) == (np.arange(self.static.shape[1]) < self.sizes[:, None])).all()),
             "exponentials": falling and self.exponentials[0] == 1 << 16,
             "hidden_weights' inputs": self.hidden_weights.shape[2] <= MAX_INPUTS >= self.hidden_weights.shape[1],
             **shifts,
@@ -100,8 +103,24 @@ class Tables:
         return self.static.shape[0]
 
     @property
-    def codebook_size(self) -> int:
-        return self.static.shape[1]
+    def sizes(self) -> NDArray[np.int64]:
+        """Entries of each codebook `[q]`."""
+        return np.count_nonzero(self.static, axis=1)
+
+    def grid(self, stack: Stack) -> Grid:
+        """Where codes stand, of a model with this stack.
+
+        Raises:
+            ArtifactError: the tables are of codebooks of other sizes.
+        """
+        grid = Grid(self.static.shape[1].bit_length() - 1, stack)
+        expected = grid.sizes(self.num_quantizers) if stack else np.full(self.num_quantizers, self.static.shape[1])
+        if self.sizes.tolist() != expected.tolist():
+            raise ArtifactError(
+                f"the entropy tables are of codebooks with {self.sizes.tolist()} entries; "
+                f"this model has {expected.tolist()}: fit them anew"
+            )
+        return grid
 
     def save(self, path: Path) -> None:
         """Write all tables to one compressed file."""

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -72,7 +73,7 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
 
 def factors(quantizer: ResidualVectorQuantizer) -> Factors:
     """What stands between latents and codebooks, as the runtime has it."""
-    arrays = {name: parameter.detach().numpy() for name, parameter in quantizer.named_parameters()}
+    arrays: dict[str, Any] = {name: parameter.detach().numpy() for name, parameter in quantizer.named_parameters()}
     starts = tuple(books.start for books in quantizer.groups)
     return Factors(**arrays, cosine=quantizer.form.cosine, strides=quantizer.strides, starts=starts)
 

@@ -129,7 +129,8 @@ def make_artifact(model: SoundStream, plan: Plan, say: Say) -> Path:
 
 def _take_tables(artifact: Path, path: Path) -> str:
     """Put entropy tables that fit its codebooks into an artifact; returns its new model id."""
-    ContextCoder(Tables.load(path), Model(load_artifact(artifact)).quantizer.codebooks)
+    model = Model(load_artifact(artifact))
+    ContextCoder(Tables.load(path), model.quantizer.codebooks, model.spec.stack(model.spec.num_quantizers))
     shutil.copyfile(path, artifact / TABLES_FILE)
     return write_manifest(artifact)
 

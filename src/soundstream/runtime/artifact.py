@@ -4,7 +4,8 @@ config.json      the spec, and the settings of the networks
 encoder.onnx     pcm, condition, mask (with a denoiser) and states in; latents and states out
 decoder.onnx     latents, condition (if the encoder takes none) and states in; pcm and states out
 denoiser.onnx    pcm and states in; mask and states out; needed only while noise is removed
-codebooks.npy    float16 [num_quantizers, codebook_size, width]; width is latent_dim unless there is a quantizer.npz
+codebooks.npy    float16 [num_quantizers, codebook_size, width]; width is latent_dim unless there is a quantizer.npz;
+                 codebook_size is that of the largest, and what is behind the last entry of another means nothing
 quantizer.npz    projections of the codebooks; a plain quantizer has none
 entropy.npz      tables of the entropy coder; a model without them writes plain codes
 manifest.json    SHA-256 of each file above, and the model id made of them
@@ -175,23 +176,23 @@ def _unsupported(spec: CodecSpec) -> list[str]:
         "channels coded together": spec.channels > 1,
         "look-ahead without context": spec.lookahead_samples and not spec.context_frames,
         "numbers beside its codes": spec.side_numbers,
-        "codebooks of several sizes": len({book.size for book in spec.codebooks}) > 1,
         "segments of codebooks of several strides": spec.segment_samples and spec.granule > 1,
     }
     return [name for name, wanted in wants.items() if wanted]
 
 
 def _read_factors(path: Path, spec: CodecSpec, codebooks: NDArray[np.float32], exists: bool) -> Factors:
-    strides = tuple(book.stride for book in spec.codebooks)
+    sizes, strides = zip(*((book.size, book.stride) for book in spec.codebooks), strict=True)
+    factors = Factors(sizes=sizes, strides=strides, starts=spec.group_starts)
     if not exists:
-        return Factors(strides=strides, starts=spec.group_starts)
-    factors = Factors.load(path, strides, spec.group_starts)
+        return factors
+    factors = Factors.load(path, factors)
     factors.check(path, codebooks, spec.latent_dim)
     return factors
 
 
 def _read_codebooks(path: Path, spec: CodecSpec, any_width: bool) -> NDArray[np.float32]:
-    expected = [spec.num_quantizers, spec.codebook_size, spec.latent_dim]
+    expected = [spec.num_quantizers, 1 << spec.codebook_bits, spec.latent_dim]
     try:
         codebooks = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:

@@ -11,6 +11,7 @@ compared by their direction), grouped ones (Mimi: each group starts anew from th
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ class Factors:
     """`[groups, latent_dim, inner]`, back."""
     cosine: bool = False
     """Whether the nearest entry is the one of the nearest direction, and not of the least distance."""
+    sizes: tuple[int, ...] = ()
+    """Entries by codebook; empty is all that there is room for."""
     strides: tuple[int, ...] = ()
     """Frames that a code covers, by codebook; empty is one for all."""
     starts: tuple[int, ...] = (0,)
@@ -66,8 +69,8 @@ class Factors:
             np.savez(file, allow_pickle=False, cosine=np.array(self.cosine), **arrays)
 
     @staticmethod
-    def load(path: Path, strides: tuple[int, ...], starts: tuple[int, ...]) -> Factors:
-        """Read what `save` wrote.
+    def load(path: Path, of_spec: Factors) -> Factors:
+        """Read what `save` wrote; sizes, strides and groups are those that the spec says.
 
         Raises:
             ArtifactError: it is no such file, or an array is unknown.
@@ -76,12 +79,8 @@ class Factors:
             with np.load(path, allow_pickle=False) as file:
                 arrays: dict[str, Any] = {name: file[name] for name in file.files}
             cosine = bool(arrays.pop("cosine"))
-            return Factors(
-                **{name: value.astype(np.float32) for name, value in arrays.items()},
-                cosine=cosine,
-                strides=strides,
-                starts=starts,
-            )
+            found = {name: value.astype(np.float32) for name, value in arrays.items()}
+            return dataclasses.replace(of_spec, **found, cosine=cosine)
         except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} does not hold the projections of a quantizer: {error}") from error
 

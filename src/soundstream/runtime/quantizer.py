@@ -43,6 +43,8 @@ class Quantizer:
         """The same in the latents `[num_quantizers, codebook_size, latent_dim]`."""
         self._transposed = np.ascontiguousarray(self._outputs.transpose(0, 2, 1))
         self._half_norms = 0.5 * np.square(self._outputs).sum(-1)
+        for q, size in enumerate(self._factors.sizes):
+            self._half_norms[q, size:] = np.inf  # which no search finds
 
     def encode(self, latents: Array, num_quantizers: int, effort: int = 1) -> Codes:
         """Codes `[..., num_quantizers, frames]` of latents `[..., latent_dim, frames]`.
@@ -93,7 +95,8 @@ class Quantizer:
 
     def _nearest_entry(self, vectors: Array, q: int) -> Codes:
         """Index of the entry of codebook q that is nearest to each of the vectors `[signals, any, inner]`."""
-        rows, entries = vectors.reshape(-1, vectors.shape[2]), self._entries[q]
+        entries = self._entries[q, : self._factors.sizes[q]] if self._factors.sizes else self._entries[q]
+        rows = vectors.reshape(-1, vectors.shape[2])
         rows = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows  # as in `_found`
         if self._factors.project_in is not None and self._factors.bias_in is not None:
             rows = rows @ self._factors.project_in[q].T + self._factors.bias_in[q]

@@ -25,6 +25,7 @@ from soundstream import audio
 from soundstream.entropy.bounds import LIMIT, PARTS
 from soundstream.entropy.context import FRACTION_BITS, MAX_DIM, check_size, contexts, fixed_point
 from soundstream.entropy.frequencies import LOGIT_UNITS, exponentials, frequencies
+from soundstream.entropy.grid import Grid, Stack
 from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import AudioError, ConfigError
 from soundstream.runtime.artifact import load_artifact, write_manifest
@@ -67,7 +68,8 @@ class FitConfig:
 class Predictor(nn.Module):
     """The context model in floats: logits of a codebook from what the decoder knows.
 
-    Its output weights start from the codebook's own entries, so that similar entries share what is learned.
+    Its output weights start from the codebook's own entries, so that similar entries share what is learned. Codebooks
+    with fewer entries than the largest have counts of 0 behind their last one.
     """
 
     def __init__(
@@ -76,17 +78,19 @@ class Predictor(nn.Module):
         super().__init__()
         count, size, dim = codebooks.shape
         inputs = PARTS * dim
-        spread = codebooks.std((1, 2), keepdim=True).clamp(min=1e-6)
-        self.entries = nn.Buffer(codebooks / spread)
+        self.sizes = (counts > 0).sum(1).tolist()
+        spread = torch.stack([book[:n].std().clamp(min=1e-6) for book, n in zip(codebooks, self.sizes, strict=True)])
+        self.entries = nn.Buffer(codebooks / spread[:, None, None])
         self.hidden = nn.Parameter(torch.randn(count, hidden, inputs) / math.sqrt(inputs))
         self.hidden_bias = nn.Parameter(torch.zeros(count, hidden))
         self.shared = nn.Parameter(torch.randn(count, dim, hidden) * 0.1 / math.sqrt(hidden))
         self.own = nn.Parameter(torch.zeros(count, size, hidden))
-        self.bias = nn.Parameter((counts / counts.sum(1, keepdim=True)).log())
+        self.bias = nn.Parameter((counts / counts.sum(1, keepdim=True)).clamp(min=1e-12).log())
 
     def output(self, q: int) -> Float[Tensor, "size hidden"]:
         """Output weights of codebook q."""
-        return self.entries[q] @ self.shared[q] + self.own[q]
+        used = slice(self.sizes[q])
+        return self.entries[q, used] @ self.shared[q] + self.own[q, used]
 
     def active(self, inputs: Float[Tensor, "rows inputs"], q: int) -> Float[Tensor, "rows hidden"]:
         """Hidden units of codebook q."""
@@ -94,7 +98,7 @@ class Predictor(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "rows inputs"], q: int) -> Float[Tensor, "rows size"]:
         """Logits of codebook q."""
-        return functional.linear(self.active(inputs, q), self.output(q), self.bias[q])
+        return functional.linear(self.active(inputs, q), self.output(q), self.bias[q, : self.sizes[q]])
 
 
 def vector_shifts(codebooks: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -108,6 +112,7 @@ def fit(
     codebooks: NDArray[np.float32],
     config: FitConfig | None = None,
     progress: Callable[[int, float], None] = lambda step, bits: None,
+    stack: Stack = (),
 ) -> Tables:
     """Fit tables to the codes of a corpus; the same for the same input on the same machine.
 
@@ -117,6 +122,8 @@ def fit(
             clips that have the least number above.
         codebooks: `[num_quantizers, codebook_size, latent_dim]`.
         progress: called after every step with the step and its mean bits of a code.
+        stack: bits and strides of the codebooks where they are not alike; such codes stand in all frames that they
+            cover.
     Raises:
         ConfigError: there are no codes, or the hidden units are too many for exact sums.
     """
@@ -127,13 +134,15 @@ def fit(
     codes = [clip for clip in codes if clip.shape[1]]
     if not any(len(clip) == len(codebooks) for clip in codes):
         raise ConfigError("there are no codes to fit entropy tables to; give audio files")
-    counts = _counts([clip for clip in codes if len(clip) == len(codebooks)], codebooks.shape[1])
+    grid = Grid(codebooks.shape[1].bit_length() - 1, stack)
+    counts = _counts([clip for clip in codes if len(clip) == len(codebooks)], codebooks.shape[1], grid)
     torch.manual_seed(config.seed)
     predictor = Predictor(torch.from_numpy(codebooks), torch.from_numpy(counts), config.hidden)
     shifts = vector_shifts(codebooks)
-    _train(predictor, codes, codebooks, shifts, config, progress)
-    sample = _draw(codes, config, np.random.default_rng(config.seed + 1), codebooks.shape[0])
-    tables = rounded(predictor, counts, shifts, list(contexts(fixed_point(codebooks), shifts, sample)))
+    _train(predictor, codes, codebooks, shifts, grid, config, progress)
+    sample = _draw(codes, config, np.random.default_rng(config.seed + 1), codebooks.shape[0], grid)
+    strides = grid.strides(len(codebooks)).tolist()
+    tables = rounded(predictor, counts, shifts, list(contexts(fixed_point(codebooks), shifts, sample, strides)))
     return dataclasses.replace(tables, vectors=fixed_point(codebooks).astype(np.int16)) if own else tables
 
 
@@ -148,10 +157,14 @@ def reduced(codebooks: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
     return np.ldexp(fixed_point(vectors).astype(np.float32), -FRACTION_BITS)
 
 
-def _counts(codes: Sequence[Codes], size: int) -> NDArray[np.float32]:
-    """How often each code came `[codebooks, size]`, half a time more so that none is impossible."""
+def _counts(codes: Sequence[Codes], size: int, grid: Grid) -> NDArray[np.float32]:
+    """How often each code came `[codebooks, size]`, half a time more so that none is impossible; 0 where none is."""
     joined = np.concatenate(codes, axis=1)
-    return np.stack([np.bincount(row, minlength=size) + 0.5 for row in joined]).astype(np.float32)
+    firsts = [row[:: grid.stride(q)] for q, row in enumerate(joined)]
+    counts = np.stack([np.bincount(row, minlength=size) + 0.5 for row in firsts]).astype(np.float32)
+    if not grid.is_plain:
+        counts[np.arange(size) >= grid.sizes(len(counts))[:, None]] = 0
+    return counts
 
 
 def _train(
@@ -159,21 +172,24 @@ def _train(
     codes: Sequence[Codes],
     codebooks: NDArray[np.float32],
     shifts: NDArray[np.int32],
+    grid: Grid,
     config: FitConfig,
     progress: Callable[[int, float], None],
 ) -> None:
     rng, vectors = np.random.default_rng(config.seed), fixed_point(codebooks)
+    strides = grid.strides(len(codebooks)).tolist()
     shared = [parameter for parameter in predictor.parameters() if parameter is not predictor.own]
     groups: list[dict[str, Any]] = [{"params": shared, "weight_decay": 0.0}, {"params": [predictor.own]}]
     optimizer = torch.optim.AdamW(groups, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     for step in range(config.steps):
-        crops = _draw(codes, config, rng, int(rng.integers(1, len(codebooks) + 1)))
+        crops = _draw(codes, config, rng, int(rng.integers(1, len(codebooks) + 1)), grid)
         nats = 0.0
         optimizer.zero_grad()
-        for q, known in enumerate(contexts(vectors, shifts, crops)):
+        for q, known in enumerate(contexts(vectors, shifts, crops, strides)):
             logits = predictor(functional.dropout(_as_floats(known), config.dropout), q)
-            loss = functional.cross_entropy(logits, torch.from_numpy(crops[:, q].ravel().astype(np.int64)))
+            wanted = crops[:, q, :: strides[q]].ravel().astype(np.int64)
+            loss = functional.cross_entropy(logits, torch.from_numpy(wanted))
             loss.backward()  # type: ignore[no-untyped-call]
             nats += loss.item()
         optimizer.step()
@@ -182,17 +198,21 @@ def _train(
 
 
 def _draw(
-    codes: Sequence[Codes], config: FitConfig, rng: np.random.Generator, num_quantizers: int
+    codes: Sequence[Codes], config: FitConfig, rng: np.random.Generator, num_quantizers: int, grid: Grid
 ) -> NDArray[np.int16]:
-    """Crops `[crops, num_quantizers, crop_frames]` of clips drawn by their length; short clips repeat themselves."""
+    """Crops `[crops, num_quantizers, crop_frames]` of clips drawn by their length; short clips repeat themselves.
+
+    A crop begins with codes of all codebooks, and holds them as a whole.
+    """
+    frames = -(-config.crop_frames // grid.granule) * grid.granule
     least = min(len(clip) for clip in codes if len(clip) >= num_quantizers)
     codes = [clip for clip in codes if len(clip) == least]
     lengths = np.array([clip.shape[1] for clip in codes], np.float64)
     chosen = rng.choice(len(codes), config.crops, p=lengths / lengths.sum())
     crops = []
     for clip in (codes[i] for i in chosen):
-        start = int(rng.integers(0, max(1, clip.shape[1] - config.crop_frames + 1)))
-        crops.append(np.take(clip[:num_quantizers], range(start, start + config.crop_frames), axis=1, mode="wrap"))
+        start = int(rng.integers(0, max(1, clip.shape[1] - frames + 1))) // grid.granule * grid.granule
+        crops.append(np.take(clip[:num_quantizers], range(start, start + frames), axis=1, mode="wrap"))
     return np.stack(crops)
 
 
@@ -211,10 +231,24 @@ def rounded(
     """
     columns = [_rounded_codebook(predictor, q, known[q]) for q in range(len(known))]
     names = ("hidden_weights", "hidden_biases", "hidden_shifts", "output_weights", "output_biases", "output_shifts")
-    arrays = {name: np.stack(column) for name, column in zip(names, zip(*columns, strict=True), strict=True)}
+    arrays = {name: _stacked(column) for name, column in zip(names, zip(*columns, strict=True), strict=True)}
     table = exponentials()
+    static = [_frequencies(row[:size], table) for row, size in zip(counts, predictor.sizes, strict=True)]
+    return Tables(_stacked(static), table, shifts, **arrays)
+
+
+def _frequencies(counts: NDArray[np.float32], table: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Frequencies `[size]` without any context."""
     logits = np.rint(LOGIT_UNITS * np.log(counts)).astype(np.int32)
-    return Tables(frequencies(logits, table).astype(np.int32), table, shifts, **arrays)
+    return frequencies(logits[None], table)[0].astype(np.int32)
+
+
+def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays of all codebooks in one; zeros stand for the entries that smaller ones lack."""
+    if not arrays[0].ndim:
+        return np.stack(arrays)
+    size = max(len(array) for array in arrays)
+    return np.stack([np.pad(a, [(0, size - len(a)), *[(0, 0)] * (a.ndim - 1)]) for a in arrays])
 
 
 def _rounded_codebook(predictor: Predictor, q: int, known: NDArray[np.int8]) -> tuple[np.ndarray, ...]:
@@ -222,7 +256,8 @@ def _rounded_codebook(predictor: Predictor, q: int, known: NDArray[np.int8]) -> 
     active = predictor.active(_as_floats(known), q).numpy()
     scale = LIMIT / max(float(np.quantile(active, 0.9999)), 1e-3)
     hidden = _rounded_layer(predictor.hidden[q].numpy(), predictor.hidden_bias[q].numpy(), INPUT_UNITS, scale)
-    return *hidden, *_rounded_layer(predictor.output(q).numpy(), predictor.bias[q].numpy(), scale, LOGIT_UNITS)
+    biases = predictor.bias[q, : predictor.sizes[q]].numpy()
+    return *hidden, *_rounded_layer(predictor.output(q).numpy(), biases, scale, LOGIT_UNITS)
 
 
 def _rounded_layer(
@@ -264,7 +299,8 @@ def fit_artifact(
     codes = list(corpus_codes(model, spread(data), minutes, say))
     whole = [clip.shape[1] for clip in codes if len(clip) == artifact.spec.num_quantizers]
     say(f"coded {sum(whole) / artifact.spec.frame_rate / 60:.1f} minutes of {len(whole)} files")
-    tables = fit(codes, model.quantizer.codebooks, config, _tenths(say, config.steps))
+    stack = artifact.spec.stack(artifact.spec.num_quantizers)
+    tables = fit(codes, model.quantizer.codebooks, config, _tenths(say, config.steps), stack)
     tables.save(folder / TABLES_FILE)
     return write_manifest(folder)
 
@@ -303,7 +339,7 @@ def corpus_codes(
         left_s -= latents.shape[1] / model.spec.frame_rate
         for count in sorted({math.ceil(most * share) for share in SEARCHED}):
             codes = model.quantizer.encode(latents, count, DEFAULT_EFFORT)
-            yield codes.astype(np.int16 if model.spec.codebook_size <= 1 << 15 else np.int32)
+            yield codes.astype(np.int16 if model.spec.codebook_bits < 16 else np.int32)
 
 
 def _middle(path: Path, seconds: float, sample_rate: int) -> NDArray[np.float32]:

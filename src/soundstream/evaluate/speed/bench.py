@@ -178,7 +178,7 @@ def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[TimedP
 
 def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
     model, spec, coder = codec.model, codec.spec, codec.coding.coder(codec.coding.mode(None, count))
-    search_macs = count * spec.codebook_size * spec.latent_dim
+    search_macs = sum(book.size for book in spec.codebooks[:count]) * spec.latent_dim
     latents = LatentStream(model, 1).push(pcm)
     codes = model.quantizer.encode(latents, count)
     columns = _split(codes, 1)
