@@ -1,8 +1,12 @@
 """Weights that others published become a model: every tensor of them, from both kinds of file, and nothing else."""
 
+import functools
+import http.server
 import itertools
 import os
 import re
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,3 +154,50 @@ def test_a_model_is_replaced_only_where_it_is_asked_for(weights, tmp_path):
     with pytest.raises(OutputError, match="--force"):
         import_published("encodec", "24khz", weights, tmp_path / "model")
     assert import_published("encodec", "24khz", weights, tmp_path / "model", force=True) != first
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub on this machine that has one model."""
+    folder = tmp_path / "hub/somebody/encodec/resolve/main"
+    folder.mkdir(parents=True)
+    save_file(renamed(TENSORS), folder / "model.safetensors")
+    handler = functools.partial(Quiet, directory=tmp_path / "hub")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        yield folder
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Sends less than it says of a file called short."""
+
+    def log_message(self, *words):
+        pass
+
+    def send_header(self, keyword, value):
+        short = "short" in self.path and keyword == "Content-Length"
+        super().send_header(keyword, str(int(value) + 9) if short else value)
+
+
+def test_a_name_on_a_hub_is_the_same_model_and_its_card_says_so(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = import_published("encodec", "24khz", Path("somebody/encodec"), tmp_path / "model")
+    assert found == import_published("encodec", "24khz", hub / "model.safetensors", tmp_path / "other")
+    assert "somebody/encodec/model.safetensors" in (tmp_path / "model/README.md").read_text()
+
+
+def test_what_a_hub_does_not_have_or_send_is_named(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no file somebody/else, and the hub has none .*404"):
+        import_published("encodec", "24khz", Path("somebody/else"), tmp_path / "model")
+    hub.parent.parent.rename(hub.parents[2] / "short")
+    with pytest.raises(InputError, match=r"(ended after|cannot be reached).*bytes"):
+        import_published("encodec", "24khz", Path("somebody/short"), tmp_path / "model")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(InputError, match=r"hub cannot be reached .*give its path"):
+        import_published("encodec", "24khz", Path("somebody/encodec"), tmp_path / "model")
+    with pytest.raises(InputError, match=r"cannot read somebody/encodec\.th"):
+        import_published("encodec", "24khz", Path("somebody/encodec.th"), tmp_path / "model")
+    assert not (tmp_path / "model").exists()

@@ -13,8 +13,11 @@ from soundstream.system.extras import extra, needs
 
 def import_weights(
     family: Annotated[str, typer.Argument(metavar="FAMILY", help="Whose networks they are: encodec.")],
-    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="Which published model: 24khz.")],
-    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="The published file: .th, .bin or .safetensors.")],
+    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="Which published model: 24khz, 48khz.")],
+    weights: Annotated[
+        Path,
+        typer.Argument(metavar="WEIGHTS", help="The published file: .th, .bin or .safetensors; or ORG/NAME of a hub."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Artifact folder to write.")],
     force: Force = False,
 ) -> None:
