@@ -55,23 +55,25 @@ class ReflectedConv(CausalConv):
         ahead = graph.node("Concat", [head, left], f"{name}.ahead", axis=3)
         mirrored = graph.slice(ahead, f"{name}.mirrored", start=length, end=0, axis=3, step=-1)
         past = graph.node("Where", [started, left, mirrored], f"{name}.past")
-        joined = graph.node("Concat", [past, x], f"{left}.joined", axis=3)
-        graph.slice(joined, f"{left}.next", start=-length, end=LAST, axis=3)
-        return self.product_onnx(graph, name, self._completed_onnx(graph, name, x, started))
-
-    def _completed_onnx(self, graph: Graph, name: str, x: str, started: str) -> str:
-        joined = f"{name}.left.joined"
         if self.stride == 1:
-            return joined
-        behind = graph.slice(joined, f"{name}.behind", start=-2, end=-self.stride - 1, axis=3, step=-1)
+            whole = joined = graph.node("Concat", [past, x], f"{left}.joined", axis=3)
+        else:  # only its end is joined, so that the signal is copied once
+            recent = graph.slice(x, f"{name}.recent", start=-max(length, self.stride), end=LAST, axis=3)
+            joined = graph.node("Concat", [past, recent], f"{left}.joined", axis=3)
+            behind = self._behind_onnx(graph, name, x, started)
+            whole = graph.node("Concat", [past, x, behind], f"{name}.completed", axis=3)
+        graph.slice(joined, f"{left}.next", start=-length, end=LAST, axis=3)
+        return self.product_onnx(graph, name, whole)
+
+    def _behind_onnx(self, graph: Graph, name: str, x: str, started: str) -> str:
+        behind = graph.slice(f"{name}.left.joined", f"{name}.behind", start=-2, end=-self.stride - 1, axis=3, step=-1)
         samples = graph.node("Shape", [x], f"{name}.samples", start=3)
         enough = graph.node(
             "Greater", [samples, graph.constant(f"{name}.reach", [self.left_samples])], f"{name}.enough"
         )
         whole = graph.node("Or", [started, enough], f"{name}.whole")
         zero = graph.constant(f"{name}.zero", torch.tensor(0.0))
-        behind = graph.node("Where", [whole, behind, zero], f"{name}.completion")
-        return graph.node("Concat", [joined, behind], f"{name}.completed", axis=3)
+        return graph.node("Where", [whole, behind, zero], f"{name}.completion")
 
 
 def _started_onnx(graph: Graph, state: str) -> str:
