@@ -1,14 +1,17 @@
-"""`.ecdc`, the files of EnCodec's own program: the plain ones of its 24 kHz model, bytes to codes and back.
+"""`.ecdc`, the files of EnCodec's own program, without its language model: bytes to codes and back.
 
     offset  bytes   field           value
     0       4       magic           ECDC
     4       1       version         0
     5       4       header length   n, most significant byte first
     9       n       header          JSON: m model, al samples, nc codebooks, lm whether a language model coded them
-    9 + n           codes           frame by frame, in a frame codebook by codebook, 10 bits each, the least significant
-                                    bit first into each byte
+    9 + n           segments        of the 24 kHz model one, of all samples; of the 48 kHz model those of a second that
+                                    begin every 47,520 samples, each with its gain before its codes
+                    gain            float32, most significant byte first
+                    codes           frame by frame, in a frame codebook by codebook, 10 bits each, the least significant
+                                    bit first into each byte; the last byte of a segment is filled up with zeros
 
-Such a file has no checksum: its length can be checked, and that the bits which fill the last byte are zero.
+Such a file has no checksum: its length can be checked, and that the bits which fill a segment's last byte are zero.
 
 Source: facebookresearch/encodec, `encodec/binary.py` and `compress.py`. Frames are counted in whole numbers, where that
 program's reader counts in floats and so refuses some of its own files.
@@ -27,13 +30,42 @@ from numpy.typing import NDArray
 from soundstream.errors import BadMagic, InvalidField, Truncated, UnsupportedVersion
 
 MAGIC = b"ECDC"
-MODEL = "encodec_24khz"
-SAMPLE_RATE = 24_000
 HOP = 320
-MOST_CODEBOOKS = 32
 _BITS = 10
 _PREFIX = struct.Struct(">4sBI")
+_GAIN = struct.Struct(">f")
 _MOST_HEADER = 4096
+_MOST_SAMPLES = 2**40
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the two models that files are of."""
+
+    name: str
+    """As the header has it."""
+    sample_rate: int
+    channels: int
+    most_codebooks: int
+    segment: int = _MOST_SAMPLES
+    """Samples of a segment."""
+    step: int = _MOST_SAMPLES
+    """Samples from the start of one to that of the next."""
+
+    @property
+    def has_gains(self) -> bool:
+        """Whether a segment has a gain."""
+        return self.segment < _MOST_SAMPLES
+
+    def frames(self, num_samples: int) -> list[int]:
+        """Frames of each segment."""
+        starts = range(0, num_samples, self.step)
+        return [-(-min(self.segment, num_samples - start) // HOP) for start in starts]
+
+
+MONO = Kind("encodec_24khz", sample_rate=24_000, channels=1, most_codebooks=32)
+STEREO = Kind("encodec_48khz", sample_rate=48_000, channels=2, most_codebooks=16, segment=48_000, step=47_520)
+KINDS = {kind.name: kind for kind in (MONO, STEREO)}
 
 
 @dataclass(frozen=True)
@@ -41,9 +73,12 @@ class Ecdc:
     """What a file holds."""
 
     codes: NDArray[np.int64]
-    """`[codebooks, frames]`, of 1024 entries each."""
+    """`[codebooks, frames]`, of 1024 entries each; the frames of one segment follow those of the other."""
     num_samples: int
-    """Samples of the original at 24 kHz, mono."""
+    """Samples of the original, a channel."""
+    kind: Kind = MONO
+    gains: NDArray[np.float32] | None = None
+    """Of each segment, `[segments]`, in files of the 48 kHz model."""
 
 
 def parse(data: bytes) -> Ecdc:
@@ -62,36 +97,43 @@ def parse(data: bytes) -> Ecdc:
         raise UnsupportedVersion(f"version {version} of .ecdc; this release reads 0")
     if length > _MOST_HEADER:
         raise InvalidField(f"the header has {length:,} bytes; expected at most {_MOST_HEADER:,}")
-    samples, count = _read_header(data[_PREFIX.size : _PREFIX.size + length])
-    return Ecdc(_unpack(data[_PREFIX.size + length :], count, -(-samples // HOP)), samples)
+    kind, samples, count = _read_header(data[_PREFIX.size : _PREFIX.size + length])
+    return _read_segments(memoryview(data)[_PREFIX.size + length :], kind, samples, count)
 
 
 def pack(ecdc: Ecdc) -> bytes:
     """Write a file, byte by byte as EnCodec's own program does."""
-    facts = {"m": MODEL, "al": ecdc.num_samples, "nc": len(ecdc.codes), "lm": False}
+    facts = {"m": ecdc.kind.name, "al": ecdc.num_samples, "nc": len(ecdc.codes), "lm": False}
     header = json.dumps(facts).encode()
-    bits = ecdc.codes.T[..., None] >> np.arange(_BITS) & 1
-    payload = np.packbits(bits.astype(np.uint8).ravel(), bitorder="little").tobytes()
+    frames = ecdc.kind.frames(ecdc.num_samples)
+    segments = np.split(ecdc.codes, np.cumsum(frames)[:-1], axis=1) if frames else []
+    gains = [b""] * len(frames) if ecdc.gains is None else [_GAIN.pack(gain) for gain in ecdc.gains]
+    payload = b"".join(gain + _packed(codes) for gain, codes in zip(gains, segments, strict=True))
     return _PREFIX.pack(MAGIC, 0, len(header)) + header + payload
 
 
-def _read_header(text: bytes) -> tuple[int, int]:
-    """Samples and codebooks."""
+def _packed(codes: NDArray[np.int64]) -> bytes:
+    bits = codes.T[..., None] >> np.arange(_BITS) & 1
+    return np.packbits(bits.astype(np.uint8).ravel(), bitorder="little").tobytes()
+
+
+def _read_header(text: bytes) -> tuple[Kind, int, int]:
+    """The model, samples and codebooks."""
     try:
         facts = json.loads(text)
         model, samples, count, coded = (facts[name] for name in ("m", "al", "nc", "lm"))
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidField(f"the header of the .ecdc file is damaged: {error}") from error
-    if model != MODEL:
-        raise UnsupportedVersion(f"the file is of {model}; only those of {MODEL} are read")
+    if not isinstance(model, str) or model not in KINDS:
+        raise UnsupportedVersion(f"the file is of {model}; only those of {' and '.join(KINDS)} are read")
     if coded:
         raise UnsupportedVersion(
             "the file is coded with EnCodec's language model, whose probabilities differ from machine to machine: "
             "decode it where it was made"
         )
-    _check_whole("samples", samples, 0, 2**40)
-    _check_whole("codebooks", count, 1, MOST_CODEBOOKS)
-    return samples, count
+    _check_whole("samples", samples, 0, _MOST_SAMPLES)
+    _check_whole("codebooks", count, 1, KINDS[model].most_codebooks)
+    return KINDS[model], samples, count
 
 
 def _check_whole(name: str, value: Any, least: int, most: int) -> None:
@@ -99,13 +141,43 @@ def _check_whole(name: str, value: Any, least: int, most: int) -> None:
         raise InvalidField(f"the .ecdc file says {value!r} {name}; expected {least} to {most}")
 
 
-def _unpack(payload: bytes, count: int, frames: int) -> NDArray[np.int64]:
-    bits = frames * count * _BITS
-    length = -(-bits // 8)
-    if len(payload) < length:
-        raise Truncated(f"the .ecdc file has {len(payload):,} bytes of codes; its header says {length:,}")
-    flat = np.unpackbits(np.frombuffer(payload, np.uint8), bitorder="little")
-    if len(payload) > length or flat[bits:].any():
+def _read_segments(payload: memoryview, kind: Kind, samples: int, count: int) -> Ecdc:
+    if samples // HOP * count * _BITS // 8 > len(payload):  # before anything is made of so many
+        raise _too_short(payload)
+    codes, gains, place = [np.zeros((count, 0), np.int64)], [], 0
+    for frames in kind.frames(samples):
+        if kind.has_gains:
+            gains.append(_read_gain(payload[place : place + _GAIN.size], payload))
+            place += _GAIN.size
+        length = -(-frames * count * _BITS // 8)
+        codes.append(_unpack(payload[place : place + length], count, frames, payload))
+        place += length
+    if len(payload) > place:
         raise InvalidField("the .ecdc file goes on behind its last code")
+    found = np.array(gains, np.float32) if kind.has_gains else None
+    return Ecdc(np.concatenate(codes, axis=1), samples, kind, found)
+
+
+def _too_short(payload: memoryview) -> Truncated:
+    return Truncated(f"the .ecdc file has {len(payload):,} bytes of codes; its header says more")
+
+
+def _read_gain(part: memoryview, payload: memoryview) -> float:
+    if len(part) < _GAIN.size:
+        raise _too_short(payload)
+    (gain,) = _GAIN.unpack(part)
+    if not 0 <= gain < np.inf:
+        raise InvalidField(f"a segment of the .ecdc file has the gain {gain}; expected a number from 0 on")
+    return gain
+
+
+def _unpack(part: memoryview, count: int, frames: int, payload: memoryview) -> NDArray[np.int64]:
+    """Codes `[codebooks, frames]` of a segment."""
+    bits = frames * count * _BITS
+    if len(part) < -(-bits // 8):
+        raise _too_short(payload)
+    flat = np.unpackbits(np.frombuffer(part, np.uint8), bitorder="little")
+    if flat[bits:].any():
+        raise InvalidField("the .ecdc file has bits behind the last code of a segment")
     values = flat[:bits].reshape(frames, count, _BITS).astype(np.int64) @ (1 << np.arange(_BITS))
     return np.ascontiguousarray(values.T)

@@ -37,15 +37,17 @@ def convert_file(source: FilePath, output: FilePath, *, model: FilePath, force: 
 def _to_nac(source: FilePath, output: FilePath, model: FilePath, force: bool) -> None:
     with named(str(source)), open_input(source) as stream:
         found = ecdc.parse(stream.read())
-    coded = CodedAudio(found.codes[None], ecdc.SAMPLE_RATE, found.num_samples)
+        if found.kind != ecdc.MONO:
+            raise ConfigError(f"it is of {found.kind.name}; only files of {ecdc.MONO.name} become .nac")
+    coded = CodedAudio(found.codes[None], ecdc.MONO.sample_rate, found.num_samples)
     write_coded(coded, source, output, model=model, force=force)
 
 
 def _to_ecdc(source: FilePath, output: FilePath, model: FilePath, force: bool) -> None:
     coded = codes_of_nac(source, None, model)
-    if len(coded.codes) > 1 or coded.sample_rate != ecdc.SAMPLE_RATE or coded.lead_in:
+    if len(coded.codes) > 1 or coded.sample_rate != ecdc.MONO.sample_rate or coded.lead_in:
         raise ConfigError(
-            f"{source}: {SUFFIX} holds whole mono sound at {ecdc.SAMPLE_RATE:,} Hz; encode the sound anew"
+            f"{source}: {SUFFIX} holds whole mono sound at {ecdc.MONO.sample_rate:,} Hz; encode the sound anew"
         )
     assert coded.num_samples is not None
     with atomic_output(output, force) as file:
@@ -54,7 +56,7 @@ def _to_ecdc(source: FilePath, output: FilePath, model: FilePath, force: bool) -
 
 def _check_model(spec: CodecSpec) -> None:
     size, count = 2**10, spec.num_quantizers
-    if (spec.sample_rate, spec.hop_length, spec.codebook_size, count) != (ecdc.SAMPLE_RATE, ecdc.HOP, size, 32):
+    if (spec.sample_rate, spec.hop_length, spec.codebook_size, count) != (ecdc.MONO.sample_rate, ecdc.HOP, size, 32):
         raise ModelMismatch(
             "the model is not EnCodec's for 24 kHz; make one with `soundstream import encodec 24khz`, and give --model"
         )
