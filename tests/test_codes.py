@@ -88,7 +88,7 @@ def test_sessions_of_codes_refuse_what_does_not_fit(codec):
     encoder, decoder = codec.open_code_encoder(24_000, 2), codec.open_code_decoder(channels=2)
     with pytest.raises(AudioError, match="1 channels; this session has 2"):
         encoder.push(noise(1, 100))
-    with pytest.raises(ConfigError, match="1 channels; this session has 2"):
+    with pytest.raises(ConfigError, match="1 streams; this session has 2"):
         decoder.push(np.zeros((3, 5), int))
     with pytest.raises(ConfigError, match="expected 0 to 1023"):
         decoder.push(np.full((2, 3, 5), 1024))

@@ -76,3 +76,14 @@ def test_a_golden_file_of_several_strides_gives_its_codes(mode, tmp_path):
     assert reader.header.entropy_mode == mode
     make_golden.write_stack(tmp_path / "again.nac", mode)
     assert (tmp_path / "again.nac").read_bytes() == frozen(name)
+
+
+def test_a_golden_file_of_joint_channels_gives_its_codes_and_gains(tmp_path):
+    reader = Reader(io.BytesIO(frozen("joint")))
+    found = make_golden.joint_coding().unpack(reader, reader.header)
+    for codes, expected in zip(found, make_golden.joint_parts(), strict=True):
+        np.testing.assert_array_equal(codes, expected)
+    header = reader.header
+    assert (header.version, header.channels, header.joint_channels, header.side_numbers) == (2, 2, 2, 1)
+    make_golden.write_joint(tmp_path / "again.nac")
+    assert (tmp_path / "again.nac").read_bytes() == frozen("joint")

@@ -104,9 +104,8 @@ def test_models_that_ship_say_what_they_are(name, delay_samples, switches):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"channels": 2}, "channels coded together"),
         ({"lookahead_samples": 40}, "look-ahead without context"),
-        ({"side_numbers": 1}, "numbers beside its codes"),
+        ({"side_numbers": 1}, "numbers beside its codes but no segments"),
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class CodecSpec:
     counts: Annotated[tuple[int, ...], Whole(1, 128)]
     """How many of them, from the first on, may be used."""
     channels: Annotated[int, Whole(1, 8)] = 1
-    """Channels coded together; with 1 each is coded by itself."""
+    """Channels coded together, as one stream; with 1 each is a stream of its own."""
     segment_samples: Annotated[int, Whole(0, 2**31)] = 0
     """Samples of the pieces that are coded one by one; 0 is one endless stream."""
     overlap_samples: Annotated[int, Whole(0, 2**31)] = 0
@@ -136,13 +137,41 @@ class CodecSpec:
         """Whether a frame can be coded, and decoded, before what comes after it."""
         return not (self.segment_samples or self.context_frames or self.lookahead_samples)
 
+    def streams(self, channels: int) -> int:
+        """Signals that so many channels are coded as; the last channel fills the last one up where it lacks some."""
+        return -(-channels // self.channels)
+
     def decoded_samples(self, frames: int) -> int:
         """Samples that so many frames from the start of a signal decode to."""
         if not self.segment_samples:
             return frames * self.hop_length
-        whole, rest = divmod(frames, self.segment_samples // self.hop_length)
-        step = self.segment_samples - self.overlap_samples
-        return whole * step + max(rest * self.hop_length, self.overlap_samples if whole else 0)
+        ends = (i * self._segment_step + length * self.hop_length for i, length in enumerate(self.segments(frames)))
+        return max(ends, default=0)
+
+    def segments(self, frames: int) -> list[int]:
+        """Frames of each segment of a signal that has so many.
+
+        Segments begin every `segment_samples - overlap_samples` up to the end of the signal. So the last ones may be
+        short: not the last alone, but each whose end lies in what it shares with the next one. No two numbers of
+        samples give as many frames in other segments.
+        """
+        full = self.segment_samples // self.hop_length
+        whole = max(0, frames // full - 2 - self.segment_samples // self._segment_step)
+        rest, most = frames - whole * full, self.segment_samples * (4 + self.segment_samples // self._segment_step)
+        samples = bisect.bisect_left(range(most), rest, key=lambda samples: sum(self.segments_of(samples)))
+        found = self.segments_of(samples)
+        if sum(found) != rest:  # no signal has so many
+            found = [full] * (rest // full) + [rest % full] * bool(rest % full)
+        return [full] * whole + found
+
+    def segments_of(self, samples: int) -> list[int]:
+        """Frames of each segment of a signal of so many samples."""
+        starts = range(0, samples, self._segment_step)
+        return [-(-min(self.segment_samples, samples - start) // self.hop_length) for start in starts]
+
+    @property
+    def _segment_step(self) -> int:
+        return self.segment_samples - self.overlap_samples
 
     @property
     def frame_rate(self) -> float:

@@ -72,7 +72,7 @@ def test_frames_cover_the_lead_in_too():
     [
         (4, b"\x01", InvalidField),
         (7, b"\0\0", InvalidField),
-        (7, b"\x05\0", UnsupportedVersion),
+        (7, b"\x21\0", UnsupportedVersion),
         (7, b"\0\x80", UnsupportedVersion),
         (39, bytes(4), InvalidField),
     ],

@@ -62,8 +62,8 @@ def test_the_rate_counts_the_frames_that_a_code_covers():
 
 def test_flags_of_later_releases_are_refused():
     data = bytearray(HEADER.to_bytes())
-    data[7] |= 4
-    with pytest.raises(UnsupportedVersion, match="0x0006"):
+    data[7] |= 32
+    with pytest.raises(UnsupportedVersion, match="0x0022"):
         Header.read(io.BytesIO(with_crc(bytes(data[:-4]))))
 
 

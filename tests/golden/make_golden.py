@@ -19,6 +19,7 @@ from soundstream.bitstream import Header, Writer  # noqa: E402
 from soundstream.codec.packing import MODES, Coding  # noqa: E402
 from soundstream.entropy import Tables  # noqa: E402
 from soundstream.entropy.bounds import TOTAL  # noqa: E402
+from soundstream.runtime.side import with_side  # noqa: E402
 
 PACKETS = ((4, 40), (2, 40), (3, 40), (3, 40), (3, 17))
 """Codebooks and frames of each packet."""
@@ -89,6 +90,34 @@ def write_stack(path, mode=0):
         writer.finish(58_000)
 
 
+JOINT = {"joint_channels": 2, "side_numbers": 1, "num_quantizers": 2, "codec_sample_rate": 48_000}
+JOINT_FRAMES = (12, 12, 5)
+"""Of the segments of `joint.nac`."""
+GAINS = (0.125, 1e-8, 3.4028234663852886e38)
+
+
+def joint_parts():
+    """Codes of each segment of `joint.nac`, and its gain behind them."""
+    codes = np.load(HERE / "codes.npy").astype(np.int64)[:1, :2, : sum(JOINT_FRAMES)]
+    parts = np.split(codes, np.cumsum(JOINT_FRAMES)[:-1], axis=2)
+    return [with_side(part, np.full((1, 1, part.shape[2]), g)) for part, g in zip(parts, GAINS, strict=True)]
+
+
+def joint_coding():
+    """The coders of its codes."""
+    codebooks = np.load(HERE / "codebooks.npy").astype(np.float32)
+    return Coding(HEADER["codebook_bits"], codebooks, Tables.load(HERE / "entropy.npz"), (), 1)
+
+
+def write_joint(path):
+    """Write codes of two channels together, with a gain in each packet."""
+    with path.open("wb") as stream:
+        writer = Writer(stream, Header(**HEADER | JOINT, entropy_mode=2))
+        for packet in joint_coding().pack(joint_parts(), 2):
+            writer.write(packet)
+        writer.finish(9_000)
+
+
 def _static(sizes=(made.SIZE,) * made.QUANTIZERS):
     """Frequencies that differ, none so rare that random codes outgrow a packet."""
     shares = np.random.default_rng(9).dirichlet(np.full(made.SIZE, 5.0), len(sizes))
@@ -115,6 +144,8 @@ def main():
     for mode, name in enumerate(STACK_FILES):
         if not (path := HERE / f"{name}.nac").exists():
             write_stack(path, mode)
+    if not (path := HERE / "joint.nac").exists():
+        write_joint(path)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ MAX_SAMPLES = (1 << 63) - 1
 _START = struct.Struct("<4sBH")
 _FIELDS = struct.Struct("<H8sIIHBBBBQ")
 _LEAD_IN = struct.Struct("<I")
-_HAS_LEAD_IN, _HAS_STACK = 1, 2
+_HAS_LEAD_IN, _HAS_STACK, _HAS_JOINT, _HAS_SIDE = 1, 2, 4, 8
 """Bits of the flags."""
-_KNOWN_FLAGS = _HAS_LEAD_IN | _HAS_STACK
+_KNOWN_FLAGS = _HAS_LEAD_IN | _HAS_STACK | _HAS_JOINT | _HAS_SIDE
+_SIDE_NUMBER_BYTES = 4
 Stack = tuple[tuple[int, int], ...]
 """Bits of a plain code and frames that it covers, by codebook."""
 _MIN_LENGTH = _START.size + _FIELDS.size + 1 + CRC.size
@@ -59,6 +60,10 @@ class Header:
     stack: Stack = ()
     """Bits of a plain code and frames that a code covers, for each of num_quantizers codebooks; none where all have
     codebook_bits and a code in every frame."""
+    joint_channels: int = 1
+    """Channels that are coded together as one stream, 1 to 8; the last one fills the last stream up."""
+    side_numbers: int = 0
+    """Numbers that each stream has in a packet beside its codes, 0 to 64; the packet is then a segment."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Free text by name; at most 255 tags, names of 1 to 255 bytes, values of at most 65,535."""
 
@@ -93,24 +98,34 @@ class Header:
             raise ConfigError(f"codebook_bits is {self.codebook_bits}; expected the most of the stack")
 
     @property
+    def streams(self) -> int:
+        """Signals that are coded, each with codes of its own: the channels, or groups of them."""
+        return -(-self.channels // self.joint_channels)
+
+    @property
+    def side_bytes(self) -> int:
+        """Bytes of the side numbers of a packet."""
+        return self.streams * self.side_numbers * _SIDE_NUMBER_BYTES
+
+    @property
     def granule(self) -> int:
         """Frames that codes cover together: a packet has a multiple of them."""
         return math.lcm(*(stride for _, stride in self.stack))
 
     def frame_bits(self, num_quantizers: int) -> float:
-        """Plain bits of one channel in a frame, on average."""
+        """Plain bits of one stream in a frame, on average."""
         stack = self.stack[:num_quantizers] or ((self.codebook_bits, 1),) * num_quantizers
         return sum(bits / stride for bits, stride in stack)
 
     @property
     def bitrate(self) -> int:
-        """Nominal bit/s of one channel at num_quantizers plain codes a frame."""
+        """Nominal bit/s of one stream at num_quantizers plain codes a frame."""
         return round(self.frame_rate * self.frame_bits(self.num_quantizers))
 
     def payload_limit(self, frames: int, num_quantizers: int) -> int:
-        """Most bytes that a payload may have: twice the plain codes, and 16."""
-        plain_bits = frames * self.channels * num_quantizers * self.codebook_bits
-        return min(2 * -(-plain_bits // 8) + 16, MAX_PAYLOAD)
+        """Most bytes that a payload may have: twice the plain codes, and 16, and the side numbers."""
+        plain_bits = frames * self.streams * num_quantizers * self.codebook_bits
+        return min(2 * -(-plain_bits // 8) + 16 + self.side_bytes, MAX_PAYLOAD)
 
     @property
     def version(self) -> int:
@@ -119,7 +134,8 @@ class Header:
 
     @property
     def _flags(self) -> int:
-        return (_HAS_LEAD_IN if self.lead_in else 0) | (_HAS_STACK if self.stack else 0)
+        fields = self.lead_in, self.stack, self.joint_channels > 1, self.side_numbers
+        return sum(1 << bit for bit, field in enumerate(fields) if field)
 
     @property
     def _length(self) -> int:
@@ -133,7 +149,9 @@ class Header:
     def _more(self) -> bytes:
         """Fields of flags, in their order."""
         lead_in = _LEAD_IN.pack(self.lead_in) if self.lead_in else b""
-        return lead_in + bytes(number for book in self.stack for number in book)
+        stack = bytes(number for book in self.stack for number in book)
+        joint = bytes([self.joint_channels]) if self.joint_channels > 1 else b""
+        return lead_in + stack + joint + (bytes([self.side_numbers]) if self.side_numbers else b"")
 
     def _fields(self) -> bytes:
         return _FIELDS.pack(
@@ -174,6 +192,8 @@ class Header:
         _check_flags(flags, version)
         lead_in, more = _take_lead_in(body[_FIELDS.size :], flags)
         stack, more = _take_stack(more, flags, num_quantizers)
+        joint_channels, more = _take_number(more, flags & _HAS_JOINT, 1, "channels coded together")
+        side_numbers, more = _take_number(more, flags & _HAS_SIDE, 0, "side numbers")
         tags = _tags_from_bytes(more[1:], more[0])
         with read_from_file():
             return cls(
@@ -188,6 +208,8 @@ class Header:
                 num_samples=None if samples == UNKNOWN_SAMPLES else samples,
                 lead_in=lead_in,
                 stack=stack,
+                joint_channels=joint_channels,
+                side_numbers=side_numbers,
                 tags=tags,
             )
 
@@ -201,6 +223,8 @@ _RANGES = (
     ("num_quantizers", 1, 128),
     ("entropy_mode", 0, 2),
     ("lead_in", 0, (1 << 32) - 1),
+    ("joint_channels", 1, 8),
+    ("side_numbers", 0, 64),
 )
 
 
@@ -256,6 +280,17 @@ def _take_stack(data: bytes, flags: int, num_quantizers: int) -> tuple[Stack, by
     if len(data) <= size:
         raise InvalidField("the header ends before its number of tags")
     return tuple(zip(data[:size:2], data[1:size:2], strict=True)), data[size:]
+
+
+def _take_number(data: bytes, flag: int, without: int, what: str) -> tuple[int, bytes]:
+    """A field of one byte, or what holds without it, and what follows: at least the number of tags."""
+    if not flag:
+        return without, data
+    if len(data) < 2:
+        raise InvalidField("the header ends before its number of tags")
+    if data[0] <= without:
+        raise InvalidField(f"the header counts {data[0]} {what}; a file with no more says nothing of it")
+    return data[0], data[1:]
 
 
 def _by_name(tags: Mapping[str, str]) -> dict[str, str]:

@@ -12,12 +12,12 @@ from typing import Any, Unpack
 import numpy as np
 
 from soundstream import audio
-from soundstream.audio.blocks import left_out, regroup
+from soundstream.audio.blocks import left_out
 from soundstream.bitstream import Header, Reader, Writer
 from soundstream.bitstream.header import MAGIC
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder
 from soundstream.codec.codec import Codec, codec_for, load, load_for
-from soundstream.codec.writing import packet_frames
+from soundstream.codec.writing import in_packets, packet_frames
 from soundstream.errors import AudioError, ConfigError, ModelMismatch
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
 from soundstream.runtime.quantizer import Array, Codes
@@ -34,7 +34,7 @@ class CodedAudio:
     """Codes, and what they do not say themselves; it is None where nobody said it."""
 
     codes: Codes
-    """`[channels, num_quantizers, frames]`."""
+    """`[streams, num_quantizers, frames]`, side numbers behind them."""
     sample_rate: int | None = None
     """Hz of the original."""
     num_samples: int | None = None
@@ -42,6 +42,8 @@ class CodedAudio:
     model_id: bytes | None = None
     lead_in: int = 0
     """Samples before those, which are decoded and left out."""
+    channels: int | None = None
+    """Of the original, where several are coded together."""
 
 
 def save_codes(path: FilePath, coded: CodedAudio, force: bool = False) -> None:
@@ -55,9 +57,11 @@ def save_codes(path: FilePath, coded: CodedAudio, force: bool = False) -> None:
         "num_samples": coded.num_samples,
         "model_id": coded.model_id.hex() if coded.model_id else None,
         "lead_in": coded.lead_in,
+        "channels": coded.channels,
     }
+    plain = not coded.codes.size or 0 <= coded.codes.min() <= coded.codes.max() < 1 << 16
     with atomic_output(path, force) as file:
-        np.save(file, coded.codes.astype(np.uint16))
+        np.save(file, coded.codes.astype(np.uint16 if plain else np.int64))
         file.write(json.dumps(facts).encode() + b"\n")
 
 
@@ -91,6 +95,7 @@ def _facts_behind(path: FilePath, end: int) -> dict[str, Any]:
             "num_samples": _whole(facts.get("num_samples")),
             "model_id": bytes.fromhex(facts["model_id"]) if facts.get("model_id") else None,
             "lead_in": _whole(facts.get("lead_in")) or 0,
+            "channels": _whole(facts.get("channels")),
         }
     except (ValueError, TypeError, AttributeError):
         return {}  # bytes of somebody else
@@ -158,7 +163,8 @@ def write_coded(
         rate = audio.whole_rate(coded.sample_rate or codec.spec.sample_rate)
         most = (codec.spec.decoded_samples(codes.shape[2]) - codec.spec.delay_samples) * rate // codec.spec.sample_rate
         samples = max(0, most - coded.lead_in) if coded.num_samples is None else coded.num_samples
-        header = codec.header(rate, len(codes), codec.spec.bitrate(codes.shape[1]), samples)
+        channels, count = coded.channels or len(codes) * codec.spec.channels, codes.shape[1] - codec.spec.side_numbers
+        header = codec.header(rate, channels, codec.spec.bitrate(count), samples)
         header = dataclasses.replace(header, lead_in=coded.lead_in)
         write = _write_nac if Path(output).suffix.lower() == ".nac" else _write_audio
         write(codec, codes, header, samples, output, force)
@@ -167,14 +173,14 @@ def write_coded(
 def _write_nac(codec: Codec, codes: Codes, header: Header, samples: int, output: FilePath, force: bool) -> None:
     with atomic_output(output, force) as stream:
         writer = Writer(stream, header)
-        for packet in codec.coding.pack(regroup([codes], packet_frames(header)), header.entropy_mode):
+        for packet in codec.coding.pack(in_packets([codes], codec.spec, packet_frames(header)), header.entropy_mode):
             writer.write(packet)
         writer.finish(samples)
 
 
 def _write_audio(codec: Codec, codes: Codes, header: Header, samples: int, output: FilePath, force: bool) -> None:
-    rate, decoder = header.sample_rate, codec.open_code_decoder(header.sample_rate, len(codes))
-    with audio.open_writer(output, rate, len(codes), force, num_samples=samples) as target:
+    rate, decoder = header.sample_rate, codec.open_code_decoder(header.sample_rate, header.channels)
+    with audio.open_writer(output, rate, header.channels, force, num_samples=samples) as target:
         block_frames = codec.spec.frames_in(_BLOCK_S)
         for pcm in left_out(_sound(decoder, codes, header.lead_in + samples, block_frames), header.lead_in):
             target.write(pcm)
@@ -201,7 +207,7 @@ def _codes_of_audio(source: FilePath, options: EncodeOptions, model: FilePath) -
         encoder = CodeEncoder(codec.model, reader.sample_rate, reader.channels, options)
         parts = [*(encoder.push(block) for block in reader), encoder.flush()]
     codes = codec.check_codes(np.concatenate(parts, axis=-1))
-    return CodedAudio(codes, encoder.sample_rate, encoder.num_samples, codec.model_id)
+    return CodedAudio(codes, encoder.sample_rate, encoder.num_samples, codec.model_id, channels=encoder.channels)
 
 
 def codes_of_nac(source: FilePath, bitrate: int | None, model: FilePath | None) -> CodedAudio:
@@ -215,16 +221,19 @@ def codes_of_nac(source: FilePath, bitrate: int | None, model: FilePath | None) 
         with named(reader.name):
             codec.check_model(header)
             parts = list(codec.coding.unpack(reader, header))
-            counts = {part.shape[1] for part in parts} or {header.num_quantizers}
+            side = header.side_numbers
+            counts = {part.shape[1] - side for part in parts} or {header.num_quantizers}
             count = max(counts) if bitrate is None else codec.spec.quantizers_for(bitrate)
             if count > min(counts):
                 rates = " to ".join(f"{codec.spec.bitrate(c):,}" for c in (min(counts), max(counts)))
                 raise ConfigError(
                     f"packets have {rates} bit/s; choose what all of them have: -b {codec.spec.bitrate(min(counts))}"
                 )
-        empty = np.zeros((header.channels, count, 0), np.int64)
-        codes = np.concatenate([empty, *(part[:, :count] for part in parts)], axis=2)
-        return CodedAudio(codes, header.sample_rate, reader.num_samples, header.model_id, header.lead_in)
+        empty = np.zeros((header.streams, count + side, 0), np.int64)
+        kept = (np.delete(part, np.s_[count : part.shape[1] - side], axis=1) for part in parts)
+        codes = np.concatenate([empty, *kept], axis=2)
+        facts = header.sample_rate, reader.num_samples, header.model_id, header.lead_in, header.channels
+        return CodedAudio(codes, *facts)
 
 
 def kind_of(source: FilePath) -> str:

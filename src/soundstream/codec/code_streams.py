@@ -11,6 +11,7 @@ from soundstream.errors import ConfigError
 from soundstream.live.session import Session
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import Array, Codes
+from soundstream.runtime.side import without_side
 from soundstream.runtime.stream import DecoderStream, EncoderStream, Model
 from soundstream.spec import CodecSpec
 
@@ -33,13 +34,14 @@ class CodeEncoder(Session):
         self.num_samples = 0
         """Samples per channel that were pushed, which `CodeDecoder.flush` takes."""
         self._resampler = Resampler(self.sample_rate, model.spec.sample_rate, channels)
-        self._stream = EncoderStream(model, channels, options)
+        self._stream, self._streams = EncoderStream(model, channels, options), model.spec.streams(channels)
 
     def push(self, pcm: np.ndarray) -> Codes:
         """Take pcm `[channels, samples]` or `[samples]` of any length; give the codes of the frames that it completes.
 
         Returns:
-            `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several.
+            `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several; channels that
+            are coded together count as one.
         Raises:
             AudioError: the audio has another form, or holds NaN or infinity; nothing was taken.
             ConfigError: the session is over.
@@ -56,7 +58,7 @@ class CodeEncoder(Session):
         return self._given(np.concatenate(ends, axis=2))
 
     def _given(self, codes: Codes) -> Codes:
-        return codes[0] if self.channels == 1 else codes
+        return codes[0] if self._streams == 1 else codes
 
 
 class CodeDecoder(Session):
@@ -91,8 +93,8 @@ class CodeDecoder(Session):
         """
         self._check_open()
         codes = check_codes(codes, self._spec)
-        if len(codes) != self.channels:
-            raise ConfigError(f"codes have {len(codes)} channels; this session has {self.channels}")
+        if len(codes) != self._spec.streams(self.channels):
+            raise ConfigError(f"codes are of {len(codes)} streams; this session has {self.channels} channels")
         return soft_limit(self._tail.push(self._resampled(self._stream.push(codes))))
 
     def _resampled(self, pcm: Array) -> Array:
@@ -125,12 +127,17 @@ def check_codes(codes: np.ndarray, spec: CodecSpec) -> Codes:
     """
     codes = np.asarray(codes)
     codes = codes[None] if codes.ndim == 2 else codes
-    if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or not 1 <= codes.shape[1] <= spec.num_quantizers:
+    count = codes.shape[1] - spec.side_numbers if codes.ndim == 3 else 0
+    if not np.issubdtype(codes.dtype, np.integer) or not 1 <= count <= spec.num_quantizers:
         raise ConfigError(
             f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers [num_quantizers, frames] "
-            f"with 1 to {spec.num_quantizers} quantizers, or the same for each of several channels"
+            f"with 1 to {spec.num_quantizers} quantizers{_rows_more(spec)}, or the same for each of several channels"
         )
-    sizes = np.array([book.size for book in spec.codebooks[: codes.shape[1]]])
-    if codes.size and not (codes.min() >= 0 and (codes < sizes[:, None]).all()):
-        raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {sizes.max() - 1}")
+    sizes, (found, _) = np.array([book.size for book in spec.codebooks[:count]]), without_side(codes, spec.side_numbers)
+    if found.size and not (found.min() >= 0 and (found < sizes[:, None]).all()):
+        raise ConfigError(f"codes lie from {found.min()} to {found.max()}; expected 0 to {sizes.max() - 1}")
     return codes
+
+
+def _rows_more(spec: CodecSpec) -> str:
+    return f" and {spec.side_numbers} rows of side numbers" if spec.side_numbers else ""

@@ -29,6 +29,7 @@ from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
 from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.released import describe
+from soundstream.runtime.side import check_side, with_side, without_side
 from soundstream.runtime.stream import Model
 from soundstream.system.files import FilePath, named
 
@@ -56,6 +57,7 @@ class Codec(Writing, Reading):
             self.model.quantizer.codebooks,
             artifact.tables,
             self.spec.stack(self.spec.num_quantizers),
+            self.spec.side_numbers,
         )
 
     def check_model(self, header: Header) -> None:
@@ -121,6 +123,9 @@ class Codec(Writing, Reading):
     ) -> Codes:
         """Codes `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several.
 
+        Channels that a codec codes together count as one. A codec with numbers beside its codes has a row for each
+        behind those of the codebooks, with the bits of a float32: `split_codes` parts them.
+
         Args:
             options: `denoise` and `effort`, as `EncodeOptions` has them.
         Raises:
@@ -131,11 +136,37 @@ class Codec(Writing, Reading):
         codes = np.concatenate([*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), wanted)], axis=2)
         return codes[0] if len(codes) == 1 else codes
 
-    def from_codes(self, codes: np.ndarray, sample_rate: int | None = None, num_samples: int | None = None) -> Array:
+    def split_codes(self, codes: np.ndarray) -> tuple[Codes, Array]:
+        """Codes of the codebooks `[..., num_quantizers, frames]` and side numbers `[..., side_numbers, frames]`.
+
+        A number is the same in all frames of its segment. `join_codes` is the inverse.
+
+        Raises:
+            ConfigError: the last rows hold no numbers.
+        """
+        return without_side(np.asarray(codes), self.spec.side_numbers)
+
+    def join_codes(self, codes: np.ndarray, side: np.ndarray) -> Codes:
+        """Codes and side numbers in one array, as `to_codes` gives them.
+
+        Raises:
+            ConfigError: a number is not finite.
+        """
+        check_side(side := np.asarray(side, np.float32))
+        return with_side(np.asarray(codes), side)
+
+    def from_codes(
+        self,
+        codes: np.ndarray,
+        sample_rate: int | None = None,
+        num_samples: int | None = None,
+        channels: int | None = None,
+    ) -> Array:
         """Audio `[channels, samples]` of codes.
 
         Args:
-            codes: `[num_quantizers, frames]` or `[channels, num_quantizers, frames]`.
+            codes: `[num_quantizers, frames]` or `[channels, num_quantizers, frames]`, as `to_codes` gives them.
+            channels: of the audio, which the codes of channels that are coded together do not tell; None is all.
             sample_rate: Hz of the audio; None is the codec's own.
             num_samples: samples per channel at that rate, which the codes do not tell; None is all that their frames
                 hold, at the codec's own rate `frames * hop_length - delay_samples`.
@@ -144,7 +175,7 @@ class Codec(Writing, Reading):
             ConfigError: the shape or a value is out of range, or the frames hold fewer samples.
         """
         codes = self.check_codes(codes)
-        decoder = self.open_code_decoder(sample_rate, len(codes))
+        decoder = self.open_code_decoder(sample_rate, channels or len(codes) * self.spec.channels)
         return np.concatenate([decoder.push(codes), decoder.flush(num_samples)], axis=1)
 
     def check_codes(self, codes: np.ndarray) -> Codes:
@@ -207,11 +238,15 @@ class Codec(Writing, Reading):
         return CodeEncoder(self.model, sample_rate, channels, EncodeOptions(bitrate, **options))
 
     def open_code_decoder(
-        self, sample_rate: int | None = None, channels: int = 1, *, denoise: float = 0.0
+        self, sample_rate: int | None = None, channels: int | None = None, *, denoise: float = 0.0
     ) -> CodeDecoder:
-        """A session that takes codes in chunks and gives sound, by default at the codec's rate; see `CodeDecoder`."""
+        """A session that takes codes in chunks and gives sound, by default at the codec's rate; see `CodeDecoder`.
+
+        Args:
+            channels: None is those of one stream: one, or as many as are coded together.
+        """
         rate = self.spec.sample_rate if sample_rate is None else sample_rate
-        return CodeDecoder(self.model, rate, channels, denoise)
+        return CodeDecoder(self.model, rate, channels or self.spec.channels, denoise)
 
     def open_encoder(
         self,

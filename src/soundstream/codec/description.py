@@ -43,6 +43,8 @@ class FileInfo:
     channels: int
     num_samples: int | None
     """Per channel; None if the end of the file is missing."""
+    joint_channels: int
+    """Channels that are coded together; 1 where each is coded by itself."""
     lead_in: int
     """Samples per channel before those, which are decoded and left out; a part of another file may have some."""
     duration_s: float
@@ -51,7 +53,7 @@ class FileInfo:
     bitrate_per_channel: int | None
     """The same divided by the channels."""
     nominal_bitrate: int
-    """Mean bit/s of each channel before entropy coding."""
+    """Mean bit/s of each channel, or of those coded together, before entropy coding."""
     max_bitrate: int
     """Highest bit/s that a packet may have, likewise; more than the mean where the rate varies."""
     bytes: int
@@ -109,6 +111,7 @@ def _described(stream: BinaryIO) -> FileInfo:
         sample_rate=header.sample_rate,
         channels=header.channels,
         num_samples=samples,
+        joint_channels=header.joint_channels,
         lead_in=header.lead_in,
         duration_s=round(duration_s, 3),
         bitrate=None if bitrate is None else round(bitrate),

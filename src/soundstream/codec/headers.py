@@ -26,6 +26,8 @@ def check_header(header: Header, spec: CodecSpec, model_id: bytes) -> None:
         "hop_length": spec.hop_length,
         "codebook_bits": max((bits for bits, _ in stack), default=spec.codebook_bits),
         "stack": stack,
+        "joint_channels": spec.channels,
+        "side_numbers": spec.side_numbers,
     }
     for name, value in expected.items():
         if getattr(header, name) != value:

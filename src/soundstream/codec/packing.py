@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ from soundstream.entropy.plain import PlainCoder
 from soundstream.entropy.static import StaticCoder
 from soundstream.entropy.tables import Tables
 from soundstream.errors import BitstreamError, ConfigError, InvalidField
+from soundstream.runtime.side import check_side, with_side, without_side
 
 Codes = NDArray[np.int64]
 
@@ -25,6 +26,8 @@ MODES = ("none", "fast", "best")
 """Names of the entropy modes; a header holds the place of its own in this list."""
 MAX_BEST_QUANTIZERS = 8
 """Codebooks up to which the context model is the default: each takes as long to decode, and the last save least."""
+SIDE_NUMBER = np.dtype("<f4")
+"""How a packet holds a side number."""
 FIRST_AT_ONCE = 8
 """Packets of the first group that is decoded side by side: eight take little longer than one, and sound starts soon."""
 MAX_AT_ONCE = 64
@@ -39,13 +42,19 @@ class Coding:
         codebooks: `[num_quantizers, codebook_size, latent_dim]`.
         tables: fitted to this model; None leaves only plain codes.
         stack: bits and strides of the codebooks where they are not alike.
+        side_numbers: of a segment, which stand behind its codes.
     """
 
     def __init__(
-        self, codebook_bits: int, codebooks: NDArray[np.float32], tables: Tables | None, stack: Stack = ()
+        self,
+        codebook_bits: int,
+        codebooks: NDArray[np.float32],
+        tables: Tables | None,
+        stack: Stack = (),
+        side_numbers: int = 0,
     ) -> None:
         self._plain = PlainCoder(codebook_bits, stack)
-        self._stack = stack
+        self._stack, self._side_numbers = stack, side_numbers
         self._granule = math.lcm(*(stride for _, stride in stack))
         self._codebooks = codebooks
         self._tables = tables
@@ -73,14 +82,25 @@ class Coding:
         return MODES.index(name)
 
     def pack(self, parts: Iterable[Codes], mode: int) -> Iterator[Packet]:
-        """A packet for each part `[channels, num_quantizers, frames]`, more where one is too small, numbered from 0."""
+        """A packet for each part `[streams, num_quantizers, frames]`, more where one is too small, numbered from 0.
+
+        Of a codec with side numbers, which stand behind the codes, a part is a segment.
+        """
         coder = self.coder(mode)
-        fitting = (coded for part in parts for coded in _fitting(coder, part, self._granule))
+        fitting = (coded for part in parts for coded in self._fitting(coder, part))
         for i, (part, payload) in enumerate(fitting):
             yield Packet(i % SEQUENCES, part.shape[1], part.shape[2], payload)
 
+    def _fitting(self, coder: Coder, part: Codes) -> Iterator[tuple[Codes, bytes]]:
+        """Codes and their payload, or those of halves where a packet cannot hold them; a segment stays whole."""
+        if not self._side_numbers:
+            yield from _fitting(coder, part, self._granule)
+            return
+        codes, side = without_side(part, self._side_numbers)
+        yield codes, side[:, :, 0].astype(SIDE_NUMBER).tobytes() + coder.encode(codes)
+
     def unpack(self, packets: Iterable[Packet], header: Header) -> Iterator[Codes]:
-        """Codes `[channels, num_quantizers, frames]` of one packet after the other.
+        """Codes `[streams, num_quantizers, frames]`, and side numbers behind them, of one packet after the other.
 
         Raises:
             BitstreamError: a packet is damaged; the codes of those before it were yielded.
@@ -105,9 +125,7 @@ class Coding:
             if isinstance(group, Loss):
                 yield group.frames, group
             else:
-                shape = header.channels, group[0].num_quantizers, group[0].frames
-                batch = coder.decode_batch([packet.payload for packet in group], shape)
-                yield from ((shape[2], found) for found in batch)
+                yield from ((group[0].frames, found) for found in _decoded(coder, group, header))
 
     def _coder_of(self, header: Header) -> Coder:
         if header.entropy_mode and not self._tables:
@@ -140,6 +158,30 @@ def _fitting(coder: Coder, part: Codes, granule: int) -> Iterator[tuple[Codes, b
     middle = max(1, part.shape[2] // 2 // granule) * granule
     for half in (part[:, :, :middle], part[:, :, middle:]):
         yield from _fitting(coder, half, granule)
+
+
+def _decoded(coder: Coder, group: Sequence[Packet], header: Header) -> list[Codes | BitstreamError]:
+    """Codes of packets of one shape, and side numbers behind them."""
+    size, shape = header.side_bytes, (header.streams, group[0].num_quantizers, group[0].frames)
+    found = coder.decode_batch([packet.payload[size:] for packet in group], shape)
+    if not size:
+        return found
+    numbers = (packet.payload[:size] for packet in group)
+    return [_numbered(codes, data, header) for codes, data in zip(found, numbers, strict=True)]
+
+
+def _numbered(codes: Codes | BitstreamError, data: bytes, header: Header) -> Codes | BitstreamError:
+    """Codes with the side numbers of their packet behind them."""
+    if isinstance(codes, BitstreamError):
+        return codes
+    if len(data) < header.side_bytes:
+        return InvalidField(f"the payload has {len(data)} bytes; expected {header.side_bytes} of side numbers")
+    side = np.frombuffer(data, SIDE_NUMBER).astype(np.float32).reshape(header.streams, -1, 1)
+    try:
+        check_side(side)
+    except ConfigError as error:
+        return InvalidField(f"the file was not written by an encoder: {error}")
+    return with_side(codes, np.repeat(side, codes.shape[2], axis=2))
 
 
 def _groups(packets: Iterable[Packet | Loss], at_once: int) -> Iterator[list[Packet] | Loss]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from tempfile import TemporaryFile
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from soundstream.audio.blocks import Counter, regroup
 from soundstream.audio.checks import check_format, whole_rate
@@ -17,10 +18,13 @@ from soundstream.bitstream.header import Header
 from soundstream.codec.packing import Coding
 from soundstream.codec.vbr import Costs, allocate, residual_energy, spooled
 from soundstream.runtime.options import EncodeOptions
+from soundstream.runtime.policies import Splitter
 from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.stream import EncoderStream, LatentStream, Model
 from soundstream.spec import CodecSpec
 from soundstream.system.files import keeping
+
+T = TypeVar("T", bound=np.generic)
 
 PACKET_S = 2.0
 """Sound in a packet of a file."""
@@ -80,6 +84,8 @@ class Writing:
             entropy_mode=self.coding.mode(entropy, num_quantizers),
             num_samples=num_samples,
             stack=self.spec.stack(num_quantizers),
+            joint_channels=self.spec.channels,
+            side_numbers=self.spec.side_numbers,
             tags=tags or {},
         )
 
@@ -107,7 +113,8 @@ class Writing:
         if options.vbr:
             parts = self._varying(counter, header, options)
         else:
-            parts = regroup(self._codes(counter, header.sample_rate, channels, options), packet_frames(header))
+            codes = self._codes(counter, header.sample_rate, channels, options)
+            parts = in_packets(codes, self.spec, packet_frames(header))
         for packet in self.coding.pack(parts, header.entropy_mode):
             writer.write(packet)
         writer.finish(counter.samples)
@@ -143,22 +150,34 @@ class Writing:
         """
         constant = self.spec.quantizers_for(options.rates(self.spec)[0])
         frames = packet_frames(replace(header, num_quantizers=constant))
-        latents = regroup(self._latents(blocks, header, options.denoise), frames)
+        latents = in_packets(self._latents(blocks, header, options.denoise), self.spec, frames)
         with keeping("latents of a variable rate"), TemporaryFile() as spool:
             costs = [self._costs(spooled(part, spool), header) for part in latents]
             spool.seek(0)
             for count in allocate(costs, constant):
-                yield self.model.quantizer.encode(np.load(spool), count, options.effort)
+                yield self.model.codes(np.load(spool), count, options.effort)
 
     def _costs(self, latents: Array, header: Header) -> Costs:
+        latents = latents[:, : self.spec.latent_dim]
         codes = self.model.quantizer.encode(latents, header.num_quantizers)
         found = residual_energy(latents, codes, self.model.quantizer.codebooks)
         bits = self.coding.coder(header.entropy_mode).bits(codes)
         return Costs(found, bits, len(codes) * codes.shape[2])
 
 
+def in_packets(parts: Iterable[NDArray[T]], spec: CodecSpec, frames: int) -> Iterator[NDArray[T]]:
+    """Codes or latents `[..., frames]` packet by packet: of so many frames, or of a segment that has side numbers."""
+    if not spec.side_numbers:
+        yield from regroup(parts, frames)
+        return
+    splitter = Splitter(spec)
+    for part in parts:
+        yield from splitter.push(part)
+    yield from splitter.flush()
+
+
 def packet_frames(header: Header) -> int:
     """Frames of the packets that a file with this header gets at a constant rate."""
-    is_low = header.entropy_mode and header.channels * header.bitrate <= _LOW_BITRATE
+    is_low = header.entropy_mode and header.streams * header.bitrate <= _LOW_BITRATE
     frames = min(_MAX_FRAMES, round((LONG_PACKET_S if is_low else PACKET_S) * header.frame_rate))
     return max(1, frames // header.granule) * header.granule

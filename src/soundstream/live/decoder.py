@@ -33,9 +33,10 @@ class LiveDecoder(Session):
         super().__init__(sample_rate, channels)
         check_causal(model.spec)
         self._spec, self._quantizer = model.spec, model.quantizer
-        self._payloads = Payloads(model.spec, channels)
+        streams = model.spec.streams(channels)
+        self._payloads = Payloads(model.spec, streams)
         self._stream = DecoderStream(model, channels, denoise)
-        self._concealer = Concealer(model.silence, channels, model.spec.frame_rate)
+        self._concealer = Concealer(model.silence, streams, model.spec.frame_rate)
         self._resampler = LiveResampler(model.spec.sample_rate, self.sample_rate, channels)
         self._sequence: int | None = None
         self._frames = 1

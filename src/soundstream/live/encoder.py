@@ -49,12 +49,12 @@ class LiveEncoder(Session):
         check_causal(model.spec)
         options.check_stream(model.spec)
         self._spec, self._stream = model.spec, EncoderStream(model, channels, options, wait=False)
-        self._payloads = Payloads(model.spec, channels)
+        self._payloads = Payloads(model.spec, model.spec.streams(channels))
         self._payloads.check_redundancy(redundancy, packet_frames)
         self._redundancy = redundancy
         self._resampler = LiveResampler(self.sample_rate, model.spec.sample_rate, channels)
         self._held = np.zeros((channels, 0), np.float32)
-        self._before: Codes = np.zeros((channels, 0, packet_frames), np.int64)
+        self._before: Codes = np.zeros((model.spec.streams(channels), 0, packet_frames), np.int64)
         self._packets = 0
 
     @property

@@ -173,9 +173,8 @@ def _early_spec(settings: dict[str, Any]) -> CodecSpec:
 def _unsupported(spec: CodecSpec) -> list[str]:
     """What streams and files of this release do not know of yet, in words."""
     wants = {
-        "channels coded together": spec.channels > 1,
         "look-ahead without context": spec.lookahead_samples and not spec.context_frames,
-        "numbers beside its codes": spec.side_numbers,
+        "numbers beside its codes but no segments": spec.side_numbers and not spec.segment_samples,
         "segments of codebooks of several strides": spec.segment_samples and spec.granule > 1,
     }
     return [name for name, wanted in wants.items() if wanted]

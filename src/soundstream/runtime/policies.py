@@ -16,13 +16,16 @@ Source: chunks as in DAC (Kumar et al., 2023), segments as in EnCodec at 48 kHz 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.spec import CodecSpec
+
 Array = NDArray[np.float32]
+T = TypeVar("T", bound=np.generic)
 Run = Callable[[Array], Array]
 """A network on a piece by itself: `[channels, ..., items]` in, items of its own out."""
 
@@ -123,14 +126,15 @@ class SegmentEncoder:
     """pcm cut into segments that overlap; the frames of one follow those of the other.
 
     Args:
-        run: pcm `[channels, samples]` of whole frames to latents `[channels, latent_dim, frames]`.
-        segment, overlap, hop: samples.
-        empty: `[channels, latent_dim, 0]`.
+        run: pcm `[channels, samples]` to latents `[streams, latent_dim, frames]`; completes a last frame itself.
+        segment, overlap: samples.
+        channels: of the pcm.
+        empty: `[streams, latent_dim, 0]`.
     """
 
-    def __init__(self, run: Run, segment: int, overlap: int, hop: int, empty: Array) -> None:
-        self._run, self._segment, self._step, self._hop, self._empty = run, segment, segment - overlap, hop, empty
-        self._held = np.zeros((len(empty), 0), np.float32)
+    def __init__(self, run: Run, segment: int, overlap: int, channels: int, empty: Array) -> None:
+        self._run, self._segment, self._step, self._empty = run, segment, segment - overlap, empty
+        self._held = np.zeros((channels, 0), np.float32)
 
     def push(self, items: Array) -> Array:
         self._held = np.concatenate([self._held, items], axis=1)
@@ -146,51 +150,72 @@ class SegmentEncoder:
         return np.concatenate(parts, axis=2)
 
     def _piece(self) -> Array:
-        piece = self._held[:, : self._segment]
+        piece = np.ascontiguousarray(self._held[:, : self._segment])
         self._held = self._held[:, self._step :].copy()
-        return self._run(np.pad(piece, ((0, 0), (0, -piece.shape[1] % self._hop))))
+        return self._run(piece)
+
+
+class Splitter:
+    """Frames of a signal to those of its segments, each as soon as it cannot be a shorter one."""
+
+    def __init__(self, spec: CodecSpec) -> None:
+        self._spec, self._full = spec, spec.segment_samples // spec.hop_length
+        self._unsure = sum(spec.segments_of(spec.segment_samples))
+        """Frames of which the first segment may still be one that is not full."""
+        self._held: NDArray[Any] | None = None
+
+    def push(self, items: NDArray[T]) -> Iterator[NDArray[T]]:
+        """Take `[..., frames]`; give segments."""
+        self._held = items if self._held is None else np.concatenate([self._held, items], axis=-1)
+        while self._held.shape[-1] > self._unsure:
+            yield self._next(self._full)
+
+    def flush(self) -> Iterator[NDArray[Any]]:
+        """The last segments; the signal is over."""
+        for frames in [] if self._held is None else self._spec.segments(self._held.shape[-1]):
+            yield self._next(frames)
+
+    def _next(self, frames: int) -> NDArray[Any]:
+        assert self._held is not None
+        found, self._held = self._held[..., :frames], self._held[..., frames:].copy()
+        return np.ascontiguousarray(found)
 
 
 class SegmentDecoder:
     """Frames of segments to pcm; where two overlap, each counts the more the nearer its middle is.
 
     Args:
-        run: latents `[channels, latent_dim, frames]` of a segment to pcm `[channels, frames * hop]`.
-        segment, overlap, hop: samples.
-        channels: rows.
+        run: latents `[streams, latent_dim, frames]` of a segment to pcm `[channels, frames * hop]`.
+        spec: which says where segments begin and end.
+        channels: of the pcm.
     """
 
-    def __init__(self, run: Run, segment: int, overlap: int, hop: int, channels: int) -> None:
-        self._run, self._frames, self._step = run, segment // hop, segment - overlap
-        ramp = np.linspace(0, 1, segment + 2, dtype=np.float32)[1:-1]
-        self._weight = 0.5 - np.abs(ramp - 0.5)
-        self._held: Array | None = None
+    def __init__(self, run: Run, spec: CodecSpec, channels: int) -> None:
+        self._run, self._splitter, self._step = run, Splitter(spec), spec.segment_samples - spec.overlap_samples
+        self._weight: Array | None = None
         self._sum = np.zeros((channels, 0), np.float32)
         self._weights = np.zeros(0, np.float32)
 
     def push(self, items: Array) -> Array:
-        self._held = items if self._held is None else np.concatenate([self._held, items], axis=2)
-        parts = [self._sum[:, :0]]
-        while self._held.shape[2] >= self._frames:
-            self._add(self._held[:, :, : self._frames])
-            self._held = self._held[:, :, self._frames :].copy()
-            parts.append(self._taken(self._step))
-        return np.concatenate(parts, axis=1)
+        parts = [self._begun(segment) for segment in self._splitter.push(items)]
+        return np.concatenate([self._sum[:, :0], *parts], axis=1)
 
     def flush(self) -> Array:
-        if self._held is not None and self._held.shape[2]:
-            self._add(self._held)
-            self._held = self._held[:, :, :0]
-        return self._taken(self._sum.shape[1])
+        parts = [self._begun(segment) for segment in self._splitter.flush()]
+        return np.concatenate([*parts, self._taken(self._sum.shape[1])], axis=1)
 
-    def _add(self, latents: Array) -> None:
-        """Add a segment, which begins where what is summed up begins."""
-        pcm = self._run(np.ascontiguousarray(latents))
+    def _begun(self, latents: Array) -> Array:
+        """Add a segment, which begins where what is summed up begins; the samples before the next one."""
+        pcm = self._run(latents)
+        if self._weight is None:
+            ramp = np.linspace(0, 1, pcm.shape[1] + 2, dtype=np.float32)[1:-1]
+            self._weight = 0.5 - np.abs(ramp - 0.5)
         longer = max(0, pcm.shape[1] - len(self._weights))
         self._sum, self._weights = np.pad(self._sum, ((0, 0), (0, longer))), np.pad(self._weights, (0, longer))
         weight = self._weight[: pcm.shape[1]]
-        self._sum[:, : len(weight)] += weight * pcm
+        self._sum[:, : len(weight)] += weight * pcm[:, : len(weight)]
         self._weights[: len(weight)] += weight
+        return self._taken(self._step)
 
     def _taken(self, samples: int) -> Array:
         """The first samples, which nothing changes any more."""

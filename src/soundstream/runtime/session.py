@@ -49,7 +49,7 @@ class State:
 
 
 class Network:
-    """An ONNX graph whose first output is its result and whose `NAME.next` outputs are the next call's state inputs.
+    """An ONNX graph whose first outputs are its results and whose `NAME.next` outputs are the next call's state inputs.
 
     Args:
         hop_length: samples a frame, which tell the length of a result in samples from that in frames, and back.
@@ -72,8 +72,9 @@ class Network:
         self._hop_length = hop_length
         self.macs_per_frame = int(self.session.get_modelmeta().custom_metadata_map.get(MACS_PROPERTY, 0))
         """Multiplications with additions for one frame of one signal; 0 if the graph does not say."""
-        self._result, *following = self.session.get_outputs()
-        states = {output.name.removesuffix(STATE_SUFFIX) for output in following}
+        outputs = self.session.get_outputs()
+        self._results = [output for output in outputs if not output.name.endswith(STATE_SUFFIX)]
+        states = {output.name.removesuffix(STATE_SUFFIX) for output in outputs if output not in self._results}
         self._inputs = {i.name: i.shape for i in self.session.get_inputs() if i.name not in states}
         self.state_shapes = {i.name: i.shape[1:] for i in self.session.get_inputs() if i.name in states}
 
@@ -90,24 +91,31 @@ class Network:
         return first
 
     def step(self, state: State, **inputs: Array) -> tuple[Array, State]:
-        """Run the graph on the next `[batch, channels, 1, time]` inputs."""
-        result = np.empty(self._result_shape(inputs), np.float32)
+        """Run the graph on the next `[batch, channels, 1, time]` inputs; its first result."""
+        (result, *_), state = self.step_all(state, **inputs)
+        return result, state
+
+    def step_all(self, state: State, **inputs: Array) -> tuple[list[Array], State]:
+        """The same with all results, in the graph's order."""
+        sizes = self._sizes(inputs)
+        results = [np.empty([sizes.get(key, key) for key in one.shape], np.float32) for one in self._results]
         for name, value in inputs.items():
             state.binding.bind_cpu_input(name, value)
-        state.binding.bind_ortvalue_output(self._result.name, _tensor(result))
+        for output, result in zip(self._results, results, strict=True):
+            state.binding.bind_ortvalue_output(output.name, _tensor(result))
         self.session.run_with_iobinding(state.binding)
-        return result, state.next
+        return results, state.next
 
-    def _result_shape(self, inputs: dict[str, Array]) -> list[int]:
-        """The result's shape; its sizes have the names `batch`, and `frames` or `samples`, as those of the inputs."""
+    def _sizes(self, inputs: dict[str, Array]) -> dict[str | int, int]:
+        """Sizes by their names `batch`, `frames` and `samples`, from those of the inputs; a begun frame is one."""
         sizes = {
             key: size
             for name, value in inputs.items()
             for key, size in zip(self._inputs[name], value.shape, strict=True)
         }
-        sizes.setdefault("frames", sizes.get("samples", 0) // self._hop_length)
+        sizes.setdefault("frames", -(-sizes.get("samples", 0) // self._hop_length))
         sizes["samples"] = sizes["frames"] * self._hop_length
-        return [sizes.get(key, key) for key in self._result.shape]
+        return sizes
 
 
 def _tensor(array: Array) -> onnxruntime.OrtValue:

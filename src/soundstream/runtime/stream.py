@@ -17,6 +17,7 @@ from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder
 from soundstream.runtime.postfilter import PitchPostfilter
 from soundstream.runtime.quantizer import Codes, Quantizer
 from soundstream.runtime.session import Network, State
+from soundstream.runtime.side import with_side, without_side
 
 Array = NDArray[np.float32]
 
@@ -57,6 +58,24 @@ class Model:
         """What tells the encoder how to remove noise; None if FiLM does all of it."""
         return self._network(DENOISER_FILE) if self._artifact.has_denoiser else None
 
+    def codes(self, latents: Array, num_quantizers: int, effort: int = 1) -> Codes:
+        """Codes `[streams, num_quantizers + side_numbers, frames]` of latents and, behind them, side numbers.
+
+        Args:
+            latents: `[streams, latent_dim + side_numbers, frames]`.
+            effort: paths that the search keeps.
+        """
+        latents, side = latents[:, : self.spec.latent_dim], latents[:, self.spec.latent_dim :]
+        codes = self.quantizer.encode(latents, num_quantizers, effort)
+        return with_side(codes, side) if self.spec.side_numbers else codes
+
+    def latents(self, codes: Codes) -> Array:
+        """Inverse of `codes`."""
+        if not self.spec.side_numbers:
+            return self.quantizer.decode(codes)
+        codes, side = without_side(codes, self.spec.side_numbers)
+        return np.concatenate([self.quantizer.decode(codes), side], axis=1)
+
     @cached_property
     def memory_frames(self) -> int:
         """Frames before one that its decoded sound may depend on: decoding from a place begins as many before it."""
@@ -83,24 +102,30 @@ class Model:
 class LatentStream:
     """pcm in, latents out: the encoder's half of a stream, in whole frames.
 
+    Channels that are coded together are one stream: the last channel stands for those that a stream lacks.
+
     Args:
-        channels: signals side by side.
+        channels: of the pcm.
         wait: hold back the first `spec.start_frames`, of a codec that has some; or else give each frame once it is
             complete, though the first ones then differ from those of the whole signal, and a little what follows.
     """
 
     def __init__(self, model: Model, channels: int, wait: bool = True) -> None:
         self._model, self._wait = model, wait
-        self._state = model.encoder.init_state(channels)
+        self._streams = model.spec.streams(channels)
+        self._state = model.encoder.init_state(self._streams)
         self._denoiser_state: State | None = None
-        self._rest = np.zeros((channels, 0), np.float32)
+        self._missing = self._streams * model.spec.channels - channels
+        self._rest = np.zeros((channels + self._missing, 0), np.float32)
         self._owed_samples = 0
         self._denoise = 0.0
         self._strength: float | None = None
-        self._policy = self._chosen_policy(channels)
+        self._policy = self._chosen_policy()
 
     def push(self, pcm: Array, denoise: float = 0.0) -> Array:
-        """Take pcm `[channels, samples]` of any length; give latents `[channels, latent_dim, frames]`.
+        """Take pcm `[channels, samples]` of any length; give latents `[streams, latent_dim, frames]`.
+
+        Side numbers are channels behind the latents' own, the same in all frames of a segment.
 
         Args:
             denoise: how much noise to remove from the frames that this push completes: 0 none, 1 all that can be;
@@ -112,7 +137,7 @@ class LatentStream:
         self._denoise = denoise
         if pcm.shape[1]:
             self._owed_samples = self._model.spec.delay_samples
-        return self._push(pcm)
+        return self._push(np.concatenate([pcm, *[pcm[-1:]] * self._missing]) if self._missing else pcm)
 
     def flush(self) -> Array:
         """Latents of what is still missing: of the open frame, and of the samples that the decoder gives late.
@@ -127,14 +152,20 @@ class LatentStream:
         last = self._push(np.zeros((len(self._rest), missing), np.float32))
         return np.concatenate([last, self._policy.flush()], axis=2) if self._policy else last
 
-    def _chosen_policy(self, channels: int) -> Policy | None:
+    @property
+    def _empty(self) -> Array:
+        """No latents."""
+        spec = self._model.spec
+        return np.zeros((self._streams, spec.latent_dim + spec.side_numbers, 0), np.float32)
+
+    def _chosen_policy(self) -> Policy | None:
         """How the signal of a codec that is not causal is taken."""
-        spec, empty = self._model.spec, np.zeros((channels, self._model.spec.latent_dim, 0), np.float32)
+        spec, empty = self._model.spec, self._empty
         if spec.start_frames and self._wait:
             sizes = spec.start_frames, self._model.block_frames, spec.hop_length
             return Opening(lambda pcm: self._encode(pcm, self._denoise), *sizes, empty)
         if spec.segment_samples:
-            sizes = spec.segment_samples, spec.overlap_samples, spec.hop_length
+            sizes = spec.segment_samples, spec.overlap_samples, len(self._rest)
             return SegmentEncoder(self._encode_alone, *sizes, empty)
         if spec.context_frames:
             return Chunks(
@@ -144,7 +175,7 @@ class LatentStream:
 
     def _encode_alone(self, pcm: Array) -> Array:
         """Latents of a piece, whatever came before it."""
-        self._state, self._denoiser_state = self._model.encoder.init_state(len(pcm)), None
+        self._state, self._denoiser_state = self._model.encoder.init_state(self._streams), None
         return self._encode(pcm, self._denoise)
 
     def _push(self, pcm: Array) -> Array:
@@ -165,8 +196,7 @@ class LatentStream:
             *turning,
             *(self._encode(block, self._denoise) for block in _blocks(rest, self._model.block_frames * hop)),
         ]
-        empty = np.zeros((len(pcm), self._model.spec.latent_dim, 0), np.float32)
-        return np.concatenate([empty, *blocks], axis=2)
+        return np.concatenate([self._empty, *blocks], axis=2)
 
     def _steps(self, frames: int) -> list[float]:
         """Strengths of the first of these frames, until the one that was last asked for is reached."""
@@ -182,11 +212,12 @@ class LatentStream:
 
     def _encode(self, pcm: Array, denoise: float) -> Array:
         frames = -(-pcm.shape[1] // self._model.spec.hop_length)
-        pcm = np.ascontiguousarray(pcm[:, None, None])
+        pcm = np.ascontiguousarray(pcm).reshape(self._streams, self._model.spec.channels, 1, pcm.shape[1])
         inputs = {"pcm": pcm, **self._mask(pcm, frames, denoise)}
         inputs |= _condition(self._model.encoder, len(pcm), frames, denoise)
-        latents, self._state = self._model.encoder.step(self._state, **inputs)
-        return latents[:, :, 0]
+        (latents, *side), self._state = self._model.encoder.step_all(self._state, **inputs)
+        repeated = [np.repeat(numbers, frames, axis=3) for numbers in side]
+        return np.concatenate([latents, *repeated], axis=1)[:, :, 0] if side else latents[:, :, 0]
 
     def _mask(self, pcm: Array, frames: int, denoise: float) -> dict[str, Array]:
         """What the encoder is told of noise; while the switch is off the denoiser does not run, and forgets."""
@@ -206,7 +237,7 @@ class EncoderStream:
     """pcm in, codes out; make a new one for each signal.
 
     Args:
-        channels: signals side by side.
+        channels: of the pcm.
         wait: as `LatentStream`.
     Raises:
         ConfigError: the codec does not have one of the options.
@@ -229,7 +260,10 @@ class EncoderStream:
         self._options = options
 
     def push(self, pcm: Array) -> Codes:
-        """Take pcm `[channels, samples]` of any length; give codes `[channels, num_quantizers, frames]`."""
+        """Take pcm `[channels, samples]` of any length; give codes `[streams, num_quantizers, frames]`.
+
+        Side numbers stand behind the codes: `runtime.side`.
+        """
         return self._codes(self._latents.push(pcm, self.options.denoise))
 
     def flush(self) -> Codes:
@@ -237,7 +271,7 @@ class EncoderStream:
         return self._codes(self._latents.flush())
 
     def _codes(self, latents: Array) -> Codes:
-        return self._model.quantizer.encode(latents, self._num_quantizers, self.options.effort)
+        return self._model.codes(latents, self._num_quantizers, self.options.effort)
 
 
 class DecoderStream:
@@ -255,16 +289,18 @@ class DecoderStream:
     def __init__(self, model: Model, channels: int, denoise: float = 0.0, wait: bool = False) -> None:
         model.spec.check_denoise(denoise, "decoder")
         self._model, self._denoise, self._channels, self._wait = model, denoise, channels, wait
-        self._state = model.decoder.init_state(channels)
-        self._postfilter = model.new_postfilter(channels)
-        self._policy = self._chosen_policy(channels)
+        self._streams = model.spec.streams(channels)
+        self._state = model.decoder.init_state(self._streams)
+        self._rows = self._streams * model.spec.channels
+        """Channels of all streams."""
+        self._postfilter = model.new_postfilter(self._rows)
+        self._policy = self._chosen_policy(self._rows)
 
     def _chosen_policy(self, channels: int) -> Policy | None:
         """How the signal of a codec that is not causal is taken."""
         spec = self._model.spec
         if spec.segment_samples:
-            sizes = spec.segment_samples, spec.overlap_samples, spec.hop_length
-            return SegmentDecoder(self._decode_alone, *sizes, channels)
+            return SegmentDecoder(self._decode_alone, spec, channels)
         empty = np.zeros((channels, 0), np.float32)
         if spec.start_frames and self._wait:
             return Opening(self._network_pcm, spec.start_frames, self._model.block_frames, 1, empty)
@@ -275,24 +311,31 @@ class DecoderStream:
         return None
 
     def push(self, codes: Codes) -> Array:
-        """Take codes `[channels, num_quantizers, frames]`; give pcm `[channels, frames * hop_length]`.
+        """Take codes `[streams, num_quantizers, frames]`, side numbers behind them; give pcm `[channels, samples]`.
 
-        A codec that is not causal gives some of it later.
+        These are hop_length samples a frame; a codec that is not causal gives some of them later.
         """
-        return self.push_latents(self._model.quantizer.decode(codes))
+        return self.push_latents(self._model.latents(codes))
 
     def push_latents(self, latents: Array) -> Array:
-        """The same from latents `[channels, latent_dim, frames]`."""
+        """The same from latents `[streams, latent_dim, frames]`, side numbers behind them."""
         if self._policy:
-            return self._filtered(self._policy.push(latents))
+            return self._given(self._filtered(self._policy.push(latents)))
         blocks = [self._decode(block) for block in _blocks(latents, self._model.block_frames)]
-        return np.concatenate([np.zeros((len(latents), 0), np.float32), *blocks], axis=1)
+        return self._given(np.concatenate([np.zeros((self._rows, 0), np.float32), *blocks], axis=1))
 
     def flush(self) -> Array:
         """pcm that is still missing, of a codec that is not causal; the signal is over."""
         if self._policy:
-            return self._filtered(self._policy.flush())
+            return self._given(self._filtered(self._policy.flush()))
         return np.zeros((self._channels, 0), np.float32)
+
+    def _given(self, pcm: Array) -> Array:
+        """The channels that are wanted; the last one is the mean of those that it stood for."""
+        if len(pcm) == self._channels:
+            return pcm
+        last = pcm[self._channels - 1 :].mean(axis=0, keepdims=True)
+        return np.concatenate([pcm[: self._channels - 1], last])
 
     def _decode_alone(self, latents: Array) -> Array:
         """pcm of a piece, whatever came before it."""
@@ -306,10 +349,13 @@ class DecoderStream:
         return self._postfilter.push(pcm) if self._postfilter and pcm.shape[1] else pcm
 
     def _network_pcm(self, latents: Array) -> Array:
-        latents = np.ascontiguousarray(latents[:, :, None])
-        condition = _condition(self._model.decoder, len(latents), latents.shape[3], self._denoise)
-        pcm, self._state = self._model.decoder.step(self._state, latents=latents, **condition)
-        return pcm[:, 0, 0]
+        dim, frames = self._model.spec.latent_dim, latents.shape[2]
+        inputs = _condition(self._model.decoder, len(latents), frames, self._denoise)
+        if self._model.spec.side_numbers:
+            inputs["side"] = np.ascontiguousarray(latents[:, dim:, None, :1])
+        latents = np.ascontiguousarray(latents[:, :dim, None])
+        pcm, self._state = self._model.decoder.step(self._state, latents=latents, **inputs)
+        return pcm.reshape(self._rows, -1)
 
 
 def _condition(network: Network, rows: int, frames: int, denoise: float) -> dict[str, Array]:

@@ -31,6 +31,7 @@ from soundstream.errors import AudioError, ConfigError
 from soundstream.runtime.artifact import load_artifact, write_manifest
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.runtime.stream import LatentStream, Model
+from soundstream.spec import CodecSpec
 
 Codes = NDArray[np.integer]
 REDUCED_DIM = 160
@@ -330,25 +331,26 @@ def corpus_codes(
         if left_s <= 0:
             return
         try:
-            pcm = _middle(path, clip_s, model.spec.sample_rate)
+            pcm = _middle(path, clip_s, model.spec)
         except AudioError as error:
             say(f"not used: {path}: {error}")
             continue
-        encoder, most = LatentStream(model, 1), model.spec.num_quantizers
-        latents = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)[0]
+        encoder, most = LatentStream(model, len(pcm)), model.spec.num_quantizers
+        latents = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)[0, : model.spec.latent_dim]
         left_s -= latents.shape[1] / model.spec.frame_rate
         for count in sorted({math.ceil(most * share) for share in SEARCHED}):
             codes = model.quantizer.encode(latents, count, DEFAULT_EFFORT)
             yield codes.astype(np.int16 if model.spec.codebook_bits < 16 else np.int32)
 
 
-def _middle(path: Path, seconds: float, sample_rate: int) -> NDArray[np.float32]:
-    """The first channel of the middle of a file `[1, samples]`."""
+def _middle(path: Path, seconds: float, spec: CodecSpec) -> NDArray[np.float32]:
+    """The first channel of the middle of a file `[1, samples]`, or as many as are coded together."""
     with audio.open_reader(path) as reader:
         first = max(0, ((reader.num_samples or 0) / reader.sample_rate - seconds) // 2)
-        blocks = [block[:1] for block in islice(reader, int(first), int(first + math.ceil(seconds)))]
-        pcm = np.concatenate([np.zeros((1, 0), np.float32), *blocks], axis=1)
-        return audio.resample(pcm, reader.sample_rate, sample_rate)
+        blocks = [block[: spec.channels] for block in islice(reader, int(first), int(first + math.ceil(seconds)))]
+        channels = min(spec.channels, reader.channels)
+        pcm = np.concatenate([np.zeros((channels, 0), np.float32), *blocks], axis=1)
+        return audio.resample(pcm, reader.sample_rate, spec.sample_rate)
 
 
 def _tenths(say: Callable[[str], None], steps: int) -> Callable[[int, float], None]:
