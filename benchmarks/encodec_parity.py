@@ -1,4 +1,4 @@
-"""EnCodec's 24 kHz model at full size beside EncodecModel of `transformers`, both with the same random weights.
+"""EnCodec's models at full size beside EncodecModel of `transformers`, both with the same random weights.
 
 python -m benchmarks.encodec_parity -o docs/results/encodec.json
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -17,14 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from soundstream.codec import Codec, load
 from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.export.published import import_published
-from soundstream.runtime.artifact import load_artifact
-from soundstream.runtime.options import EncodeOptions
-from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
+from soundstream.runtime.stream import DecoderStream, LatentStream, Model
 
 Array = NDArray[np.float32]
 RATES = (1500, 3000, 6000, 12_000, 24_000)
+"""Of the 24 kHz model."""
 SEED = 0
 GAIN = 1.4
 """Size of kernels with which a signal does not fade in the networks."""
@@ -41,6 +42,8 @@ STEREO = {
     "target_bandwidths": [3.0, 6.0, 12.0, 24.0],
 }
 """What `EncodecConfig` calls the settings of the 48 kHz model."""
+VARIANTS: dict[str, dict[str, Any]] = {"24khz": {}, "48khz": STEREO}
+"""Settings of the published models, where they are not the defaults."""
 
 
 @torch.no_grad()
@@ -78,40 +81,76 @@ def _kernel_size(layer: Any) -> torch.Tensor:
     return layer.conv.parametrizations.weight.original0
 
 
-def sounds() -> dict[str, Array]:
-    """What is coded, `[1, samples]` at 24 kHz, by name."""
+def joined(theirs: Any, frames: list[int]) -> tuple[NDArray[np.int64], Array]:
+    """Codes `[num_quantizers, frames]` and gains `[1, frames]` of segments of so many frames each."""
+    codes = [part[0, :, :count].numpy() for part, count in zip(theirs.audio_codes, frames, strict=True)]
+    gains = [
+        np.full((1, count), gain.item(), np.float32) for gain, count in zip(theirs.audio_scales, frames, strict=True)
+    ]
+    return np.concatenate(codes, axis=1), np.concatenate(gains, axis=1)
+
+
+def decoded(model: Any, theirs: Any, frames: list[int]) -> Array:
+    """What the original makes of its own codes, `[channels, samples]`; short segments are not filled up."""
+    short = frames[0] - frames[-1]
+    return model.decode(theirs.audio_codes, theirs.audio_scales, last_frame_pad_length=short).audio_values[0].numpy()
+
+
+def sounds(sample_rate: int, channels: int) -> dict[str, Array]:
+    """What is coded, `[channels, samples]`, by name."""
     rng = np.random.default_rng(SEED)
+    second = sample_rate
     made = {
-        "noise, 10 s": 0.2 * rng.normal(size=(1, 240_000)),
-        "noise, 10,007 samples": 0.2 * rng.normal(size=(1, 10_007)),
-        "noise, 24,001 samples": 0.2 * rng.normal(size=(1, 24_001)),
-        "one sample": np.full((1, 1), 0.5),
-        "silence": np.zeros((1, 24_000)),
-        "full scale": np.sign(rng.uniform(-1, 1, (1, 24_000))),
+        "noise, 10 s": 0.2 * rng.normal(size=(channels, 10 * second)),
+        "noise, 10,007 samples": 0.2 * rng.normal(size=(channels, 10_007)),
+        "noise, a second and a sample": 0.2 * rng.normal(size=(channels, second + 1)),
+        "one sample": np.full((channels, 1), 0.5),
+        "silence": np.zeros((channels, second)),
+        "full scale": np.sign(rng.uniform(-1, 1, (channels, second))),
     }
     return {name: pcm.astype(np.float32) for name, pcm in made.items()}
 
 
 @torch.no_grad()
-def compare(theirs: Any, ours: Model) -> Iterator[dict[str, Any]]:
+def compare(theirs: Any, ours: Codec) -> Iterator[dict[str, Any]]:
     """A row for each sound and rate."""
-    for name, pcm in sounds().items():
-        for bitrate in RATES:
-            codes = theirs.encode(torch.from_numpy(pcm)[None], bandwidth=bitrate / 1000).audio_codes[0]
-            stream = EncoderStream(ours, 1, EncodeOptions(bitrate, effort=1))
-            found = np.concatenate([stream.push(pcm), stream.flush()], axis=2)
-            heard = theirs.decode(codes[None], [None]).audio_values[0].numpy()
-            decoded = DecoderStream(ours, 1).push(codes.numpy())
-            yield {
-                "sound": name,
-                "bitrate": bitrate,
-                "codes": codes.numel(),
-                "codes_used": len(codes[:, 0].unique()),
-                "codes_equal": round(float((found == codes.numpy()).mean()), 6),
-                "latents_difference": _largest(_latents(ours, pcm), theirs.encoder(torch.from_numpy(pcm)[None])),
-                "audio_difference": _largest(decoded, heard),
-                "audio_peak": round(float(np.abs(heard).max()), 4),
-            }
+    rate, stereo = ours.spec.sample_rate, ours.spec.channels == 2
+    for name, pcm in sounds(rate, ours.spec.channels).items():
+        for kilobits in theirs.config.target_bandwidths:
+            yield {"model": f"{rate // 1000} kHz", "sound": name, "bitrate": int(1000 * kilobits)} | (
+                _segments(theirs, ours, pcm, kilobits) if stereo else _whole(theirs, ours, pcm, kilobits)
+            )
+
+
+def _whole(theirs: Any, ours: Codec, pcm: Array, kilobits: float) -> dict[str, Any]:
+    codes = theirs.encode(torch.from_numpy(pcm)[None], bandwidth=kilobits).audio_codes[0, 0].numpy()
+    heard = theirs.decode(torch.from_numpy(codes)[None, None], [None]).audio_values[0].numpy()
+    latents = _difference(_latents(ours.model, pcm), theirs.encoder(torch.from_numpy(pcm)[None]))
+    return _row(ours, pcm, kilobits, codes, heard) | {"latents_difference": latents}
+
+
+def _segments(theirs: Any, ours: Codec, pcm: Array, kilobits: float) -> dict[str, Any]:
+    coded, frames = theirs.encode(torch.from_numpy(pcm)[None], bandwidth=kilobits), ours.spec.segments_of(pcm.shape[1])
+    codes, gains = joined(coded, frames)
+    heard = decoded(theirs, coded, frames)[:, : pcm.shape[1]]
+    return _row(ours, pcm, kilobits, codes, heard, gains)
+
+
+def _row(
+    ours: Codec, pcm: Array, kilobits: float, codes: NDArray[np.int64], heard: Array, gains: Array | None = None
+) -> dict[str, Any]:
+    """Our codes beside theirs, and our sound of theirs beside their own."""
+    found, side = ours.split_codes(ours.to_codes(pcm, ours.spec.sample_rate, int(1000 * kilobits), effort=1))
+    given = codes if gains is None else ours.join_codes(codes, gains)
+    of_gains = {} if gains is None else {"gains_difference": _difference(side, gains)}
+    samples = min(heard.shape[1], codes.shape[1] * ours.spec.hop_length)
+    return {
+        "codes": codes.size,
+        "codes_used": len(np.unique(codes[0])),
+        "codes_equal": round(float((found == codes).mean()), 6),
+        "audio_difference": _difference(_sound(ours, given)[:, :samples], heard),
+        "audio_peak": round(float(np.abs(heard).max()), 4),
+    } | of_gains
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -129,10 +168,32 @@ def _latents(model: Model, pcm: Array) -> Array:
     return np.concatenate([stream.push(pcm), stream.flush()], axis=2)
 
 
-def _largest(found: Array, expected: Any) -> float:
+def _sound(codec: Codec, codes: NDArray[np.int64]) -> Array:
+    """Decoded as the network gives it, whatever its peaks."""
+    stream = DecoderStream(codec.model, codec.spec.channels)
+    return np.concatenate([stream.push(codes[None]), stream.flush()], axis=1)
+
+
+def _difference(found: Array, expected: Any) -> float:
     """The largest difference; of two that are not alike in shape infinity."""
     expected = np.asarray(expected)
     return float(f"{np.abs(found - expected).max():.3g}") if found.shape == expected.shape else float("inf")
+
+
+@contextmanager
+def imported(theirs: Any, variant: str) -> Iterator[Codec]:
+    """Our model of the weights that `transformers` saves."""
+    with TemporaryDirectory() as work:
+        theirs.save_pretrained(work)
+        folder = Path(work) / "artifact"
+        import_published("encodec", variant, Path(work) / "model.safetensors", folder)
+        yield load(folder, postfilter=False)
+
+
+def described() -> str:
+    """Where the weights come from, and what computed with them."""
+    names = f"transformers {version('transformers')}, torch {version('torch')}, onnxruntime {version('onnxruntime')}"
+    return f"random weights of seed {SEED}; {names}"
 
 
 def main() -> None:
@@ -141,14 +202,13 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     words = parser.parse_args()
     torch.set_num_threads(1)
-    theirs = original()
-    with TemporaryDirectory() as work:
-        theirs.save_pretrained(work)
-        folder = Path(work) / "artifact"
-        model_id = import_published("encodec", "24khz", Path(work) / "model.safetensors", folder)
-        rows = list(compare(theirs, Model(load_artifact(folder))))
-    names = f"transformers {version('transformers')}, torch {version('torch')}, onnxruntime {version('onnxruntime')}"
-    report = provenance(model_id, f"made sounds; random weights of seed {SEED}; {names}")
+    rows, ids = [], []
+    for variant, settings in VARIANTS.items():
+        theirs = original(**settings)
+        with imported(theirs, variant) as ours:
+            rows += list(compare(theirs, ours))
+            ids.append(ours.model_id.hex())
+    report = provenance(", ".join(ids), f"made sounds; {described()}")
     write_report(words.output, report | summary(rows) | {"rows": rows})
 
 

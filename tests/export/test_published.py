@@ -54,7 +54,7 @@ def test_the_command_makes_a_model_that_codes_sound_and_says_whose_it_is(weights
     assert (decoded.shape, rate) == (pcm.shape, 24_000) and np.abs(decoded).max() > 0
 
 
-@pytest.mark.parametrize("variant", ["24khz"])
+@pytest.mark.parametrize("variant", KINDS)
 def test_both_kinds_of_file_are_the_same_model(variant, tmp_path):
     tensors = published(KINDS[variant])
     torch.save(tensors, tmp_path / "encodec.th")
