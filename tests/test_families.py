@@ -10,6 +10,7 @@ import torch
 from soundstream import load
 from soundstream.bitstream import Reader
 from soundstream.codec.editing import cat, cut
+from soundstream.errors import ConfigError
 from soundstream.export.artifact import export
 from soundstream.nn.families import build
 from soundstream.nn.families.encodec import Config as EncodecConfig
@@ -24,6 +25,11 @@ CONFIGS = (
     SpectralConfig(bands=6, encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, **SMALL),
     EncodecConfig(channels=4, **SMALL),
 )
+"""Of causal networks with a channel each."""
+SEGMENTS = {"audio_channels": 2, "segment_samples": 4800, "overlap_samples": 480}
+ALL = (*CONFIGS, EncodecConfig(channels=4, sample_rate=48_000, **SEGMENTS, **SMALL))
+every = pytest.mark.parametrize("codec", ALL, ids=["seanet", "spectral", "encodec", "encodec-stereo"], indirect=True)
+"""Marks what holds for segments of a stereo codec too."""
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=lambda config: config.family)
@@ -34,10 +40,17 @@ def codec(request, tmp_path_factory):
     return load(folder)
 
 
-def noise(samples, seed=0):
-    return np.random.default_rng(seed).normal(0, 0.1, (1, samples)).astype(np.float32)
+def noise(samples, channels=1):
+    return np.random.default_rng(0).normal(0, 0.1, (channels, samples)).astype(np.float32)
 
 
+def heard(codec, codes):
+    """What a stream makes of codes, in step with the original."""
+    stream = DecoderStream(codec.model, codec.spec.channels)
+    return np.concatenate([stream.push(codes[None]), stream.flush()], axis=1)[:, codec.spec.delay_samples :]
+
+
+@every
 @pytest.mark.parametrize("sample_rate", [8_000, 24_000, 44_100])
 @pytest.mark.parametrize("samples", [0, 1, 79, 80, 240, 241, 319, 320, 321, 400, 641, 5000])
 def test_decoded_audio_has_exactly_the_samples_of_the_original(codec, samples, sample_rate):
@@ -53,18 +66,20 @@ def test_frames_cover_the_signal_and_what_the_decoder_gives_late(codec, samples)
     assert codes.shape[1] == -(-(samples + spec.delay_samples) // spec.hop_length)
 
 
+@every
 def test_a_file_decodes_to_the_stream_without_its_delay(codec):
-    pcm, bitrate = noise(5000), codec.spec.bitrate(3)
-    stream = DecoderStream(codec.model, 1).push(codec.to_codes(pcm, RATE, bitrate)[None])
-    decoded, _ = codec.decode(codec.encode(pcm, RATE, bitrate))
-    late = codec.spec.delay_samples
-    np.testing.assert_allclose(decoded, stream[:, late : late + 5000], rtol=0, atol=1e-6)
+    spec = codec.spec
+    pcm, bitrate = noise(5000, spec.channels), spec.bitrate(3)
+    decoded, _ = codec.decode(codec.encode(pcm, spec.sample_rate, bitrate))
+    stream = heard(codec, codec.to_codes(pcm, spec.sample_rate, bitrate))
+    np.testing.assert_allclose(decoded, stream[:, :5000], rtol=0, atol=1e-6)
 
 
+@every
 def test_codes_decode_in_step_with_the_original(codec):
-    codes = codec.to_codes(noise(5000), RATE, codec.spec.bitrate(2))
-    stream = DecoderStream(codec.model, 1).push(codes[None])
-    np.testing.assert_array_equal(codec.from_codes(codes), stream[:, codec.spec.delay_samples :])
+    spec = codec.spec
+    codes = codec.to_codes(noise(5000, spec.channels), spec.sample_rate, spec.bitrate(2))
+    np.testing.assert_array_equal(codec.from_codes(codes), heard(codec, codes))
 
 
 @pytest.mark.parametrize("codec", CONFIGS[1:2], ids=["spectral"], indirect=True)
@@ -73,8 +88,8 @@ def test_a_fresh_spectral_codec_follows_low_tones_as_late_as_it_says(codec):
     latents = LatentStream(codec.model, 1).push(tone)
     decoded, _ = codec.model.decoder.step(codec.model.decoder.init_state(1), latents=latents[:, :, None])
     late = codec.spec.delay_samples
-    heard = decoded[0, 0, 0, late:]
-    assert np.corrcoef(heard, tone[0, :-late])[0, 1] > 0.9
+    followed = decoded[0, 0, 0, late:]
+    assert np.corrcoef(followed, tone[0, :-late])[0, 1] > 0.9
 
 
 def opened(data):
@@ -111,17 +126,28 @@ def test_parts_that_are_joined_are_the_file_again(codec):
     np.testing.assert_array_equal(codec.decode(out.getvalue())[0], codec.decode(data)[0])
 
 
+@every
 @pytest.mark.parametrize("samples", [5, 500, 3_000, 60_000])
 def test_codes_come_and_go_in_chunks_as_of_the_whole(codec, samples):
-    pcm, bitrate = noise(samples), codec.spec.bitrate(3)
-    encoder = codec.open_code_encoder(RATE, bitrate=bitrate)
+    spec = codec.spec
+    pcm, bitrate, rate = noise(samples, spec.channels), spec.bitrate(3), spec.sample_rate
+    encoder = codec.open_code_encoder(rate, spec.channels, bitrate)
     chunks = [encoder.push(pcm[:, start : start + 777]) for start in range(0, samples, 777)]
     codes = np.concatenate([*chunks, encoder.flush()], axis=1)
-    np.testing.assert_array_equal(codes, codec.to_codes(pcm, RATE, bitrate))
-    decoder = codec.open_code_decoder(RATE)
-    heard = [decoder.push(codes[:, frame : frame + 2]) for frame in range(0, codes.shape[1], 2)]
-    heard.append(decoder.flush(samples))
-    np.testing.assert_allclose(np.concatenate(heard, axis=1), codec.from_codes(codes, RATE, samples), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(codes, codec.to_codes(pcm, rate, bitrate))
+    decoder = codec.open_code_decoder(rate)
+    parts = [decoder.push(codes[:, frame : frame + 2]) for frame in range(0, codes.shape[1], 2)]
+    parts.append(decoder.flush(samples))
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), codec.from_codes(codes, rate, samples), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("codec", ALL[len(CONFIGS) :], ids=["encodec-stereo"], indirect=True)
+def test_what_segments_cannot_is_named(codec):
+    data = codec.encode(noise(5000, 2), 48_000, codec.spec.bitrate(2))
+    with pytest.raises(ConfigError, match="take a causal one"):
+        codec.open_encoder(48_000, 2)
+    with pytest.raises(ConfigError, match="cannot be cut or joined"):
+        part_of(codec, data, 0, 100)
 
 
 def test_a_live_session_gives_each_hop_at_once_and_the_sound_of_the_file(codec):
@@ -130,7 +156,7 @@ def test_a_live_session_gives_each_hop_at_once_and_the_sound_of_the_file(codec):
     encoder, decoder = codec.open_encoder(RATE, bitrate=spec.bitrate(4)), codec.open_decoder(RATE)
     packets = [encoder.push(pcm[:, start : start + 320]) for start in range(0, pcm.shape[1], 320)]
     assert all(len(packet) == 1 for packet in packets)
-    heard = np.concatenate([decoder.push(packet) for (packet,) in packets], axis=1)[:, spec.delay_samples :]
+    live = np.concatenate([decoder.push(packet) for (packet,) in packets], axis=1)[:, spec.delay_samples :]
     whole, _ = codec.decode(codec.encode(pcm, RATE, spec.bitrate(4), effort=1))
     first = spec.memory_frames * 320 if spec.start_frames else 0
-    np.testing.assert_allclose(heard[:, first:], whole[:, first : heard.shape[1]], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(live[:, first:], whole[:, first : live.shape[1]], rtol=0, atol=1e-4)
