@@ -47,7 +47,7 @@ class Signal:
         return frequencies(logits[:size], t["exponentials"])
 
     def push(self, q, code):
-        self.above = self.entries[q] = self.vectors[q, code]
+        self.above = self.entries[q] = self.vectors[q, code] if code >= 0 else self.zero
         self.so_far = self.so_far + self.above
 
     def end_frame(self):
@@ -56,7 +56,7 @@ class Signal:
         self.so_far = self.above = self.zero
 
 
-def walk(tables, codebooks, shape, choose, strides=None):
+def walk(tables, codebooks, shape, choose, strides=None, counts=None):
     """Codes of `shape`, each as `choose` takes it by its place `(channel, q, frame)` and its frequencies."""
     channels, num_quantizers, frames = shape
     signals = [Signal(tables, fixed_point(codebooks).astype(np.int64)) for _ in range(channels)]
@@ -66,6 +66,8 @@ def walk(tables, codebooks, shape, choose, strides=None):
             for channel, signal in enumerate(signals):
                 if frame % (strides or [1] * num_quantizers)[q]:
                     code = codes[channel, q, frame - 1]
+                elif counts is not None and q >= counts[channel, frame]:
+                    code = -1
                 else:
                     code = choose((channel, q, frame), signal.frequencies(q))
                 codes[channel, q, frame] = code
@@ -84,8 +86,9 @@ def encode(tables, codebooks, codes, strides=None):
         widths.append(int(table[codes[place]]))
         return codes[place]
 
-    walk(tables, codebooks, codes.shape, choose, strides)
-    cells = None
+    counts = (codes >= 0).sum(axis=1)
+    walk(tables, codebooks, codes.shape, choose, strides, counts)
+    cells = (codes >= 0).transpose(2, 1, 0)
     if strides:
         cells = np.zeros((codes.shape[2], codes.shape[1], len(codes)), bool)
         for q, stride in enumerate(strides):

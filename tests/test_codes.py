@@ -13,6 +13,7 @@ from soundstream import AudioError, ConfigError, ModelMismatch, OutputError, loa
 from soundstream.bitstream import Reader
 from soundstream.cli import app
 from soundstream.codec import CodedAudio, encode_file
+from soundstream.codec.code_files import codes_from_file, codes_to_file
 from soundstream.codec.editing import cat, cut
 from soundstream.runtime.quantizer import Quantizer
 
@@ -275,3 +276,50 @@ def test_an_array_is_never_replaced_by_itself_and_others_only_when_asked(run):
     Path("x.wav").symlink_to("x.npy")
     with pytest.raises(OutputError, match="is the input"):
         run("x.npy", "-o", "x.wav", "--force")
+
+
+def with_fewer(codes, seed=0):
+    """Codes whose frames have 1 to all codebooks, and -1 behind them."""
+    counts = np.random.default_rng(seed).integers(1, codes.shape[0] + 1, codes.shape[1])
+    return np.where(np.arange(len(codes))[:, None] < counts, codes, -1)
+
+
+def test_frames_of_fewer_codebooks_sound_as_their_entries(codec):
+    codes = with_fewer(codec.to_codes(noise(1, 9_000), 24_000))
+    quantizer, latents = codec.model.quantizer, np.zeros((codec.spec.latent_dim, codes.shape[1]), np.float32)
+    for q, row in enumerate(codes):
+        latents += np.where(row >= 0, quantizer.codebooks[q][row].T, 0)
+    np.testing.assert_allclose(quantizer.decode(codes), latents, rtol=0, atol=1e-5)
+    decoder = codec.open_code_decoder()
+    parts = [decoder.push(codes[:, i : i + 7]) for i in range(0, codes.shape[1], 7)]
+    whole = np.concatenate([*parts, decoder.flush()], axis=1)
+    np.testing.assert_allclose(whole, codec.from_codes(codes), rtol=0, atol=1e-4)
+
+
+def test_frames_of_fewer_codebooks_go_through_files(codec, tmp_path):
+    codes = with_fewer(codec.to_codes(noise(1, 60_000), 24_000))
+    save_codes(tmp_path / "a.npy", CodedAudio(codes[None], 24_000, 60_000, codec.model_id))
+    codes_from_file(tmp_path / "a.npy", tmp_path / "a.nac", model=codec.folder)
+    codes_to_file(tmp_path / "a.nac", tmp_path / "b.npy", model=codec.folder)
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), codes[None])
+    expected = codec.from_codes(codes, num_samples=60_000)
+    data = (tmp_path / "a.nac").read_bytes()
+    np.testing.assert_allclose(codec.decode(data)[0], expected, rtol=0, atol=1e-5)
+    plain = 10 * (codes >= 0).sum() / 8
+    assert soundstream.info(data).payload_bytes < plain + 0.5 * codes.shape[1]
+    part = io.BytesIO()
+    cut(codec, Reader(io.BytesIO(data)), part, 1.0, 2.0)
+    np.testing.assert_allclose(codec.decode(part.getvalue())[0], expected[:, 24_000:48_000], rtol=0, atol=1e-4)
+    both = io.BytesIO()
+    whole = codec.encode(noise(1, 24_000), 24_000)
+    cat(codec, [Reader(io.BytesIO(one)) for one in (whole, data)], both)
+    assert Reader(io.BytesIO(both.getvalue())).header.frame_counts
+    assert codec.decode(both.getvalue())[0].shape[1] >= 84_000
+
+
+@pytest.mark.parametrize("gap", [(0, 3), (2, 3), (slice(None), 3)], ids=str)
+def test_gaps_inside_a_frame_are_refused(codec, gap):
+    codes = codec.to_codes(noise(1, 9_000), 24_000)
+    codes[gap] = -1
+    with pytest.raises(ConfigError, match="codes lie from -1"):
+        codec.from_codes(codes)

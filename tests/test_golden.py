@@ -87,3 +87,14 @@ def test_a_golden_file_of_joint_channels_gives_its_codes_and_gains(tmp_path):
     assert (header.version, header.channels, header.joint_channels, header.side_numbers) == (2, 2, 2, 1)
     make_golden.write_joint(tmp_path / "again.nac")
     assert (tmp_path / "again.nac").read_bytes() == frozen("joint")
+
+
+@pytest.mark.parametrize("mode", range(len(MODES)))
+def test_a_golden_file_of_counts_gives_its_codes(mode, tmp_path):
+    name = make_golden.COUNTS_FILES[mode]
+    found, reader = read(name)
+    for codes, expected in zip(found, make_golden.counts_parts(), strict=True):
+        np.testing.assert_array_equal(codes, expected)
+    assert (reader.header.version, reader.header.frame_counts, reader.header.entropy_mode) == (2, True, mode)
+    make_golden.write_counts(tmp_path / "again.nac", mode)
+    assert (tmp_path / "again.nac").read_bytes() == frozen(name)

@@ -118,6 +118,27 @@ def write_joint(path):
         writer.finish(9_000)
 
 
+COUNTS_FILES = ("counts", "counts-fast", "counts-best")
+"""Their names, by entropy mode."""
+
+
+def counts_parts():
+    """Codes of each packet of `counts*.nac`, -1 behind those of each frame."""
+    codes = np.load(HERE / "codes.npy").astype(np.int64)[:, :, :60]
+    counts = 1 + np.abs((np.arange(60)[None] + [[0], [2]]) % 6 - 3)
+    codes[np.arange(4)[:, None] >= counts[:, None]] = -1
+    return np.split(codes, [40], axis=2)
+
+
+def write_counts(path, mode):
+    """Write codes whose frames have 1 to 4 codebooks in an entropy mode, by number."""
+    with path.open("wb") as stream:
+        writer = Writer(stream, Header(**HEADER, entropy_mode=mode, frame_counts=True))
+        for packet in coding().pack(counts_parts(), mode, True):
+            writer.write(packet)
+        writer.finish(38_000)
+
+
 def _static(sizes=(made.SIZE,) * made.QUANTIZERS):
     """Frequencies that differ, none so rare that random codes outgrow a packet."""
     shares = np.random.default_rng(9).dirichlet(np.full(made.SIZE, 5.0), len(sizes))
@@ -144,6 +165,9 @@ def main():
     for mode, name in enumerate(STACK_FILES):
         if not (path := HERE / f"{name}.nac").exists():
             write_stack(path, mode)
+    for mode, name in enumerate(COUNTS_FILES):
+        if not (path := HERE / f"{name}.nac").exists():
+            write_counts(path, mode)
     if not (path := HERE / "joint.nac").exists():
         write_joint(path)
 

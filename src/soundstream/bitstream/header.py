@@ -19,9 +19,9 @@ MAX_SAMPLES = (1 << 63) - 1
 _START = struct.Struct("<4sBH")
 _FIELDS = struct.Struct("<H8sIIHBBBBQ")
 _LEAD_IN = struct.Struct("<I")
-_HAS_LEAD_IN, _HAS_STACK, _HAS_JOINT, _HAS_SIDE = 1, 2, 4, 8
+_HAS_LEAD_IN, _HAS_STACK, _HAS_JOINT, _HAS_SIDE, _HAS_COUNTS = 1, 2, 4, 8, 16
 """Bits of the flags."""
-_KNOWN_FLAGS = _HAS_LEAD_IN | _HAS_STACK | _HAS_JOINT | _HAS_SIDE
+_KNOWN_FLAGS = _HAS_LEAD_IN | _HAS_STACK | _HAS_JOINT | _HAS_SIDE | _HAS_COUNTS
 _SIDE_NUMBER_BYTES = 4
 Stack = tuple[tuple[int, int], ...]
 """Bits of a plain code and frames that it covers, by codebook."""
@@ -64,6 +64,8 @@ class Header:
     """Channels that are coded together as one stream, 1 to 8; the last one fills the last stream up."""
     side_numbers: int = 0
     """Numbers that each stream has in a packet beside its codes, 0 to 64; the packet is then a segment."""
+    frame_counts: bool = False
+    """Whether frames of a packet may use fewer codebooks than others."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Free text by name; at most 255 tags, names of 1 to 255 bytes, values of at most 65,535."""
 
@@ -87,6 +89,8 @@ class Header:
     def _check_stack(self) -> None:
         if not self.stack:
             return
+        if self.frame_counts and self.granule > 1:
+            raise ConfigError("frame_counts is true; expected false where a code covers several frames")
         if len(self.stack) != self.num_quantizers or set(self.stack) == {(self.codebook_bits, 1)}:
             raise ConfigError(
                 f"the stack is of {len(self.stack)} codebooks; expected {self.num_quantizers}, not all alike"
@@ -123,9 +127,10 @@ class Header:
         return round(self.frame_rate * self.frame_bits(self.num_quantizers))
 
     def payload_limit(self, frames: int, num_quantizers: int) -> int:
-        """Most bytes that a payload may have: twice the plain codes, and 16, and the side numbers."""
+        """Most bytes that a payload may have: twice the plain codes, and 16, and side numbers and counts."""
         plain_bits = frames * self.streams * num_quantizers * self.codebook_bits
-        return min(2 * -(-plain_bits // 8) + 16 + self.side_bytes, MAX_PAYLOAD)
+        counts = 18 + 3 * frames * self.streams if self.frame_counts else 0
+        return min(2 * -(-plain_bits // 8) + 16 + self.side_bytes + counts, MAX_PAYLOAD)
 
     @property
     def version(self) -> int:
@@ -134,7 +139,7 @@ class Header:
 
     @property
     def _flags(self) -> int:
-        fields = self.lead_in, self.stack, self.joint_channels > 1, self.side_numbers
+        fields = self.lead_in, self.stack, self.joint_channels > 1, self.side_numbers, self.frame_counts
         return sum(1 << bit for bit, field in enumerate(fields) if field)
 
     @property
@@ -210,6 +215,7 @@ class Header:
                 stack=stack,
                 joint_channels=joint_channels,
                 side_numbers=side_numbers,
+                frame_counts=bool(flags & _HAS_COUNTS),
                 tags=tags,
             )
 

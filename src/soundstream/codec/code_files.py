@@ -164,16 +164,18 @@ def write_coded(
         most = (codec.spec.decoded_samples(codes.shape[2]) - codec.spec.delay_samples) * rate // codec.spec.sample_rate
         samples = max(0, most - coded.lead_in) if coded.num_samples is None else coded.num_samples
         channels, count = coded.channels or len(codes) * codec.spec.channels, codes.shape[1] - codec.spec.side_numbers
-        header = codec.header(rate, channels, codec.spec.bitrate(count), samples)
+        bitrate, has_gaps = codec.spec.bitrate(count), bool((codes < 0).any())
+        header = codec.header(rate, channels, bitrate, samples, frame_counts=has_gaps)
         header = dataclasses.replace(header, lead_in=coded.lead_in)
         write = _write_nac if Path(output).suffix.lower() == ".nac" else _write_audio
         write(codec, codes, header, samples, output, force)
 
 
 def _write_nac(codec: Codec, codes: Codes, header: Header, samples: int, output: FilePath, force: bool) -> None:
+    parts = in_packets([codes], codec.spec, packet_frames(header))
     with atomic_output(output, force) as stream:
         writer = Writer(stream, header)
-        for packet in codec.coding.pack(in_packets([codes], codec.spec, packet_frames(header)), header.entropy_mode):
+        for packet in codec.coding.pack(parts, header.entropy_mode, header.frame_counts):
             writer.write(packet)
         writer.finish(samples)
 

@@ -134,9 +134,19 @@ def check_codes(codes: np.ndarray, spec: CodecSpec) -> Codes:
             f"with 1 to {spec.num_quantizers} quantizers{_rows_more(spec)}, or the same for each of several channels"
         )
     sizes, (found, _) = np.array([book.size for book in spec.codebooks[:count]]), without_side(codes, spec.side_numbers)
-    if found.size and not (found.min() >= 0 and (found < sizes[:, None]).all()):
+    if found.size and (not has_whole_frames(found, spec) or (found >= sizes[:, None]).any()):
         raise ConfigError(f"codes lie from {found.min()} to {found.max()}; expected 0 to {sizes.max() - 1}")
     return codes
+
+
+def has_whole_frames(codes: Codes, spec: CodecSpec) -> bool:
+    """Whether no code is missing, or only the last ones of frames, which have as many codebooks as the codec allows."""
+    if codes.min() >= 0:
+        return True
+    counts = (codes >= 0).sum(axis=1)
+    present = np.arange(codes.shape[1])[:, None] < counts[:, None]
+    prefix = bool((codes >= np.where(present, 0, -1)).all())
+    return prefix and spec.granule == 1 and bool(np.isin(counts, spec.counts).all())
 
 
 def _rows_more(spec: CodecSpec) -> str:

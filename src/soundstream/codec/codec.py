@@ -181,6 +181,8 @@ class Codec(Writing, Reading):
     def check_codes(self, codes: np.ndarray) -> Codes:
         """Codes `[channels, num_quantizers, frames]`, also from `[num_quantizers, frames]` of one channel.
 
+        A frame may have fewer codebooks than others: -1 stands for the codes that it lacks.
+
         Raises:
             ConfigError: the shape or a value is out of range.
         """

@@ -60,7 +60,7 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
     writer = Writer(stream, dataclasses.replace(header, num_samples=samples, lead_in=lead_in))
     skipped, frames = first - reader.frames, None if last is None else last - first
     parts = taken(codec.coding.unpack(_packets_to(reader, last), header), skipped, frames)
-    for packet in codec.coding.pack(parts, header.entropy_mode):
+    for packet in codec.coding.pack(parts, header.entropy_mode, header.frame_counts):
         writer.write(packet)
     writer.finish(_between(start, end, _known_end(reader)) if samples is None else samples)
 
@@ -133,9 +133,10 @@ def cat(codec: Codec, readers: Sequence[Reader], stream: BinaryIO) -> None:
         with named(reader.name):
             _check_joins(codec, reader.header, headers[0])
     most = max(header.num_quantizers for header in headers)
-    writer = Writer(stream, dataclasses.replace(headers[0], num_quantizers=most, num_samples=None))
-    joined = _Joined(codec, readers)
-    for packet in codec.coding.pack(joined, headers[0].entropy_mode):
+    counts = any(header.frame_counts for header in headers)
+    first = dataclasses.replace(headers[0], num_quantizers=most, num_samples=None, frame_counts=counts)
+    writer, joined = Writer(stream, first), _Joined(codec, readers)
+    for packet in codec.coding.pack(joined, first.entropy_mode, counts):
         writer.write(packet)
     writer.finish(joined.num_samples)
 

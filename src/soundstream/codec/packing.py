@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from soundstream.bitstream.fields import MAX_PAYLOAD
 from soundstream.bitstream.header import Header, Stack
 from soundstream.bitstream.packet import SEQUENCES, Loss, Packet
+from soundstream.codec.payloads import codes_of, payload_of
 from soundstream.entropy.coder import Coder
 from soundstream.entropy.context_coder import ContextCoder
 from soundstream.entropy.plain import PlainCoder
 from soundstream.entropy.static import StaticCoder
 from soundstream.entropy.tables import Tables
 from soundstream.errors import BitstreamError, ConfigError, InvalidField
-from soundstream.runtime.side import check_side, with_side, without_side
 
 Codes = NDArray[np.int64]
 
@@ -26,8 +26,6 @@ MODES = ("none", "fast", "best")
 """Names of the entropy modes; a header holds the place of its own in this list."""
 MAX_BEST_QUANTIZERS = 8
 """Codebooks up to which the context model is the default: each takes as long to decode, and the last save least."""
-SIDE_NUMBER = np.dtype("<f4")
-"""How a packet holds a side number."""
 FIRST_AT_ONCE = 8
 """Packets of the first group that is decoded side by side: eight take little longer than one, and sound starts soon."""
 MAX_AT_ONCE = 64
@@ -81,23 +79,28 @@ class Coding:
             )
         return MODES.index(name)
 
-    def pack(self, parts: Iterable[Codes], mode: int) -> Iterator[Packet]:
+    def pack(self, parts: Iterable[Codes], mode: int, frame_counts: bool = False) -> Iterator[Packet]:
         """A packet for each part `[streams, num_quantizers, frames]`, more where one is too small, numbered from 0.
 
         Of a codec with side numbers, which stand behind the codes, a part is a segment.
+
+        Args:
+            frame_counts: whether the file's frames have counts; ABSENT then stands for codes that a frame lacks.
         """
         coder = self.coder(mode)
-        fitting = (coded for part in parts for coded in self._fitting(coder, part))
+        fitting = (coded for part in parts for coded in self._fitting(coder, part, frame_counts))
         for i, (part, payload) in enumerate(fitting):
-            yield Packet(i % SEQUENCES, part.shape[1], part.shape[2], payload)
+            yield Packet(i % SEQUENCES, part.shape[1] - self._side_numbers, part.shape[2], payload)
 
-    def _fitting(self, coder: Coder, part: Codes) -> Iterator[tuple[Codes, bytes]]:
-        """Codes and their payload, or those of halves where a packet cannot hold them; a segment stays whole."""
-        if not self._side_numbers:
-            yield from _fitting(coder, part, self._granule)
+    def _fitting(self, coder: Coder, part: Codes, frame_counts: bool) -> Iterator[tuple[Codes, bytes]]:
+        """A part and its payload, or those of its halves where a packet cannot hold it; a segment stays whole."""
+        payload = payload_of(part, coder, self._side_numbers, frame_counts)
+        if len(payload) <= MAX_PAYLOAD or self._side_numbers:
+            yield part, payload
             return
-        codes, side = without_side(part, self._side_numbers)
-        yield codes, side[:, :, 0].astype(SIDE_NUMBER).tobytes() + coder.encode(codes)
+        middle = max(1, part.shape[2] // 2 // self._granule) * self._granule
+        for half in (part[:, :, :middle], part[:, :, middle:]):
+            yield from self._fitting(coder, half, frame_counts)
 
     def unpack(self, packets: Iterable[Packet], header: Header) -> Iterator[Codes]:
         """Codes `[streams, num_quantizers, frames]`, and side numbers behind them, of one packet after the other.
@@ -125,7 +128,7 @@ class Coding:
             if isinstance(group, Loss):
                 yield group.frames, group
             else:
-                yield from ((group[0].frames, found) for found in _decoded(coder, group, header))
+                yield from ((group[0].frames, found) for found in codes_of(group, coder, header))
 
     def _coder_of(self, header: Header) -> Coder:
         if header.entropy_mode and not self._tables:
@@ -147,41 +150,6 @@ class Coding:
     def _context(self) -> ContextCoder:
         assert self._tables
         return ContextCoder(self._tables, self._codebooks, self._stack)
-
-
-def _fitting(coder: Coder, part: Codes, granule: int) -> Iterator[tuple[Codes, bytes]]:
-    """A part and its payload, or those of its halves where a packet cannot hold it, which keep codes whole."""
-    payload = coder.encode(part)
-    if len(payload) <= MAX_PAYLOAD:
-        yield part, payload
-        return
-    middle = max(1, part.shape[2] // 2 // granule) * granule
-    for half in (part[:, :, :middle], part[:, :, middle:]):
-        yield from _fitting(coder, half, granule)
-
-
-def _decoded(coder: Coder, group: Sequence[Packet], header: Header) -> list[Codes | BitstreamError]:
-    """Codes of packets of one shape, and side numbers behind them."""
-    size, shape = header.side_bytes, (header.streams, group[0].num_quantizers, group[0].frames)
-    found = coder.decode_batch([packet.payload[size:] for packet in group], shape)
-    if not size:
-        return found
-    numbers = (packet.payload[:size] for packet in group)
-    return [_numbered(codes, data, header) for codes, data in zip(found, numbers, strict=True)]
-
-
-def _numbered(codes: Codes | BitstreamError, data: bytes, header: Header) -> Codes | BitstreamError:
-    """Codes with the side numbers of their packet behind them."""
-    if isinstance(codes, BitstreamError):
-        return codes
-    if len(data) < header.side_bytes:
-        return InvalidField(f"the payload has {len(data)} bytes; expected {header.side_bytes} of side numbers")
-    side = np.frombuffer(data, SIDE_NUMBER).astype(np.float32).reshape(header.streams, -1, 1)
-    try:
-        check_side(side)
-    except ConfigError as error:
-        return InvalidField(f"the file was not written by an encoder: {error}")
-    return with_side(codes, np.repeat(side, codes.shape[2], axis=2))
 
 
 def _groups(packets: Iterable[Packet | Loss], at_once: int) -> Iterator[list[Packet] | Loss]:

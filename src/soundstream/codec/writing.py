@@ -60,6 +60,7 @@ class Writing:
         num_samples: int | None = None,
         tags: Mapping[str, str] | None = None,
         entropy: str | None = None,
+        frame_counts: bool = False,
     ) -> Header:
         """The header of a file that this codec is to write.
 
@@ -67,6 +68,7 @@ class Writing:
             bitrate: as `encode`.
             num_samples: samples per channel, None if unknown as with a pipe.
             entropy: as `encode`.
+            frame_counts: whether frames have several numbers of codebooks.
         Raises:
             AudioError, ConfigError: the rate, the channels, the bit rate or the entropy mode are not supported.
         """
@@ -86,6 +88,7 @@ class Writing:
             stack=self.spec.stack(num_quantizers),
             joint_channels=self.spec.channels,
             side_numbers=self.spec.side_numbers,
+            frame_counts=frame_counts,
             tags=tags or {},
         )
 

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.entropy.bounds import TOTAL_BITS
-from soundstream.entropy.grid import Cells, Codes, Grid, Shape
+from soundstream.entropy.bounds import TOTAL, TOTAL_BITS
+from soundstream.entropy.grid import ABSENT, Cells, Codes, Counts, Grid, Shape
 from soundstream.errors import BitstreamError, ConfigError
 
 
@@ -25,13 +25,13 @@ class Coder(Protocol):
     """Whether `decode_batch` takes less time than one payload after the other."""
 
     def encode(self, codes: Codes) -> bytes:
-        """Payload of whole numbers."""
+        """Payload of whole numbers; those that are ABSENT are not in it."""
 
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """Bits that the codes of each codebook take, all of them coded together `[num_quantizers]`."""
 
-    def decode(self, payload: bytes, shape: Shape) -> Codes:
-        """Codes of a payload that holds this shape."""
+    def decode(self, payload: bytes, shape: Shape, counts: Counts | None = None) -> Codes:
+        """Codes of a payload that holds this shape, with as many codebooks in each frame; None is all of them."""
 
     def decode_batch(self, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
         """Codes of several payloads of one shape; in place of those that cannot be decoded, the error."""
@@ -53,7 +53,7 @@ def _decoded(decode: Callable[[bytes, Shape], Codes], payload: bytes, shape: Sha
 
 def coded_bits(widths: NDArray[np.integer], cells: Cells) -> NDArray[np.float64]:
     """Bits of each codebook `[num_quantizers]` for frequencies `[frames, num_quantizers, channels]`."""
-    return np.asarray(np.where(cells, TOTAL_BITS - np.log2(widths), 0).sum(axis=(0, 2)))
+    return np.asarray((TOTAL_BITS - np.log2(np.where(cells, widths, TOTAL))).sum(axis=(0, 2)))
 
 
 def checksum(codes: Codes, cells: Cells | None = None) -> int:
@@ -79,15 +79,19 @@ def check_codes(codes: Codes, sizes: NDArray[np.integer], grid: Grid) -> None:
             f"codes are {codes.dtype} {list(codes.shape)}; expected whole numbers "
             f"[channels, at most {len(sizes)}, frames]"
         )
-    check_sizes(codes, sizes[: codes.shape[1]])
+    check_sizes(codes, sizes[: codes.shape[1]], grid)
     grid.check_whole(codes.shape, ConfigError)
 
 
-def check_sizes(codes: Codes, sizes: NDArray[np.integer]) -> None:
+def check_sizes(codes: Codes, sizes: NDArray[np.integer], grid: Grid) -> None:
     """Refuse codes `[channels, num_quantizers, frames]` that are not below the sizes of their codebooks.
 
+    Codebooks without strides may end earlier in some frames: ABSENT stands for their codes there.
+
     Raises:
-        ConfigError: one is not.
+        ConfigError: one is not, or ABSENT stands before a code, or for all of a frame.
     """
-    if codes.size and not (codes.min() >= 0 and (codes < sizes[:, None]).all()):
+    present = codes >= (0 if grid.is_strided else ABSENT)
+    ends = not codes.size or bool((codes[:, 0] >= 0).all() and ((codes[:, 1:] < 0) | (codes[:, :-1] >= 0)).all())
+    if not (ends and present.all() and (codes < sizes[:, None]).all()):
         raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {sizes.max() - 1}")

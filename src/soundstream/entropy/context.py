@@ -115,10 +115,12 @@ def contexts(
     Args:
         vectors: `[codebooks, size, dim]`, fixed point.
         shifts: `Tables.vector_shifts`.
-        codes: `[rows, num_quantizers, frames]`.
+        codes: `[rows, num_quantizers, frames]`; one below 0 is none, and its vector zero.
         strides: frames that a code covers, by codebook; it stands in all of them, and there are inputs for the first.
     """
     chosen = [vectors[q, codes[:, q]] for q in range(codes.shape[1])]
+    if (codes < 0).any():
+        chosen = [np.where(codes[:, q, :, None] < 0, _ZERO, entries) for q, entries in enumerate(chosen)]
     past = _pasts(np.sum(chosen, axis=0, dtype=np.int32))
     so_far = above = np.zeros((len(past), vectors.shape[2]), np.int32)
     for q, entries in enumerate(chosen):
@@ -238,10 +240,16 @@ class Known:
         self._chosen = list(np.zeros((num_quantizers, rows, dim), np.int8))
         """By codebook, the entry chosen last."""
 
-    def push(self, q: int, codes: NDArray[np.int64]) -> None:
-        """Take the codes of codebook q `[rows]`; the inputs become those of the next codebook, or of the next frame."""
+    def push(self, q: int, codes: NDArray[np.int64], absent: NDArray[np.bool_] | None = None) -> None:
+        """Take the codes of codebook q `[rows]`; the inputs become those of the next codebook, or of the next frame.
+
+        Args:
+            absent: rows that have no code of it; None is none of them.
+        """
         self._entries[q].take(codes, axis=0, out=self._chosen[q], mode="clip")
         self._vectors[q].take(codes, axis=0, out=self._vector, mode="clip")
+        if absent is not None:
+            self._chosen[q][absent], self._vector[absent] = 0, 0
         np.add(self._so_far, self._vector, out=self._so_far)
         if q + 1 == len(self._chosen):
             self._end_frame()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from soundstream.entropy import ans
 from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.coder import check_codes, checksum, coded_bits
 from soundstream.entropy.context import ContextModel, Known, Room, contexts, with_ones
-from soundstream.entropy.grid import Cells, Codes, Grid, Shape, Stack
+from soundstream.entropy.grid import ABSENT, Cells, Codes, Counts, Grid, Shape, Stack
 from soundstream.entropy.tables import Tables
 from soundstream.errors import BitstreamError, CodesMismatch, InvalidField
 from soundstream.system.threads import single_blas_thread
@@ -38,7 +38,7 @@ class ContextCoder:
             ConfigError: the codes are not those of the tables' codebooks.
         """
         check_codes(codes, self.model.sizes, self._grid)
-        cells = self._grid.cells(codes.shape)
+        cells = self._grid.cells(codes.shape, self._grid.counts(codes))
         with single_blas_thread():
             starts, widths = self._encode(codes)
         return ans.encode(starts[cells].tolist(), widths[cells].tolist(), checksum(codes, cells))
@@ -50,7 +50,7 @@ class ContextCoder:
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
         with single_blas_thread():
-            return coded_bits(self.widths(codes), self._grid.cells(codes.shape))
+            return coded_bits(self.widths(codes), self._grid.cells(codes.shape, self._grid.counts(codes)))
 
     def _encode(self, codes: Codes) -> tuple[Codes, Codes]:
         """Starts and frequencies `[frames, num_quantizers, channels]` of all codes."""
@@ -74,14 +74,16 @@ class ContextCoder:
         found = widths.take(places)
         return ends.take(places) - found, found
 
-    def decode(self, payload: bytes, shape: Shape) -> Codes:
+    def decode(self, payload: bytes, shape: Shape, counts: Counts | None = None) -> Codes:
         """Codes of `shape` `[channels, num_quantizers, frames]`.
 
+        Args:
+            counts: codebooks of each frame; None is all of them.
         Raises:
             CodesMismatch: the payload does not end as one of these codes must.
             InvalidField: a code covers frames that are not there.
         """
-        (codes,) = self.decode_batch([payload], shape)
+        (codes,) = self._decoded([payload], shape, counts)
         if isinstance(codes, BitstreamError):
             raise codes
         return codes
@@ -91,13 +93,19 @@ class ContextCoder:
 
         All are decoded side by side, which takes far less time than one after the other.
         """
+        return self._decoded(payloads, shape, None)
+
+    def _decoded(self, payloads: Sequence[bytes], shape: Shape, counts: Counts | None) -> list[Codes | BitstreamError]:
         try:
             self._grid.check_whole(shape, InvalidField)
         except InvalidField as error:
             return [error] * len(payloads)
-        decoders, cells = ans.Decoders(payloads), self._grid.cells(shape)
+        decoders, cells = ans.Decoders(payloads), self._grid.cells(shape, counts)
         with single_blas_thread():
-            codes = decode_side_by_side(self.model, decoders, shape, self._grid)
+            if counts is None:
+                codes = decode_side_by_side(self.model, decoders, shape, self._grid)
+            else:
+                codes = _decode_counted(self.model, decoders, shape, cells)
         return [_finished(decoders, i, one, cells) for i, one in enumerate(codes)]
 
 
@@ -149,6 +157,20 @@ def decode_side_by_side(model: ContextModel, decoders: ans.Decoders, shape: Shap
     return np.ascontiguousarray(codes.transpose(3, 2, 1, 0))
 
 
+def _decode_counted(model: ContextModel, decoders: ans.Decoders, shape: Shape, cells: Cells) -> Codes:
+    """`decode_side_by_side` of a single payload whose frames have several numbers of codebooks."""
+    channels, num_quantizers, frames = shape
+    known, rooms = Known(model, channels, num_quantizers), model.rooms(channels)
+    codes = np.full((frames, num_quantizers, channels, 1), ABSENT)
+    searches = [_Search(decoders, channels, int(size)) for size in model.sizes]
+    for frame, cells_of_frame in zip(codes, cells, strict=True):
+        for q, (found, present) in enumerate(zip(frame, cells_of_frame, strict=True)):
+            if present.any():
+                searches[q](model.widths(known.inputs, q, rooms[q]), rooms[q].ends, found, present)
+            known.push(q, found[:, 0], ~present)
+    return np.ascontiguousarray(codes.transpose(3, 2, 1, 0))
+
+
 class _Search:
     """Finds codes among frequencies of `channels x payloads` rows, the payloads of a channel together.
 
@@ -158,16 +180,21 @@ class _Search:
     def __init__(self, decoders: ans.Decoders, channels: int, size: int) -> None:
         rows = np.arange(channels * len(decoders), dtype=np.int64).reshape(channels, len(decoders))
         self._decoders, self._bases, self._places = decoders, list(TOTAL * rows), list(size * rows)
+        self._all = (True,) * channels
 
-    def __call__(self, widths: Codes, ends: Codes, out: Codes) -> None:
+    def __call__(self, widths: Codes, ends: Codes, out: Codes, present: Iterable[bool] | None = None) -> None:
         """Take one code of every channel off each payload, into `out` `[channels, payloads]`.
 
         Args:
             widths: frequencies `[channels x payloads, size]`.
             ends: room for their sums.
+            present: channels that have a code; None is all.
         """
         sums = np.add.accumulate(widths.reshape(-1), out=ends.reshape(-1))
-        for base, place, codes in zip(self._bases, self._places, out, strict=True):
+        wanted = self._all if present is None else present
+        for base, place, codes, is_wanted in zip(self._bases, self._places, out, wanted, strict=True):
+            if not is_wanted:
+                continue
             found = sums.searchsorted(self._decoders.slots() + base, side="right")
             np.subtract(found, place, out=codes)
             picked = widths.take(found)

@@ -15,6 +15,10 @@ Shape = tuple[int, int, int]
 """Channels, num_quantizers, frames."""
 Stack = Sequence[tuple[int, int]]
 """Bits of a plain code and frames that it covers, by codebook; none where all are alike, with a code a frame."""
+Counts = NDArray[np.int64]
+"""Codebooks that each frame has, from the first on `[channels, frames]`."""
+ABSENT = -1
+"""Stands in the place of a code that a frame does not have."""
 
 
 class Grid:
@@ -53,12 +57,17 @@ class Grid:
         """Frames that codes of all codebooks cover together."""
         return math.lcm(*self._strides.tolist())
 
-    def cells(self, shape: Shape) -> Cells:
+    def cells(self, shape: Shape, counts: Counts | None = None) -> Cells:
         """Where codes of this shape stand.
 
         The frames must be whole codes: `check_whole`.
+
+        Args:
+            counts: of codebooks without strides; None is all codebooks in all frames.
         """
         channels, num_quantizers, frames = shape
+        if counts is not None:
+            return np.arange(num_quantizers)[:, None] < counts.T[:, None]
         if not self.is_strided:
             return np.ones((frames, num_quantizers, channels), bool)
         stands = np.arange(frames)[:, None] % self.strides(num_quantizers) == 0
@@ -69,6 +78,10 @@ class Grid:
         strides = self.strides(shape[1])
         if (shape[2] % strides).any():
             raise error(f"there are {shape[2]} frames; expected whole codes, which cover {max(strides)}")
+
+    def counts(self, codes: Codes) -> Counts | None:
+        """How many codebooks each frame of codes `[channels, num_quantizers, frames]` has; None is all of them."""
+        return None if self.is_strided or not (codes < 0).any() else (codes >= 0).sum(axis=1)
 
     def repeated(self, codes: Codes) -> Codes:
         """Codes `[frames, num_quantizers, ...]` that stand in their first frames, in all frames that they cover."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.entropy.coder import check_sizes, decode_each
-from soundstream.entropy.grid import Cells, Codes, Grid, Shape, Stack
+from soundstream.entropy.grid import ABSENT, Cells, Codes, Counts, Grid, Shape, Stack
 from soundstream.errors import BitstreamError, ConfigError, InvalidField
 
 _WORD_BITS = 16
@@ -36,9 +36,9 @@ class PlainCoder:
             raise ConfigError(f"codebook_bits is {codebook_bits}; expected 1 to {_WORD_BITS}")
         self.codebook_bits, self._grid = codebook_bits, Grid(codebook_bits, stack)
 
-    def payload_length(self, shape: Shape) -> int:
-        """Bytes that codes of this shape take."""
-        return -(-self._used_bits(shape) // 8)
+    def payload_length(self, shape: Shape, counts: Counts | None = None) -> int:
+        """Bytes that codes of this shape take, with as many codebooks in each frame."""
+        return -(-self._used_bits(shape, counts) // 8)
 
     def encode(self, codes: np.ndarray) -> bytes:
         """Pack integer codes [channels, num_quantizers, frames].
@@ -48,53 +48,54 @@ class PlainCoder:
                 codebook covers frames that are not there.
         """
         self._check(codes)
-        frames_first, plain = codes.transpose(2, 0, 1), self._grid.is_plain
-        words = frames_first if plain else frames_first[self._cells(codes.shape)]
+        frames_first, counts = codes.transpose(2, 0, 1), self._grid.counts(codes)
+        plain = self._grid.is_plain and counts is None
+        words = frames_first if plain else frames_first[self._cells(codes.shape, counts)]
         bits = np.unpackbits(words.astype(">u2").reshape(-1, 1).view(np.uint8), axis=1)
-        used = bits[:, _WORD_BITS - self.codebook_bits :] if plain else bits[self._places(codes.shape)]
+        used = bits[:, _WORD_BITS - self.codebook_bits :] if plain else bits[self._places(codes.shape, counts)]
         return np.packbits(used).tobytes()
 
     def bits(self, codes: np.ndarray) -> np.ndarray:
         """Bits that the codes `[channels, num_quantizers, frames]` of each codebook take `[num_quantizers]`."""
-        channels, num_quantizers, frames = codes.shape
-        return self._grid.bits(num_quantizers) * channels * (frames / self._grid.strides(num_quantizers))
+        cells = self._grid.cells(codes.shape, self._grid.counts(codes))
+        return np.asarray(self._grid.bits(codes.shape[1]) * cells.sum(axis=(0, 2)), np.float64)
 
-    def decode(self, payload: bytes, shape: Shape) -> np.ndarray:
+    def decode(self, payload: bytes, shape: Shape, counts: Counts | None = None) -> np.ndarray:
         """Unpack int64 codes of `shape` [channels, num_quantizers, frames]; each stands in all frames that it covers.
 
+        Args:
+            counts: codebooks of each frame; None is all of them.
         Raises:
             InvalidField: the payload has another length, a bit after the last code is set, or a code covers frames that
                 are not there.
         """
         self._grid.check_whole(shape, InvalidField)
-        expected = self.payload_length(shape)
+        expected = self.payload_length(shape, counts)
         if len(payload) != expected:
             raise InvalidField(f"the payload has {len(payload)} bytes; expected {expected} for codes {list(shape)}")
         bits = np.unpackbits(np.frombuffer(payload, np.uint8))
-        used = self._used_bits(shape)
+        used, plain = self._used_bits(shape, counts), self._grid.is_plain and counts is None
         if bits[used:].any():
             raise InvalidField("a bit after the last code of the payload is set; expected zeros")
-        return self._alike(bits[:used], shape) if self._grid.is_plain else self._repeated(bits[:used], shape)
+        return self._alike(bits[:used], shape) if plain else self._repeated(bits[:used], shape, counts)
 
     def decode_batch(self, payloads: Sequence[bytes], shape: Shape) -> list[Codes | BitstreamError]:
         """As `decode` for each payload; in place of those that cannot be decoded, the error."""
         return decode_each(self.decode, payloads, shape)
 
-    def _cells(self, shape: Shape) -> Cells:
+    def _cells(self, shape: Shape, counts: Counts | None) -> Cells:
         """Where codes stand, `[frames, channels, num_quantizers]`."""
-        return self._grid.cells(shape).transpose(0, 2, 1)
+        return self._grid.cells(shape, counts).transpose(0, 2, 1)
 
-    def _places(self, shape: Shape) -> NDArray[np.bool_]:
+    def _places(self, shape: Shape, counts: Counts | None) -> NDArray[np.bool_]:
         """Which bits of a word each code takes, `[codes, 16]`."""
-        q = np.nonzero(self._cells(shape))[2]
+        q = np.nonzero(self._cells(shape, counts))[2]
         return np.arange(_WORD_BITS) >= _WORD_BITS - self._grid.bits(shape[1])[q][:, None]
 
-    def _used_bits(self, shape: Shape) -> int:
-        if self._grid.is_plain:
+    def _used_bits(self, shape: Shape, counts: Counts | None) -> int:
+        if self._grid.is_plain and counts is None:
             return math.prod(shape) * self.codebook_bits
-        channels, num_quantizers, frames = shape
-        codes = frames // self._grid.strides(num_quantizers)
-        return int((self._grid.bits(num_quantizers) * codes).sum()) * channels
+        return int((self._grid.bits(shape[1]) * self._grid.cells(shape, counts).sum(axis=(0, 2))).sum())
 
     def _alike(self, bits: np.ndarray, shape: Shape) -> np.ndarray:
         """Codes of codebooks that are alike."""
@@ -104,12 +105,12 @@ class PlainCoder:
         codes = np.packbits(words, axis=1).view(">u2").astype(np.int64)
         return np.ascontiguousarray(codes.reshape(frames, channels, num_quantizers).transpose(1, 2, 0))
 
-    def _repeated(self, bits: np.ndarray, shape: Shape) -> np.ndarray:
-        """Codes of a stack, each in all frames that it covers."""
-        places, cells = self._places(shape), self._cells(shape)
+    def _repeated(self, bits: np.ndarray, shape: Shape, counts: Counts | None) -> np.ndarray:
+        """Codes of a stack, each in all frames that it covers, or of as many codebooks as each frame has."""
+        places, cells = self._places(shape, counts), self._cells(shape, counts)
         words = np.zeros(places.shape, np.uint8)
         words[places] = bits
-        codes = np.zeros(cells.shape, np.int64)
+        codes = np.full(cells.shape, ABSENT)
         codes[cells] = np.packbits(words, axis=1).view(">u2").ravel()
         return np.ascontiguousarray(self._grid.repeated(codes.transpose(0, 2, 1)).transpose(2, 1, 0))
 
@@ -118,5 +119,5 @@ class PlainCoder:
             raise ConfigError(
                 f"codes are {codes.dtype} {list(codes.shape)}; expected [channels, num_quantizers, frames]"
             )
-        check_sizes(codes, self._grid.sizes(codes.shape[1]))
+        check_sizes(codes, self._grid.sizes(codes.shape[1]), self._grid)
         self._grid.check_whole(codes.shape, ConfigError)

@@ -147,10 +147,12 @@ class Quantizer:
         return _traced(parents, entries)
 
     def decode(self, codes: Codes) -> Array:
-        """Latents `[..., latent_dim, frames]` of codes `[..., num_quantizers, frames]`."""
+        """Latents `[..., latent_dim, frames]` of codes `[..., num_quantizers, frames]`; one below 0 adds nothing."""
         latents = self.codebooks[0][codes[..., 0, :]]
+        partial = bool((codes < 0).any())
         for q in range(1, codes.shape[-2]):
-            latents = latents + self.codebooks[q][codes[..., q, :]]
+            entries = self.codebooks[q][codes[..., q, :]]
+            latents = latents + (np.where(codes[..., q, :, None] < 0, np.float32(0), entries) if partial else entries)
         return np.moveaxis(latents, -1, -2)
 
 
