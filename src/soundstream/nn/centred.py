@@ -135,19 +135,25 @@ def group_norm(channels: int, scale: float = 1.0) -> nn.GroupNorm:
 
 
 def normalized_onnx(graph: Graph, norm: nn.GroupNorm, name: str, x: str) -> str:
-    """Group norm in a graph; means over time come before those over channels: long sums of float32 lose digits."""
+    """Group norm in a graph, as a factor and an offset a channel.
+
+    Means over time come before those over channels: long sums of float32 lose digits.
+    """
+
+    def node(kind: str, part: str, *inputs: str) -> str:
+        return graph.node(kind, list(inputs), f"{name}.{part}")
+
     axes = [graph.constant(f"{name}.{key}", [axis]) for key, axis in (("over_time", 3), ("over_channels", 1))]
 
-    def mean(y: str, part: str) -> str:
-        for axis in axes:
-            y = graph.node("ReduceMean", [y, axis], f"{axis}.{part}")
-        return y
+    def mean(part: str, y: str) -> str:
+        return node("ReduceMean", part, node("ReduceMean", f"{part}_of_channels", y, axes[0]), axes[1])
 
     weight, bias = (
         graph.constant(f"{name}.norm.{key}", getattr(norm, key)[:, None, None]) for key in ("weight", "bias")
     )
-    y = graph.node("Sub", [x, mean(x, "mean")], f"{name}.centred")
-    variance = mean(graph.node("Mul", [y, y], f"{name}.square"), "variance")
-    variance = graph.node("Add", [variance, graph.constant(f"{name}.eps", torch.tensor(norm.eps))], f"{name}.positive")
-    factor = graph.node("Div", [weight, graph.node("Sqrt", [variance], f"{name}.deviation")], f"{name}.factor")
-    return graph.node("Add", [graph.node("Mul", [y, factor], f"{name}.scaled"), bias], name)
+    centre, power = mean("mean", x), mean("power", node("Mul", "square", x, x))
+    variance = node("Relu", "variance", node("Sub", "spread", power, node("Mul", "mean_square", centre, centre)))
+    positive = node("Add", "positive", variance, graph.constant(f"{name}.eps", torch.tensor(norm.eps)))
+    factor = node("Div", "factor", weight, node("Sqrt", "deviation", positive))
+    offset = node("Sub", "offset", bias, node("Mul", "shift", centre, factor))
+    return graph.node("Add", [node("Mul", "scaled", x, factor), offset], name)
