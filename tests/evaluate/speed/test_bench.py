@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import tiny
+from encodec_weights import STEREO, filled
 from soundstream.errors import CodecError, ConfigError
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.speed import footprint, peers
@@ -15,6 +16,7 @@ from soundstream.evaluate.speed.peers import Peer
 from soundstream.evaluate.speed.timing import cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.export.artifact import export
 from soundstream.nn.conv import CausalConv
+from soundstream.nn.families import encodec
 from soundstream.runtime.session import Network
 
 OWN = ("encoder", "quantizer", "entropy encoder", "entropy decoder", "decoder")
@@ -48,6 +50,16 @@ def test_an_encoder_that_can_remove_noise_is_measured_while_it_does(tmp_path):
     shares = {row.part: row.sgemm_share for row in rows if row.mode == "offline" and row.part.startswith("encoder")}
     assert list(shares) == ["encoder", "encoder, denoising"]
     assert all(share is not None for share in shares.values())
+
+
+def test_a_codec_of_segments_is_measured_offline_alone(tmp_path):
+    export(filled(encodec.build(STEREO)), tmp_path / "stereo")
+    report = bench([str(tmp_path / "stereo")], bitrate=STEREO.spec().bitrate(2), rounds=1, seconds=1)
+    assert [(row.part, row.mode) for row in report.rows] == [
+        (part, "offline") for part in (*OWN, "pcm to bytes", "bytes to pcm")
+    ]
+    assert all(row.sgemm_share for row in report.rows if row.part in ("encoder", "decoder"))
+    assert report.hop_ms == [] and report.calls == []
 
 
 def test_figures_of_latency_memory_and_size_are_in_order(report):

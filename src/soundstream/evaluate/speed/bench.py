@@ -21,8 +21,9 @@ from soundstream.evaluate.speed.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.speed.timing import TimedPart, cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.runtime.artifact import find
 from soundstream.runtime.options import EncodeOptions
+from soundstream.runtime.side import without_side
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
-from soundstream.spec import DEFAULT_BITRATE
+from soundstream.spec import DEFAULT_BITRATE, CodecSpec
 
 CLIP_S = 6
 
@@ -101,17 +102,18 @@ def bench(
         ArtifactError, ConfigError: the model or the bit rate do not exist.
     """
     codecs = {find(model).name: load(model) for model in models}
-    sample_rate = next(iter(codecs.values())).spec.sample_rate
-    pcm = speech_like(seconds, sample_rate)
+    clips = {name: _clip(codec.spec, seconds) for name, codec in codecs.items()}
+    live = {name: codec for name, codec in codecs.items() if codec.spec.is_causal}
+    first = next(iter(codecs))
     with single_thread():
         parts = [matrix_product()]
         for name, codec in codecs.items():
-            parts += _own_parts(name, codec, pcm, bitrate)
+            parts += _own_parts(name, codec, clips[name], bitrate)
         for peer in against:
-            parts += peers.parts(peer, pcm, sample_rate, bitrate)
+            parts += peers.parts(peer, clips[first][:1], codecs[first].spec.sample_rate, bitrate)
         times = cpu_seconds([part.run for part in parts], rounds)
-        hop_ms = [time for name, codec in codecs.items() for time in _hop_ms(name, codec, pcm, bitrate)]
-        calls = [count_calls(name, codec, pcm, bitrate) for name, codec in codecs.items()]
+        hop_ms = [time for name, codec in live.items() for time in _hop_ms(name, codec, clips[name], bitrate)]
+        calls = [count_calls(name, codec, clips[name], bitrate) for name, codec in live.items()]
     peak = gflops(parts[0].macs or 0, times[0])
     installed = footprint.install_mb()
     return SpeedReport(
@@ -141,6 +143,11 @@ def speech_like(seconds: float, sample_rate: int) -> Array:
     return (0.2 * voice + noise).astype(np.float32)[None]
 
 
+def _clip(spec: CodecSpec, seconds: float) -> Array:
+    """The clip for a codec: as many channels as it codes together, all alike."""
+    return np.repeat(speech_like(seconds, spec.sample_rate), spec.channels, axis=0)
+
+
 @dataclass(frozen=True)
 class _Stage:
     """A stage of a codec: `start` gives a function that takes one input after the other."""
@@ -151,17 +158,16 @@ class _Stage:
     whole: Any
     """The clip as one input."""
     hops: Sequence
-    """The clip as one input a frame."""
+    """The clip as one input a frame; none of a codec that is not causal."""
     macs: int | None = None
-    """Multiplications with additions of a frame."""
+    """Multiplications with additions of the clip."""
 
     def parts(self) -> list[TimedPart]:
         """The stage offline and hop by hop."""
+        modes = {"offline": [self.whole]} | ({"hop by hop": self.hops} if len(self.hops) else {})
         return [
-            TimedPart(
-                self.codec, self.part, mode, _pushing(self.start, inputs), self.macs and len(self.hops) * self.macs
-            )
-            for mode, inputs in (("offline", [self.whole]), ("hop by hop", self.hops))
+            TimedPart(self.codec, self.part, mode, _pushing(self.start, inputs), self.macs)
+            for mode, inputs in modes.items()
         ]
 
 
@@ -178,40 +184,63 @@ def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[TimedP
 
 def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
     model, spec, coder = codec.model, codec.spec, codec.coding.coder(codec.coding.mode(None, count))
-    search_macs = sum(book.size for book in spec.codebooks[:count]) * spec.latent_dim
-    latents = LatentStream(model, 1).push(pcm)
-    codes = model.quantizer.encode(latents, count)
-    columns = _split(codes, 1)
+    latents = np.concatenate(_through(LatentStream(model, spec.channels), spec)(pcm), axis=2)
+    rows = model.codes(latents, count)
+    codes, _ = without_side(rows, spec.side_numbers)
+    columns = _frames(codes, spec, 1)
     packed, *packed_columns = [(coder.encode(part), part.shape) for part in (codes, *columns)]
+    searched, decoded = (
+        codes.shape[2] * macs
+        for macs in (sum(book.size for book in spec.codebooks[:count]) * spec.latent_dim, model.decoder.macs_per_frame)
+    )
     return [
-        *_encoders(name, codec, pcm),
+        *_encoders(name, codec, pcm, codes.shape[2]),
         _Stage(
             name,
             "quantizer",
-            lambda: lambda x: model.quantizer.encode(x, count),
+            lambda: partial(model.codes, num_quantizers=count),
             latents,
-            _split(latents, 1),
-            search_macs,
+            _frames(latents, spec, 1),
+            searched,
         ),
         _Stage(name, "entropy encoder", lambda: coder.encode, codes, columns),
         _Stage(name, "entropy decoder", lambda: lambda x: coder.decode(*x), packed, packed_columns),
-        _Stage(name, "decoder", lambda: DecoderStream(model, 1).push, codes, columns, model.decoder.macs_per_frame),
+        _Stage(
+            name,
+            "decoder",
+            lambda: _through(DecoderStream(model, spec.channels), spec),
+            rows,
+            _frames(rows, spec, 1),
+            decoded,
+        ),
     ]
 
 
-def _encoders(name: str, codec: Codec, pcm: Array) -> list[_Stage]:
+def _encoders(name: str, codec: Codec, pcm: Array, frames: int) -> list[_Stage]:
     """The encoder, and the encoder while it removes noise if it can."""
-    model, hops = codec.model, _split(pcm, codec.spec.hop_length)
-    macs = model.encoder.macs_per_frame
-    found = [_Stage(name, "encoder", lambda: LatentStream(model, 1).push, pcm, hops, macs)]
-    if codec.spec.has_denoise("encoder"):
-        macs += model.denoiser.macs_per_frame if model.denoiser else 0
+    model, spec = codec.model, codec.spec
+    hops, macs = _frames(pcm, spec, spec.hop_length), frames * model.encoder.macs_per_frame
+    found = [
+        _Stage(name, "encoder", lambda: _through(LatentStream(model, spec.channels), spec), pcm, hops, macs),
+    ]
+    if spec.has_denoise("encoder"):
+        macs += frames * (model.denoiser.macs_per_frame if model.denoiser else 0)
         found.append(_Stage(name, "encoder, denoising", lambda: _cleaning(model), pcm, hops, macs))
     return found
 
 
+def _through(stream: LatentStream | DecoderStream, spec: CodecSpec) -> Callable[[Any], list[Array]]:
+    """What takes inputs of a stream and gives its outputs; that of a codec that is not causal takes one, and ends."""
+    return lambda x: [stream.push(x)] if spec.is_causal else [stream.push(x), stream.flush()]
+
+
 def _cleaning(model: Model) -> Callable[[Array], Array]:
     return partial(LatentStream(model, 1).push, denoise=1.0)
+
+
+def _frames(array: np.ndarray, spec: CodecSpec, length: int) -> list[np.ndarray]:
+    """Frame after frame, of a codec that is causal."""
+    return _split(array, length) if spec.is_causal else []
 
 
 def _split(array: np.ndarray, length: int) -> list[np.ndarray]:
@@ -236,8 +265,9 @@ def _row(part: TimedPart, cpu_s: float, seconds: float, peak_gflops: float) -> S
 
 def _hop_ms(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[HopTime]:
     """Wall and CPU time of one hop after the other, pcm to plain codes in bytes to pcm."""
-    encoder = EncoderStream(codec.model, 1, EncodeOptions(bitrate, effort=1))
-    decoder, coder = DecoderStream(codec.model, 1), codec.coding.coder(codec.coding.mode("none", 1))
+    channels = codec.spec.channels
+    encoder = EncoderStream(codec.model, channels, EncodeOptions(bitrate, effort=1))
+    decoder, coder = DecoderStream(codec.model, channels), codec.coding.coder(codec.coding.mode("none", 1))
     clocks = []
     for hop in _split(pcm, codec.spec.hop_length):
         clocks.append((time.perf_counter(), time.process_time()))
