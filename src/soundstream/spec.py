@@ -185,7 +185,8 @@ class CodecSpec:
     @property
     def latency_ms(self) -> float:
         """Algorithmic latency: from a sample's arrival to its decoded value, if computing took no time."""
-        return 1000 * (self.hop_length + self.lookahead_samples + self.delay_samples) / self.sample_rate
+        awaited = self.segment_samples or self.hop_length + self.lookahead_samples
+        return 1000 * (awaited + self.delay_samples) / self.sample_rate
 
     def bitrate(self, num_quantizers: int) -> int:
         """Nominal bit/s of the first `num_quantizers` codebooks, as plain codes."""

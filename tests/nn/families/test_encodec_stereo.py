@@ -56,6 +56,7 @@ def test_the_published_model_has_its_parameters():
         24_000,
     )
     assert (spec.segment_samples, spec.overlap_samples, spec.start_frames, spec.is_causal) == (48_000, 480, 0, False)
+    assert spec.latency_ms == 1000  # a segment is coded when all of it has come
 
 
 @pytest.mark.parametrize("samples", [1, 2, 100, HOP - 1, HOP, HOP + 1, 480, 7 * HOP + 77, SEGMENT])
