@@ -1,5 +1,7 @@
 """Codebooks that are not as wide as the latents, in groups, or of several strides: one form in torch and in NumPy."""
 
+import io
+import itertools
 import json
 from dataclasses import dataclass, field
 
@@ -11,6 +13,8 @@ from torch.nn import functional
 
 import soundstream
 import tiny
+from soundstream.bitstream import Reader
+from soundstream.codec import editing
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.export.artifact import export, exportable, factors
 from soundstream.nn.config import FamilyConfig, QuantizerForm
@@ -279,6 +283,25 @@ def test_chunks_of_sound_give_their_codes_too(multi_scale):
     parts = [encoder.push(part) for part in np.array_split(pcm, 37, axis=1)]
     codes = np.concatenate([*parts, encoder.flush()], axis=1)
     np.testing.assert_array_equal(codes, multi_scale.to_codes(pcm, 8_000, multi_scale.spec.bitrate(COUNT)))
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025])
+def test_files_of_several_strides_are_cut_and_joined(multi_scale, rate):
+    pcm = (0.1 * np.random.default_rng(2).normal(size=(1, 2 * rate))).astype(np.float32)
+    data = multi_scale.encode(pcm, rate, multi_scale.spec.bitrate(COUNT))
+    whole, places, parts = multi_scale.decode(data)[0], (0.0, 0.33, 0.9, 1.2, None), []
+    for start, end in itertools.pairwise(places):
+        part = io.BytesIO()
+        editing.cut(multi_scale, Reader(io.BytesIO(data)), part, start, end)
+        parts.append(part.getvalue())
+        expected = whole[:, round(start * rate) : None if end is None else round(end * rate)]
+        np.testing.assert_allclose(multi_scale.decode(parts[-1])[0], expected, rtol=0, atol=5e-3)
+    again = io.BytesIO()
+    editing.cat(multi_scale, [Reader(io.BytesIO(part)) for part in parts], again)
+    np.testing.assert_allclose(multi_scale.decode(again.getvalue())[0][:, : whole.shape[1]], whole, rtol=0, atol=5e-3)
+    foreign = io.BytesIO()
+    editing.cat(multi_scale, [Reader(io.BytesIO(parts[i])) for i in (2, 0, 3)], foreign)
+    assert multi_scale.decode(foreign.getvalue())[0].shape[1] >= rate * 1.4
 
 
 def test_what_needs_a_code_in_every_frame_is_refused(multi_scale):

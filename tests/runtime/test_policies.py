@@ -205,9 +205,17 @@ def test_files_and_codes_hold_exactly_the_sound(codec, samples, rate):
 
 def test_decoding_from_a_place_gives_the_sound_of_the_whole(codec):
     data = codec.encode(noise(FRAMES * HOP), RATE, codec.spec.bitrate(3))
-    start_s = 0.5
-    part = np.concatenate([*codec.read(Reader(io.BytesIO(data)), start_s)], axis=1)
-    np.testing.assert_allclose(part, codec.decode(data)[0][:, round(start_s * RATE) :], rtol=0, atol=1e-4)
+    for start_s in (0.5, 1.7, (FRAMES * HOP - 60) / RATE):
+        part = np.concatenate([*codec.read(Reader(io.BytesIO(data)), start_s)], axis=1)
+        np.testing.assert_allclose(part, codec.decode(data)[0][:, round(start_s * RATE) :], rtol=0, atol=1e-4)
+
+
+def test_decoding_from_a_place_begins_near_it(codec, monkeypatch):
+    data, decoded = codec.encode(noise(20 * SEGMENT), RATE, codec.spec.bitrate(3)), []
+    push = DecoderStream.push
+    monkeypatch.setattr(DecoderStream, "push", lambda stream, codes: decoded.append(codes) or push(stream, codes))
+    assert sum(block.shape[1] for block in codec.read(Reader(io.BytesIO(data)), 19 * SEGMENT / RATE)) == SEGMENT
+    assert sum(codes.shape[2] for codes in decoded) < 6 * SEGMENT // HOP
 
 
 def test_a_damaged_file_is_concealed_or_refused(codec):
@@ -225,8 +233,27 @@ def test_what_needs_a_causal_codec_is_refused(codec):
     for opened in (codec.open_encoder, codec.open_decoder):
         with pytest.raises(ConfigError, match="take a causal one"):
             opened(RATE)
-    reader = Reader(io.BytesIO(codec.encode(noise(100), RATE, codec.spec.bitrate(3))))
-    with pytest.raises(ConfigError, match="cannot be cut or joined"):
-        editing.cut(codec, reader, io.BytesIO(), 0.0)
-    with pytest.raises(ConfigError, match="cannot be cut or joined"):
-        editing.cat(codec, [reader], io.BytesIO())
+
+
+def cut_out(codec, data, start_s, end_s):
+    part = io.BytesIO()
+    editing.cut(codec, Reader(io.BytesIO(data)), part, start_s, end_s)
+    return part.getvalue()
+
+
+def test_parts_sound_as_in_the_whole_and_make_it_again(codec):
+    data = codec.encode(noise(FRAMES * HOP), RATE, codec.spec.bitrate(3))
+    if codec.spec.segment_samples:
+        with pytest.raises(ConfigError, match="segments cannot be cut or joined"):
+            editing.cut(codec, Reader(io.BytesIO(data)), io.BytesIO(), 0.0)
+        with pytest.raises(ConfigError, match="segments cannot be cut or joined"):
+            editing.cat(codec, [Reader(io.BytesIO(data))], io.BytesIO())
+        return
+    whole, places = codec.decode(data)[0], (0, 0.4, 0.4005, 1.1, 2.0)
+    parts = [cut_out(codec, data, start, end) for start, end in itertools.pairwise((*places, None))]
+    for part, start, end in zip(parts, places, (*places[1:], 9), strict=True):
+        expected = whole[:, round(start * RATE) : round(end * RATE)]
+        np.testing.assert_allclose(codec.decode(part)[0], expected, rtol=0, atol=1e-4)
+    joined_parts = io.BytesIO()
+    editing.cat(codec, [Reader(io.BytesIO(part)) for part in parts], joined_parts)
+    np.testing.assert_allclose(codec.decode(joined_parts.getvalue())[0], whole, rtol=0, atol=1e-5)

@@ -64,8 +64,8 @@ class CodeEncoder(Session):
 class CodeDecoder(Session):
     """Codes in, pcm out; made by `Codec.open_code_decoder`.
 
-    What `push` and `flush` give, joined along the last axis, is what `Codec.from_codes` gives of the whole. Two frames
-    of sound are held back, so that `flush` can end at an exact sample.
+    What `push` and `flush` give, joined along the last axis, is what `Codec.from_codes` gives of the whole. Some frames
+    of sound are held back, two of most codecs, so that `flush` can end at an exact sample.
 
     Args:
         sample_rate: Hz of the pcm.
@@ -80,7 +80,8 @@ class CodeDecoder(Session):
         self._stream = DecoderStream(model, channels, denoise, wait=True)
         rates = model.spec.sample_rate, self.sample_rate
         self._resampler = Resampler(*rates, channels)
-        self._tail = Tail(channels, (1 + model.spec.granule) * resampled_length(model.spec.hop_length, *rates))
+        held = 1 + model.spec.granule + model.spec.context_frames
+        self._tail = Tail(channels, held * resampled_length(model.spec.hop_length, *rates))
         self._late = model.spec.delay_samples
 
     def push(self, codes: np.ndarray) -> Array:

@@ -47,7 +47,7 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
         BitstreamError: the file is damaged or of another model.
     """
     header = reader.header
-    _check_causal(codec)
+    _check_no_segments(codec)
     with named(reader.name):
         codec.check_model(header)
     start, end = round(start_s * header.sample_rate), None if end_s is None else round(end_s * header.sample_rate)
@@ -65,12 +65,9 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
     writer.finish(_between(start, end, _known_end(reader)) if samples is None else samples)
 
 
-def _check_causal(codec: Codec) -> None:
-    if not codec.spec.is_causal or codec.spec.granule > 1:
-        raise ConfigError(
-            "files of a codec that looks ahead, or whose codes cover several frames, cannot be cut or joined by their "
-            "codes; decode them first"
-        )
+def _check_no_segments(codec: Codec) -> None:
+    if codec.spec.segment_samples:
+        raise ConfigError("files of a codec with segments cannot be cut or joined by their codes; decode them first")
 
 
 def _between(start: int, end: int | None, num_samples: float) -> int:
@@ -85,19 +82,25 @@ def _between(start: int, end: int | None, num_samples: float) -> int:
 
 
 def _first_frame(codec: Codec, header: Header, start: int) -> tuple[int, int]:
-    """The frame at which a part begins, at the place of a whole sample, and the samples behind it to leave out."""
+    """The frame at which a part begins, at the place of a whole sample, and the samples behind it to leave out.
+
+    It is one with codes of all codebooks.
+    """
     place, hop, rate = header.lead_in + start, header.hop_length * header.sample_rate, header.codec_sample_rate
     frame = max(0, place * rate // hop - codec.model.memory_frames)
-    frame -= frame % (rate // math.gcd(hop, rate))
+    frame -= frame % math.lcm(rate // math.gcd(hop, rate), codec.spec.granule)
     return frame, place - frame * hop // rate
 
 
 def _frames_to(codec: Codec, header: Header, end: int) -> int:
-    """Frames of a file that a decoder needs for its samples up to `end`; one more for a resampler to look at."""
+    """Frames of a file that a decoder needs for its samples up to `end`, of whole codes.
+
+    Those that it looks ahead to are among them, and one more for a resampler to look at.
+    """
     inner = -(-(header.lead_in + end) * header.codec_sample_rate // header.sample_rate)
-    return -(-(inner + codec.spec.delay_samples) // header.hop_length) + (
-        header.sample_rate != header.codec_sample_rate
-    )
+    frames = -(-(inner + codec.spec.delay_samples) // header.hop_length) + codec.spec.context_frames
+    frames += header.sample_rate != header.codec_sample_rate
+    return -(-frames // codec.spec.granule) * codec.spec.granule
 
 
 def _packets_to(reader: Reader, last: int | None) -> Iterator[Packet]:
@@ -127,7 +130,7 @@ def cat(codec: Codec, readers: Sequence[Reader], stream: BinaryIO) -> None:
     """
     if not readers:
         raise ConfigError("there are no files to join")
-    _check_causal(codec)
+    _check_no_segments(codec)
     headers = [reader.header for reader in readers]
     for reader in readers:
         with named(reader.name):
@@ -153,7 +156,9 @@ class _Joined:
 
     def __init__(self, codec: Codec, readers: Sequence[Reader]) -> None:
         self._coding, self._readers = codec.coding, readers
-        self._most_shared = codec.model.memory_frames + _MAX_OVER
+        spec = codec.spec
+        self._most_shared = codec.model.memory_frames + spec.context_frames + spec.granule + _MAX_OVER
+        self._granule = spec.granule
         first = readers[0].header
         self._hop, self._rate = first.hop_length * first.sample_rate, first.codec_sample_rate
         self._held: list[Codes] = []
@@ -187,7 +192,7 @@ class _Joined:
             self._begin = self._frames
             self._mend(head, packet_frames(reader.header))
         else:
-            left_out = reader.header.lead_in * self._rate // self._hop
+            left_out = reader.header.lead_in * self._rate // self._hop // self._granule * self._granule
             self._begin = self._frames - left_out
         for part in taken(chain(head, parts), left_out):
             self._held.append(part)
@@ -201,7 +206,8 @@ class _Joined:
         """Frames that a file of this header holds again if it is the next part; None if it cannot be."""
         place = (self._end - header.lead_in) * self._rate
         shared = self._frames - self._begin - place // self._hop
-        return None if place < 0 or place % self._hop or shared > _count(self._held) else shared
+        apart = place < 0 or place % self._hop or shared % self._granule
+        return None if apart or shared > _count(self._held) else shared
 
     def _drop(self, frames: int) -> None:
         """Take back the last frames."""

@@ -74,20 +74,24 @@ class Reading:
         with named(reader.name):
             check_header(header, self.spec, self.model_id)
             first_sample = _lead_in(header, rate) + round(start_s * rate)
-            first_frame = self._frame_before(first_sample, rate)
+            first_frame, place = self._start_before(first_sample, rate)
             reader.skip_to(first_frame)
             codes = taken(self.coding.unpack(reader, header), first_frame - reader.frames)
-            yield from self._restored(
-                self._pcm(codes, header.channels, denoise), reader, rate, first_sample, first_frame
-            )
+            yield from self._restored(self._pcm(codes, header.channels, denoise), reader, rate, first_sample, place)
 
-    def _frame_before(self, sample: int, sample_rate: int) -> int:
-        """A frame from which to decode: early enough for the decoder to be warm, and at the place of a whole sample."""
-        if self.spec.segment_samples:
-            return 0
-        hop, rate = self.spec.hop_length * sample_rate, self.spec.sample_rate
-        frame = max(0, sample * rate // hop - self.model.memory_frames)
-        return frame - frame % (rate // math.gcd(hop, rate))
+    def _start_before(self, sample: int, sample_rate: int) -> tuple[int, int]:
+        """A frame from which to decode, early enough for the decoder to be warm, and its place in whole samples.
+
+        Of segments it begins one that is full, whatever follows: two of them may be short.
+        """
+        spec, early = self.spec, self.model.memory_frames
+        step, frames = spec.hop_length, 1
+        if spec.segment_samples:
+            step, frames = spec.segment_samples - spec.overlap_samples, spec.segment_samples // spec.hop_length
+            early = 2 + spec.segment_samples // step
+        number = max(0, sample * spec.sample_rate // (step * sample_rate) - early)
+        number -= number % (spec.sample_rate // math.gcd(step * sample_rate, spec.sample_rate))
+        return number * frames, number * step * sample_rate // spec.sample_rate
 
     def repair(
         self,
@@ -155,18 +159,18 @@ class Reading:
         reader: Reader | RepairingReader,
         sample_rate: int,
         first_sample: int,
-        first_frame: int = 0,
+        place: int = 0,
     ) -> Iterator[Array]:
-        """Blocks that begin at a frame, at the codec's rate, brought to another rate.
+        """Blocks at the codec's rate, brought to another rate.
 
         Args:
             first_sample: at that rate, from the first frame of the file; what is before it is left out.
+            place: of the first sample of the blocks, likewise.
         """
         channels, rates = reader.header.channels, (self.spec.sample_rate, sample_rate)
         resampler, late = Resampler(*rates, channels), self.spec.delay_samples
-        given = first_frame * self.spec.hop_length * sample_rate // self.spec.sample_rate
-        held = (1 + self.spec.granule) * resampled_length(self.spec.hop_length, *rates)
-        tail = Tail(channels, held, given, first_sample)
+        held = (1 + self.spec.granule + self.spec.context_frames) * resampled_length(self.spec.hop_length, *rates)
+        tail = Tail(channels, held, place, first_sample)
         for pcm in blocks:
             yield soft_limit(tail.push(resampler.push(pcm[:, late:])))
             late = max(0, late - pcm.shape[1])

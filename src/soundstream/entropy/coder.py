@@ -91,7 +91,13 @@ def check_sizes(codes: Codes, sizes: NDArray[np.integer], grid: Grid) -> None:
     Raises:
         ConfigError: one is not, or ABSENT stands before a code, or for all of a frame.
     """
-    present = codes >= (0 if grid.is_strided else ABSENT)
-    ends = not codes.size or bool((codes[:, 0] >= 0).all() and ((codes[:, 1:] < 0) | (codes[:, :-1] >= 0)).all())
-    if not (ends and present.all() and (codes < sizes[:, None]).all()):
+    lowest = int(codes.min()) if codes.size else 0
+    has_gaps = lowest < ABSENT or (lowest < 0 and (grid.is_strided or not _ends_early(codes)))
+    if has_gaps or (codes >= sizes[:, None]).any():
         raise ConfigError(f"codes lie from {codes.min()} to {codes.max()}; expected 0 to {sizes.max() - 1}")
+
+
+def _ends_early(codes: Codes) -> bool:
+    """Whether the codes that are there are the first ones of each frame, at least one."""
+    present = codes >= 0
+    return bool(present[:, 0].all() and (present[:, :-1] >= present[:, 1:]).all())
