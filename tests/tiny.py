@@ -48,7 +48,8 @@ CONFIGS = (CONFIG, SPECTRAL)
 """One codec of each family, alike in rate, latents and codebooks."""
 TRUNK = replace(CONFIG, trunk_width=12, encoder_trunk_blocks=1, decoder_trunk_blocks=2, trunk_kernel=5)
 SQUARE = replace(SPECTRAL, output="square")
-VARIANTS = {"seanet": CONFIG, "spectral": SPECTRAL, "trunk": TRUNK, "square": SQUARE}
+LEVELS = replace(SPECTRAL, level_codes=True)
+VARIANTS = {"seanet": CONFIG, "spectral": SPECTRAL, "trunk": TRUNK, "square": SQUARE, "levels": LEVELS}
 """Every kind of network, by name."""
 LISTENERS = tuple(
     replace(config, film="decoder", denoise=True, **({"denoiser_blocks": 0} if config is SPECTRAL else {}))
@@ -79,6 +80,8 @@ def model(seed=0, config=CONFIG):
                 parameter += 0.1 * torch.randn_like(parameter)
         made.normalizer.mean.normal_()
         made.normalizer.std.fill_(0.7)
+        if made.level_stage:
+            made.level_stage.codebook[1:].normal_(0, 0.2)
     return made.eval()
 
 

@@ -48,6 +48,23 @@ class Switch:
 
 
 @dataclass(frozen=True)
+class Levels:
+    """The code of a frame that says by how much decoded sound is to be raised in bands, and has latents of its own."""
+
+    bands: Annotated[int, Whole(1, 128)]
+    """As many of the latents, the last ones: the levels of the sound at the encoder, gains at the decoder."""
+    place: Annotated[int, Whole(0, 127)]
+    """Which codebook of the stack has the gains; the others code the latents before them."""
+    memory: float
+    """Share of a gain that is left in the next frame, to which its code adds."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if not 0 <= self.memory < 1:
+            raise ConfigError(f"memory is {self.memory!r}; expected 0 to below 1")
+
+
+@dataclass(frozen=True)
 class CodecSpec:
     """A codec as bitstreams, streams and reports see it; `spec` in config.json of an artifact."""
 
@@ -83,11 +100,17 @@ class CodecSpec:
     """Numbers that a segment has beside its codes, such as its gain."""
     switches: tuple[Switch, ...] = ()
     """What the codec can be asked for."""
+    levels: Levels | None = None
+    """Of bands, where they have a code; `latent_dim` counts them."""
 
     def __post_init__(self) -> None:
         check_limits(self)
         if not self.codebooks or max(self.counts) > len(self.codebooks):
             raise ConfigError(f"counts are {list(self.counts)}; there are {len(self.codebooks)} codebooks")
+        if self.levels and not (self.levels.place < len(self.codebooks) and self.levels.bands < self.latent_dim):
+            raise ConfigError(
+                f"levels are {self.levels}; there are {len(self.codebooks)} codebooks of {self.latent_dim}"
+            )
         if self.segment_samples % self.hop_length or self.overlap_samples >= max(1, self.segment_samples):
             raise ConfigError(
                 f"segments have {self.segment_samples} samples and overlap by {self.overlap_samples}; "
@@ -253,6 +276,7 @@ class CodecSpec:
                     "codebooks": tuple(Codebook(**book) for book in data["codebooks"]),
                     "counts": tuple(data["counts"]),
                     "switches": tuple(Switch(**switch) for switch in data.get("switches", ())),
+                    "levels": Levels(**data["levels"]) if data.get("levels") else None,
                 }
             )
         except (KeyError, TypeError) as error:

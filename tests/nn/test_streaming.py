@@ -13,6 +13,7 @@ from soundstream.nn.convnext import ConvNeXtBlock
 from soundstream.nn.families import seanet, spectral
 from soundstream.nn.families.seanet import ResidualUnit
 from soundstream.nn.families.spectral import Noise
+from soundstream.nn.levels import BandLevels, LevelGain
 from soundstream.nn.lstm import Lstm
 from soundstream.nn.mdct import InverseMdct, Mdct
 from soundstream.nn.streaming import Chain
@@ -33,6 +34,8 @@ LAYERS |= {
     "convnext block": (lambda: ConvNeXtBlock(4, kernel=7), 4, 1, 1),
     "mdct": (lambda: Mdct(40, overlap=10), 1, 40, 1),
     "noise": (lambda: Noise(4, 5), 4, 1, 1),
+    "band levels": (lambda: BandLevels([0, 3, 6]), 6, 1, 1),
+    "level gain": (lambda: LevelGain([0, 3, 6]), 2, 1, 1),
     "inverse mdct": (lambda: InverseMdct(40, overlap=10), 40, 1, 40),
 }
 SEANET_NETWORKS = {"encoder": seanet.encoder, "decoder": seanet.decoder}
@@ -47,7 +50,7 @@ for name, config in VARIANTS.items():
     hop = config.hop_length
     parts = {part: partial(network, config) for part, network in networks.items()}
     whole = partial(lambda made: Chain(**{part: make() for part, make in made.items()}), parts)
-    LAYERS |= {f"{name} decoder": (parts["decoder"], config.latent_dim, 1, hop)}
+    LAYERS |= {f"{name} decoder": (parts["decoder"], config.spec().latent_dim, 1, hop)}
     LAYERS |= {f"{name} codec": (whole, 1, hop, hop)}
 FEATURES = SPECTRAL.bands + SPECTRAL.hop_length
 LAYERS |= {

@@ -10,7 +10,10 @@ from soundstream.nn.model import plain_condition
 from soundstream.train.checkpoint import SUMS, Checkpoint, Progress
 from soundstream.train.grow import NEW_LATENT, grown, larger
 
-KINDS = tiny.VARIANTS | {"listener": tiny.LISTENERS[0], "spectral listener": tiny.LISTENERS[1]}
+KINDS = {name: codec for name, codec in tiny.VARIANTS.items() if name != "levels"} | {
+    "listener": tiny.LISTENERS[0],
+    "spectral listener": tiny.LISTENERS[1],
+}
 CASES = {
     **{f"{kind}: {size}": (kind, size) for kind in KINDS for size in ({"latent_dim": (13,)},)},
     **{f"{kind}: {size}": (kind, size) for kind in ("trunk", "spectral", "square") for size in ({"blocks": (2, 4)},)},
@@ -164,3 +167,10 @@ def test_another_codec_is_no_larger_one():
 def test_bands_stay_where_they_begin_when_the_latents_grow():
     codec = larger(dataclasses.replace(tiny.SPECTRAL, band_start=0), {"latent_dim": (16,)})
     assert codec.first_band == tiny.SPECTRAL.first_band == 5
+
+
+def test_codes_of_levels_are_left_to_be_fitted_to_what_grew():
+    small = state(tiny.LEVELS)
+    large = grown(small, larger(small.codec, {"blocks": (3, 2)}))
+    assert not large.codec.level_codes
+    assert not any("level_stage" in name for name in large.model)

@@ -13,7 +13,7 @@ from soundstream import __version__
 from soundstream.cli import bench, codes, convert, edit, evaluate, files, info, live, serve
 from soundstream.cli.display import messages, tell_warnings
 from soundstream.cli.signals import ending_cleanly
-from soundstream.cli.training import entropy, grow, imports, train
+from soundstream.cli.training import entropy, grow, imports, levels, train
 from soundstream.errors import CodecError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "grow": grow.grow,
     "export": train.export,
     "import": imports.import_weights,
+    "fit-levels": levels.fit_levels,
     "fit-entropy": entropy.fit_entropy,
     "release": train.release,
     "serve": serve.serve,

@@ -14,6 +14,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.spec import CodecSpec
+
 Array = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
@@ -56,7 +58,12 @@ def residual_energy(latents: Array, codes: Codes, codebooks: Array) -> NDArray[n
     return np.array(found)
 
 
-def allocate(packets: Sequence[Costs], constant: int) -> list[int]:
+def least_quantizers(spec: CodecSpec) -> int:
+    """Codebooks of any packet: what codes levels is always among them, since no error tells its worth."""
+    return max(MIN_QUANTIZERS, spec.levels.place + 1) if spec.levels else MIN_QUANTIZERS
+
+
+def allocate(packets: Sequence[Costs], constant: int, least: int = MIN_QUANTIZERS) -> list[int]:
     """Codebooks for each packet, so that all take no more bits than `constant` codebooks in every packet would.
 
     Codebooks are given one by one to where the root mean square error falls most for each coded bit.
@@ -64,13 +71,14 @@ def allocate(packets: Sequence[Costs], constant: int) -> list[int]:
     Args:
         packets: each with the same number of codebooks, at least `constant`.
         constant: codebooks, at least 1.
+        least: codebooks of any packet, unless `constant` is fewer.
     """
     if not packets:
         return []
-    least = min(MIN_QUANTIZERS, constant)
+    least = min(least, constant)
     bits = np.stack([packet.bits for packet in packets])
     spare = bits[:, least:constant].sum()
-    gains = np.stack([_gains(packet) for packet in packets])[:, least - 1 :]
+    gains = np.stack([_gains(packet, least) for packet in packets])
     order = np.argsort(-gains, axis=None, kind="stable")
     affordable = bits[:, least:].ravel()[order].cumsum() <= spare * (1 + 1e-9)
     given = np.zeros(gains.size, bool)
@@ -78,7 +86,7 @@ def allocate(packets: Sequence[Costs], constant: int) -> list[int]:
     return (least + given.reshape(gains.shape).sum(axis=1)).tolist()
 
 
-def _gains(packet: Costs) -> NDArray[np.float64]:
-    """What every codebook but the first brings for a bit; never more than the one before it."""
+def _gains(packet: Costs, least: int) -> NDArray[np.float64]:
+    """What every codebook behind the first `least` brings for a bit; never more than the one before it."""
     falls = -np.diff(np.sqrt(packet.errors)) / (packet.bits[1:] / packet.frames + _FREE_BITS)
-    return np.minimum.accumulate(falls)
+    return np.minimum.accumulate(falls[least - 1 :])

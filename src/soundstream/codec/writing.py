@@ -16,11 +16,12 @@ from soundstream.audio.resample import Resampler
 from soundstream.bitstream.container import Writer
 from soundstream.bitstream.header import Header
 from soundstream.codec.packing import Coding
-from soundstream.codec.vbr import Costs, allocate, residual_energy, spooled
+from soundstream.codec.vbr import Costs, allocate, least_quantizers, residual_energy, spooled
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Splitter
 from soundstream.runtime.quantizer import Array, Codes
-from soundstream.runtime.stream import EncoderStream, LatentStream, Model
+from soundstream.runtime.side import without_side
+from soundstream.runtime.stream import CodeStream, EncoderStream, LatentStream, Model
 from soundstream.spec import CodecSpec
 from soundstream.system.files import keeping
 
@@ -155,15 +156,18 @@ class Writing:
         frames = packet_frames(replace(header, num_quantizers=constant))
         latents = in_packets(self._latents(blocks, header, options.denoise), self.spec, frames)
         with keeping("latents of a variable rate"), TemporaryFile() as spool:
-            costs = [self._costs(spooled(part, spool), header) for part in latents]
+            streams = self.spec.streams(header.channels)
+            coding = CodeStream(self.model, streams)
+            costs = [self._costs(spooled(part, spool), coding, header) for part in latents]
             spool.seek(0)
-            for count in allocate(costs, constant):
-                yield self.model.codes(np.load(spool), count, options.effort)
+            coding = CodeStream(self.model, streams)
+            for count in allocate(costs, constant, least_quantizers(self.spec)):
+                yield coding.push(np.load(spool), count, options.effort)
 
-    def _costs(self, latents: Array, header: Header) -> Costs:
-        latents = latents[:, : self.spec.latent_dim]
-        codes = self.model.quantizer.encode(latents, header.num_quantizers)
-        found = residual_energy(latents, codes, self.model.quantizer.codebooks)
+    def _costs(self, latents: Array, coding: CodeStream, header: Header) -> Costs:
+        codes, _ = without_side(coding.push(latents, header.num_quantizers), self.spec.side_numbers)
+        coded = self.spec.latent_dim - (self.spec.levels.bands if self.spec.levels else 0)
+        found = residual_energy(latents[:, :coded], codes, self.model.quantizer.codebooks[..., :coded])
         bits = self.coding.coder(header.entropy_mode).bits(codes)
         return Costs(found, bits, len(codes) * codes.shape[2])
 

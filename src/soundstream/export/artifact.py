@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import helper
 from torch import Tensor, nn
 
@@ -24,9 +25,9 @@ from soundstream.export.int8 import with_int8_products
 from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import CausalConv
 from soundstream.nn.graph import Graph, quantize_weight
-from soundstream.nn.model import SoundStream
+from soundstream.nn.model import LEVELS, SoundStream
 from soundstream.nn.quantize import ResidualVectorQuantizer
-from soundstream.runtime.artifact import DENOISER_FILE, FILES, OPTIONAL_FILES, write_manifest
+from soundstream.runtime.artifact import DENOISER_FILE, FILES, LEVELS_FILE, OPTIONAL_FILES, write_manifest
 from soundstream.runtime.factors import QUANTIZER_FILE, Factors
 from soundstream.runtime.session import MACS_PROPERTY
 
@@ -50,10 +51,12 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
     folder.mkdir(parents=True, exist_ok=True)
     model = exportable(model)
     codebooks = io.BytesIO()
-    np.save(codebooks, model.quantizer.codebooks.numpy().astype(np.float32 if model.config.EXACT else np.float16))
+    np.save(codebooks, stacked_codebooks(model).astype(np.float32 if model.config.EXACT else np.float16))
     graphs = {"encoder.onnx": encoder_graph(model), "decoder.onnx": decoder_graph(model)}
     if model.denoiser:
         graphs[DENOISER_FILE] = denoiser_graph(model)
+    if model.level_stage:
+        graphs[LEVELS_FILE] = levels_graph(model)
     contents = {
         "config.json": _description(model, graphs["decoder.onnx"]).encode(),
         "codebooks.npy": codebooks.getvalue(),
@@ -69,6 +72,16 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return write_manifest(folder)
+
+
+def stacked_codebooks(model: SoundStream) -> NDArray[np.float32]:
+    """`[num_quantizers, codebook_size, width]`; entries of levels, and all others, are zero where they say nothing."""
+    codebooks = model.quantizer.codebooks.numpy()
+    if not (model.level_stage and model.config.levels):
+        return codebooks
+    wide = np.pad(codebooks, ((0, 0), (0, 0), (0, model.config.levels.bands)))
+    levels = np.pad(model.level_stage.codebook.numpy(), ((0, 0), (codebooks.shape[2], 0)))
+    return np.insert(wide, model.config.levels.place, levels, axis=0)
 
 
 def factors(quantizer: ResidualVectorQuantizer) -> Factors:
@@ -145,8 +158,10 @@ def encoder_graph(model: SoundStream) -> onnx.ModelProto:
     x = model.encoder.onnx(graph, "", model.analysed_onnx(graph))
     if config.film == "encoder":
         x = model.film.onnx(graph, "film", x, "condition")
-    graph.node("Identity", [model.project.onnx(graph, "project", x) if model.project else x], "latents")
-    return _finished(graph, "latents", config.latent_dim, "frames", config)
+    found = [model.project.onnx(graph, "project", x) if model.project else x]
+    found += [LEVELS] if model.level_stage else []
+    graph.node("Concat", found, "latents", axis=1) if len(found) > 1 else graph.node("Identity", found, "latents")
+    return _finished(graph, "latents", config.spec().latent_dim, "frames", config)
 
 
 def denoiser_graph(model: SoundStream) -> onnx.ModelProto:
@@ -158,13 +173,21 @@ def denoiser_graph(model: SoundStream) -> onnx.ModelProto:
     return _finished(graph, mask, model.config.hop_length, "frames", model.config)
 
 
+def levels_graph(model: SoundStream) -> onnx.ModelProto:
+    """`latents` with levels, and `quantized` ones -> `gains` of bands; only for a model whose levels have codes."""
+    assert model.level_stage
+    graph = Graph("levels", model.config.EXACT)
+    gains = model.level_stage.onnx(graph, model.config.latent_dim)
+    return _finished(graph, gains, model.level_stage.bands, "frames", model.config)
+
+
 def decoder_graph(model: SoundStream) -> onnx.ModelProto:
     """`latents [batch, latent_dim, 1, frames]` to `pcm [batch, audio_channels, 1, samples]`.
 
     With FiLM on this side there is a condition too, with a gain `side`.
     """
     graph, x = Graph("decoder", model.config.EXACT), "latents"
-    graph.input("latents", model.config.latent_dim, "frames")
+    graph.input("latents", model.config.spec().latent_dim, "frames")
     if model.config.film == "decoder":
         graph.input("condition", model.config.condition_dim, "frames")
         x = model.film.onnx(graph, "film", x, "condition")

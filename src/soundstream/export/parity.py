@@ -56,10 +56,10 @@ def check_parity(model: SoundStream, folder: Path, pcm: Array) -> Parity:
     model, config = model.cpu().eval(), model.config
     pcm = pcm[: len(pcm) // config.hop_length * config.hop_length]
     audio, stored = torch.from_numpy(pcm.copy())[None, None], exportable(model)
-    codes = stored.quantizer.encode(stored.encode(audio), config.num_quantizers)
+    codes = stored.codes(audio)
     graphs, artifact = _graphs(model), Model(load_artifact(folder))
     strengths, others = ((0.0, 1.0) if config.spec().has_denoise(side) else (0.0,) for side in SIDES)
-    wanted = EncodeOptions(graphs.spec.bitrate(config.num_quantizers), effort=1)
+    wanted = EncodeOptions(graphs.spec.bitrate(graphs.spec.num_quantizers), effort=1)
     found = Parity(
         latents_difference=max(_difference(_latents(stored, pcm, s), _stream(graphs, pcm, s)) for s in strengths),
         codes_equal=float((EncoderStream(graphs, 1, wanted).push(pcm[None]) == codes.numpy()).mean()),
@@ -76,13 +76,15 @@ def _graphs(model: SoundStream) -> Model:
     with TemporaryDirectory() as folder:
         export(model, Path(folder), int8_products=False)
         graphs = Model(load_artifact(Path(folder)))
-        _ = graphs.encoder, graphs.decoder, graphs.denoiser  # loaded while their files are there
+        _ = graphs.encoder, graphs.decoder, graphs.denoiser, graphs.levels  # loaded while their files are there
         return graphs
 
 
 def _latents(model: SoundStream, pcm: Array, denoise: float) -> Array:
     condition = _condition(model, len(pcm) // model.config.hop_length, denoise)
-    return model.encode(torch.from_numpy(pcm.copy())[None, None], condition).numpy()
+    audio = torch.from_numpy(pcm.copy())[None, None]
+    latents = model.encode(audio, condition)
+    return (torch.cat([latents, model.levels(audio, condition)], 1) if model.level_stage else latents).numpy()
 
 
 def _condition(model: SoundStream, frames: int, denoise: float) -> torch.Tensor:
@@ -100,7 +102,7 @@ def _difference(expected: Array, found: Array) -> float:
 
 def _decoded(model: SoundStream, codes: torch.Tensor, denoise: float) -> Array:
     condition = _condition(model, codes.shape[-1], denoise)
-    return model.decode(model.quantizer.decode(codes), condition)[0].numpy()
+    return model.decode(model.latents_of(codes), condition)[0].numpy()
 
 
 def _pcm(runtime: Model, codes: torch.Tensor, denoise: float) -> Array:

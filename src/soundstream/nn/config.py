@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from soundstream.errors import ConfigError
 from soundstream.limits import Flag, OneOf, Whole, check_limits
-from soundstream.spec import SIDES, Codebook, CodecSpec, Switch
+from soundstream.spec import SIDES, Codebook, CodecSpec, Levels, Switch
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,11 @@ class FamilyConfig:
         return 0
 
     @property
+    def levels(self) -> Levels | None:
+        """What is coded of the levels of bands beside the latents; nothing unless a family says otherwise."""
+        return None
+
+    @property
     def quantizer(self) -> QuantizerForm:
         """What the quantizer is; plain unless a family says otherwise."""
         return QuantizerForm()
@@ -104,7 +109,10 @@ class FamilyConfig:
         if not {len(form.strides), len(form.groups)} <= {1, count}:
             raise ConfigError(f"strides {form.strides} or groups {form.groups} are not those of {count} codebooks")
         strides, groups = form.strides * (count // len(form.strides)), form.groups * (count // len(form.groups))
-        return tuple(Codebook(self.codebook_size, stride, group) for stride, group in zip(strides, groups, strict=True))
+        books = [Codebook(self.codebook_size, stride, group) for stride, group in zip(strides, groups, strict=True)]
+        if self.levels:
+            books.insert(self.levels.place, Codebook(self.codebook_size))
+        return tuple(books)
 
     def before_growth(self, larger: FamilyConfig) -> FamilyConfig:
         """The same codec with nothing left unsaid that its sizes decide, and a larger one's sizes of what it lacks."""
@@ -112,16 +120,18 @@ class FamilyConfig:
 
     def spec(self) -> CodecSpec:
         """What an artifact says of the codec, but for what a decoder remembers."""
+        codebooks = self.codebooks()
         return CodecSpec(
             sample_rate=self.sample_rate,
             hop_length=self.hop_length,
-            latent_dim=self.latent_dim,
-            codebooks=self.codebooks(),
-            counts=tuple(range(1, self.num_quantizers + 1)),
+            latent_dim=self.latent_dim + (self.levels.bands if self.levels else 0),
+            codebooks=codebooks,
+            counts=tuple(range(1, len(codebooks) + 1)),
             channels=self.audio_channels,
             delay_samples=self.delay_samples,
             side_numbers=self.side_numbers,
             switches=(Switch("denoise", self.film),) if self.denoise else (),
+            levels=self.levels,
         )
 
     def to_dict(self) -> dict[str, Any]:

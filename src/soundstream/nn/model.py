@@ -13,8 +13,12 @@ from soundstream.nn.conv import CausalConv
 from soundstream.nn.film import FiLM
 from soundstream.nn.gain import Gain
 from soundstream.nn.graph import Graph
+from soundstream.nn.levels import LevelStage
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
 from soundstream.nn.streaming import Chain, without_autocast
+
+LEVELS = "levels"
+"""Name of the levels in the encoder's graph."""
 
 
 class Output(NamedTuple):
@@ -42,6 +46,8 @@ class Networks(NamedTuple):
     """The linear layer between FiLM and latents."""
     gain: Gain | None = None
     """What the encoder divides a segment by, and the decoder multiplies it by; `side_numbers` of the config is 1."""
+    levels: LevelStage | None = None
+    """What codes the levels of bands; a model that has it gives the `levels` of a sound."""
 
 
 class SoundStream(nn.Module):
@@ -60,6 +66,7 @@ class SoundStream(nn.Module):
         self.encoder = networks.encoder
         self.project = networks.project
         self.gain = networks.gain
+        self.level_stage = networks.levels
         self.decoder = networks.decoder
         wide = self.project if config.film == "encoder" else None
         self.film = FiLM(wide.in_channels if wide else config.latent_dim, config.condition_dim)
@@ -116,6 +123,38 @@ class SoundStream(nn.Module):
     ) -> Float[Tensor, "batch coefficients 1 frames"]:
         """What a denoiser's mask leaves of the sound as far as the condition says; of models that have a denoiser."""
         raise NotImplementedError
+
+    def levels(
+        self,
+        audio: Float[Tensor, "batch channels samples"],
+        condition: Float[Tensor, "batch condition frames"] | None = None,
+    ) -> Float[Tensor, "batch bands frames"]:
+        """Levels of bands of the sound that `encode` makes latents of; of models that have codes for them."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def codes(
+        self,
+        audio: Float[Tensor, "batch channels samples"],
+        condition: Float[Tensor, "batch condition frames"] | None = None,
+    ) -> Int[Tensor, "batch num_quantizers frames"]:
+        """Codes of all codebooks of the stack, that of levels among them."""
+        latents = self.encode(audio, condition)
+        codes = self.quantizer.encode(latents, self.config.num_quantizers)
+        if not (self.level_stage and self.config.levels):
+            return codes
+        gains = self.level_stage.gains(latents, self.levels(audio, condition), self.quantizer.decode(codes))
+        before, behind = codes.tensor_split([self.config.levels.place], dim=1)
+        return torch.cat([before, self.level_stage.encode(gains)[:, None], behind], dim=1)
+
+    @torch.no_grad()
+    def latents_of(self, codes: Int[Tensor, "batch num_quantizers frames"]) -> Float[Tensor, "batch channels frames"]:
+        """What `decode` takes, of codes of all codebooks: latents, and the entries of levels behind them."""
+        if not (self.level_stage and self.config.levels):
+            return self.quantizer.decode(codes)
+        before, found, behind = codes.tensor_split([self.config.levels.place, self.config.levels.place + 1], dim=1)
+        entries = self.level_stage.codebook[found[:, 0]].transpose(1, 2)
+        return torch.cat([self.quantizer.decode(torch.cat([before, behind], dim=1)), entries], dim=1)
 
     def analysed_onnx(self, graph: Graph) -> str:
         """The same in the encoder's graph, of its inputs `pcm`, `condition` and, with a denoiser, `mask`."""

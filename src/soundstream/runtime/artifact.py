@@ -6,6 +6,7 @@ decoder.onnx     latents, condition (if the encoder takes none) and states in; p
 denoiser.onnx    pcm and states in; mask and states out; needed only while noise is removed
 codebooks.npy    float16 [num_quantizers, codebook_size, width]; width is latent_dim unless there is a quantizer.npz;
                  codebook_size is that of the largest, and what is behind the last entry of another means nothing
+levels.onnx      latents, quantized and states in; gains of bands and states out; of codecs that code them
 quantizer.npz    projections of the codebooks; a plain quantizer has none
 entropy.npz      tables of the entropy coder; a model without them writes plain codes
 manifest.json    SHA-256 of each file above, and the model id made of them
@@ -32,7 +33,8 @@ from soundstream.spec import Codebook, CodecSpec, Switch
 
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
 DENOISER_FILE = "denoiser.onnx"
-OPTIONAL_FILES = (DENOISER_FILE, TABLES_FILE, QUANTIZER_FILE)
+LEVELS_FILE = "levels.onnx"
+OPTIONAL_FILES = (DENOISER_FILE, LEVELS_FILE, TABLES_FILE, QUANTIZER_FILE)
 FORMAT = 1
 MODEL_ID_BYTES = 8
 MODELS = Path(__file__).parent.parent / "models"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from soundstream.errors import ConfigError
 from soundstream.runtime.factors import Factors
+from soundstream.spec import Levels
 from soundstream.system.threads import single_blas_thread
 
 Array = NDArray[np.float32]
@@ -35,11 +36,13 @@ class Quantizer:
     quantization (Babenko and Lempitsky, 2014). Equal errors go to the path, then the entry, of lower index.
     """
 
-    def __init__(self, entries: Array, factors: Factors | None = None) -> None:
-        self._entries, self._factors = entries, factors or Factors()
-        self._outputs = _outputs(entries, self._factors)
+    def __init__(self, entries: Array, factors: Factors | None = None, levels: Levels | None = None) -> None:
+        self._factors, self._levels, stack = factors or Factors(), levels, entries
+        if levels:  # which stand beside plain codebooks
+            entries, self._factors = np.delete(entries, levels.place, axis=0)[..., : -levels.bands], Factors()
+        self._entries, self._outputs = entries, _outputs(entries, self._factors)
         """What each entry stands for in what its group codes `[num_quantizers, codebook_size, inner]`."""
-        self.codebooks = _in_latents(self._outputs, self._factors)
+        self.codebooks = stack if levels else _in_latents(self._outputs, self._factors)
         """The same in the latents `[num_quantizers, codebook_size, latent_dim]`."""
         self._transposed = np.ascontiguousarray(self._outputs.transpose(0, 2, 1))
         self._half_norms = 0.5 * np.square(self._outputs).sum(-1)
@@ -49,12 +52,25 @@ class Quantizer:
     def encode(self, latents: Array, num_quantizers: int, effort: int = 1) -> Codes:
         """Codes `[..., num_quantizers, frames]` of latents `[..., latent_dim, frames]`.
 
+        Those of levels, where there are some, stay 0: they depend on the frames before, see `levels.LevelCoder`.
+
         Args:
             effort: paths that the search keeps, 1 to MAX_EFFORT.
         Raises:
             ConfigError: the effort is out of range.
         """
         check_effort(effort)
+        if self._levels:
+            return self._without_levels(latents, self._levels, num_quantizers, effort)
+        return self._found_codes(latents, num_quantizers, effort)
+
+    def _without_levels(self, latents: Array, levels: Levels, num_quantizers: int, effort: int) -> Codes:
+        """Codes of all but the levels, of which none is 0: it adds nothing to them."""
+        has_levels = num_quantizers > levels.place
+        codes = self._found_codes(latents[..., : -levels.bands, :], num_quantizers - has_levels, effort)
+        return np.insert(codes, levels.place, 0, axis=-2) if has_levels else codes
+
+    def _found_codes(self, latents: Array, num_quantizers: int, effort: int) -> Codes:
         vectors = np.moveaxis(latents, -2, -1)
         signals = np.ascontiguousarray(vectors.reshape(math.prod(vectors.shape[:-2]), *vectors.shape[-2:]))
         codes = np.zeros((*signals.shape[:2], num_quantizers), np.int64)

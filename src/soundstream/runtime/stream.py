@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from soundstream.runtime.artifact import DENOISER_FILE, Artifact
+from soundstream.runtime.artifact import DENOISER_FILE, LEVELS_FILE, Artifact
+from soundstream.runtime.levels import LevelCoder
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
 from soundstream.runtime.postfilter import PitchPostfilter
@@ -38,7 +39,7 @@ class Model:
     def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = False) -> None:
         self.spec, self.postfilter = artifact.spec, postfilter
         self._artifact, self._threads = artifact, threads
-        self.quantizer = Quantizer(artifact.codebooks, artifact.factors)
+        self.quantizer = Quantizer(artifact.codebooks, artifact.factors, artifact.spec.levels)
         granule, self.turn_frames = self.spec.granule, self.spec.frames_in(TURN_S)
         self.block_frames = -(-self.spec.frames_in(BLOCK_S) // granule) * granule
         """Frames in one call of a network at most, and over which the denoise switch turns."""
@@ -58,19 +59,24 @@ class Model:
         """What tells the encoder how to remove noise; None if FiLM does all of it."""
         return self._network(DENOISER_FILE) if self._artifact.has_denoiser else None
 
-    def codes(self, latents: Array, num_quantizers: int, effort: int = 1) -> Codes:
-        """Codes `[streams, num_quantizers + side_numbers, frames]` of latents and, behind them, side numbers.
+    @cached_property
+    def levels(self) -> Network | None:
+        """Latents and quantized ones to what the decoder lacks in bands; None if the codec has no codes for that."""
+        return self._network(LEVELS_FILE) if self.spec.levels else None
 
-        Args:
-            latents: `[streams, latent_dim + side_numbers, frames]`.
-            effort: paths that the search keeps.
-        """
-        latents, side = latents[:, : self.spec.latent_dim], latents[:, self.spec.latent_dim :]
-        codes = self.quantizer.encode(latents, num_quantizers, effort)
-        return with_side(codes, side) if self.spec.side_numbers else codes
+    def new_level_coder(self, streams: int) -> LevelCoder | None:
+        """What finds the codes of levels, if there are some."""
+        if not (self.levels and self.spec.levels):
+            return None
+        codebook = self.quantizer.codebooks[self.spec.levels.place][:, -self.spec.levels.bands :]
+        return LevelCoder(self.spec.levels, np.ascontiguousarray(codebook), self.levels, streams)
 
     def latents(self, codes: Codes) -> Array:
-        """Inverse of `codes`."""
+        """Latents and, behind them, side numbers `[streams, latent_dim + side_numbers, frames]`.
+
+        Args:
+            codes: `[streams, num_quantizers + side_numbers, frames]`.
+        """
         if not self.spec.side_numbers:
             return self.quantizer.decode(codes)
         codes, side = without_side(codes, self.spec.side_numbers)
@@ -233,6 +239,32 @@ class LatentStream:
         return {"mask": mask}
 
 
+class CodeStream:
+    """Latents in, codes out, with what the codes of levels remember; make a new one for each signal.
+
+    Args:
+        streams: signals side by side.
+    """
+
+    def __init__(self, model: Model, streams: int) -> None:
+        self._model, self._level_coder = model, model.new_level_coder(streams)
+
+    def push(self, latents: Array, num_quantizers: int, effort: int = 1) -> Codes:
+        """Codes `[streams, num_quantizers + side_numbers, frames]` of latents and, behind them, side numbers.
+
+        Args:
+            latents: `[streams, latent_dim + side_numbers, frames]`.
+            effort: paths that the search keeps.
+        """
+        spec = self._model.spec
+        latents, side = latents[:, : spec.latent_dim], latents[:, spec.latent_dim :]
+        codes = self._model.quantizer.encode(latents, num_quantizers, effort)
+        if self._level_coder and spec.levels and num_quantizers > spec.levels.place and codes.shape[2]:
+            quantized = self._model.quantizer.decode(codes)[:, : -spec.levels.bands]
+            codes[:, spec.levels.place] = self._level_coder.push(latents, quantized)
+        return with_side(codes, side) if spec.side_numbers else codes
+
+
 class EncoderStream:
     """pcm in, codes out; make a new one for each signal.
 
@@ -246,6 +278,7 @@ class EncoderStream:
     def __init__(self, model: Model, channels: int, options: EncodeOptions, wait: bool = True) -> None:
         self._model = model
         self._latents = LatentStream(model, channels, wait)
+        self._coding = CodeStream(model, model.spec.streams(channels))
         self.options = options
 
     @property
@@ -271,7 +304,7 @@ class EncoderStream:
         return self._codes(self._latents.flush())
 
     def _codes(self, latents: Array) -> Codes:
-        return self._model.codes(latents, self._num_quantizers, self.options.effort)
+        return self._coding.push(latents, self._num_quantizers, self.options.effort)
 
 
 class DecoderStream:

@@ -30,7 +30,8 @@ from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import AudioError, ConfigError
 from soundstream.runtime.artifact import load_artifact, write_manifest
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
-from soundstream.runtime.stream import LatentStream, Model
+from soundstream.runtime.side import without_side
+from soundstream.runtime.stream import CodeStream, LatentStream, Model
 from soundstream.spec import CodecSpec
 
 Codes = NDArray[np.integer]
@@ -331,22 +332,28 @@ def corpus_codes(
         if left_s <= 0:
             return
         try:
-            pcm = _middle(path, clip_s, model.spec)
+            pcm = middle(path, clip_s, model.spec)
         except AudioError as error:
             say(f"not used: {path}: {error}")
             continue
         encoder, most = LatentStream(model, len(pcm)), model.spec.num_quantizers
-        latents = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)[0, : model.spec.latent_dim]
-        left_s -= latents.shape[1] / model.spec.frame_rate
+        latents = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)
+        left_s -= latents.shape[2] / model.spec.frame_rate
         for count in sorted({math.ceil(most * share) for share in SEARCHED}):
-            codes = model.quantizer.encode(latents, count, DEFAULT_EFFORT)
+            codes, _ = without_side(
+                CodeStream(model, 1).push(latents, count, DEFAULT_EFFORT)[0], model.spec.side_numbers
+            )
             yield codes.astype(np.int16 if model.spec.codebook_bits < 16 else np.int32)
 
 
-def _middle(path: Path, seconds: float, spec: CodecSpec) -> NDArray[np.float32]:
-    """The first channel of the middle of a file `[1, samples]`, or as many as are coded together."""
+def middle(path: Path, seconds: float, spec: CodecSpec, place: float = 0.5) -> NDArray[np.float32]:
+    """The first channel of the middle of a file `[1, samples]`, or as many as are coded together.
+
+    Args:
+        place: share of what is not taken that lies before.
+    """
     with audio.open_reader(path) as reader:
-        first = max(0, ((reader.num_samples or 0) / reader.sample_rate - seconds) // 2)
+        first = max(0, ((reader.num_samples or 0) / reader.sample_rate - seconds) * place)
         blocks = [block[: spec.channels] for block in islice(reader, int(first), int(first + math.ceil(seconds)))]
         channels = min(spec.channels, reader.channels)
         pcm = np.concatenate([np.zeros((channels, 0), np.float32), *blocks], axis=1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.codec import Codec
-from soundstream.runtime.stream import DecoderStream, LatentStream
+from soundstream.runtime.stream import CodeStream, DecoderStream, LatentStream
 
 Array = NDArray[np.float32]
 
@@ -67,7 +67,7 @@ def _coded(codec: Codec, pcm: Array, bitrate: int, block: int, values: Sequence[
     encoder = LatentStream(codec.model, 1)
     starts = range(0, pcm.shape[1], block)
     parts = [encoder.push(pcm[:, at : at + block], values[i % len(values)]) for i, at in enumerate(starts)]
-    codes = codec.model.quantizer.encode(np.concatenate(parts, axis=2), codec.spec.quantizers_for(bitrate))
+    codes = CodeStream(codec.model, 1).push(np.concatenate(parts, axis=2), codec.spec.quantizers_for(bitrate))
     return DecoderStream(codec.model, 1).push(codes)[0]
 
 

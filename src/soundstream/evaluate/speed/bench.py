@@ -22,7 +22,7 @@ from soundstream.evaluate.speed.timing import TimedPart, cpu_seconds, gflops, ma
 from soundstream.runtime.artifact import find
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.side import without_side
-from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
+from soundstream.runtime.stream import CodeStream, DecoderStream, EncoderStream, LatentStream, Model
 from soundstream.spec import DEFAULT_BITRATE, CodecSpec
 
 CLIP_S = 6
@@ -185,7 +185,7 @@ def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[TimedP
 def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
     model, spec, coder = codec.model, codec.spec, codec.coding.coder(codec.coding.mode(None, count))
     latents = np.concatenate(_through(LatentStream(model, spec.channels), spec)(pcm), axis=2)
-    rows = model.codes(latents, count)
+    rows = CodeStream(model, len(latents)).push(latents, count)
     codes, _ = without_side(rows, spec.side_numbers)
     columns = _frames(codes, spec, 1)
     packed, *packed_columns = [(coder.encode(part), part.shape) for part in (codes, *columns)]
@@ -198,7 +198,7 @@ def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
         _Stage(
             name,
             "quantizer",
-            lambda: partial(model.codes, num_quantizers=count),
+            lambda: partial(CodeStream(model, len(latents)).push, num_quantizers=count),
             latents,
             _frames(latents, spec, 1),
             searched,

@@ -33,15 +33,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from soundstream.errors import ConfigError
-from soundstream.limits import OneOf, Whole
+from soundstream.limits import Flag, OneOf, Whole
 from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import CausalConv
 from soundstream.nn.convnext import blocks
 from soundstream.nn.denoiser import denoiser, masked, masked_onnx
-from soundstream.nn.graph import Graph
+from soundstream.nn.graph import LAST, Graph
+from soundstream.nn.levels import MEMORY, BandLevels, LevelGain, LevelStage, level_edges
 from soundstream.nn.mdct import ENCODER_GAIN, LEVEL_GAIN, Features, InverseMdct, Mdct, band_edges, fix
-from soundstream.nn.model import Networks, SoundStream
+from soundstream.nn.model import LEVELS, Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule, without_autocast
+from soundstream.spec import Levels
 
 DECODER_GAIN = 0.25
 """Fresh gain from a latent, of about 1, back to the root of a coefficient."""
@@ -58,6 +60,8 @@ LOUDEST = 2.5
 """Largest exponent of the output: a coefficient of a full-scale tone is exp(2.5)."""
 CHAOS = 20.0
 """Gain from latents to the phases that the decoder's noise comes from."""
+LEVEL_PLACE = 2
+"""Codebooks before that of levels: with fewer, a bit more of the latents is worth more."""
 NOISE_FRAMES = 4
 """Frames of latents that a frame of noise comes from."""
 
@@ -105,6 +109,9 @@ class Config(FamilyConfig):
     denoiser_kernel: Annotated[int, Whole(1, 64)] = 15
     """Frames that their depthwise convolutions see."""
 
+    level_codes: Annotated[bool, Flag()] = False
+    """Whether the levels of bands have a code of their own, after LEVEL_PLACE others; see `nn.levels`."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.overlap > self.hop_length or (self.hop_length - self.overlap) % 2:
@@ -126,8 +133,17 @@ class Config(FamilyConfig):
     def delay_samples(self) -> int:
         return self.overlap
 
+    @property
+    def levels(self) -> Levels | None:
+        return Levels(len(self.level_edges) - 1, LEVEL_PLACE, MEMORY) if self.level_codes else None
+
+    @property
+    def level_edges(self) -> list[int]:
+        """First coefficients of the bands whose levels have codes, and their end."""
+        return level_edges(self.sample_rate, self.hop_length)
+
     def before_growth(self, larger: FamilyConfig) -> FamilyConfig:
-        return dataclasses.replace(self, band_start=self.first_band)
+        return dataclasses.replace(self, band_start=self.first_band, level_codes=False)  # fitted anew to what grew
 
     @property
     def first_band(self) -> int:
@@ -150,18 +166,27 @@ class Spectral(SoundStream):
 
     analysis: Analysis
 
+    band_levels: BandLevels | None
+
     def __init__(self, config: Config) -> None:
         seen, count = analysis(config), config.denoiser_blocks
         sizes = config.bands, config.hop_length, count, config.denoiser_width, config.denoiser_kernel
         mask = denoiser(*sizes) if count else None
         latents, project = encoder(config), projection(config)
-        super().__init__(config, Networks(latents, decoder(config), seen, mask, project))
+        super().__init__(config, Networks(latents, decoder(config), seen, mask, project, levels=level_stage(config)))
+        self.band_levels = BandLevels(config.level_edges) if config.level_codes else None
 
     def analysed(
         self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None
     ) -> Float[Tensor, "batch features 1 frames"]:
         """Features of the coefficients, masked as far as the second value of the condition says."""
         return self.analysis.features(self.coefficients(audio, condition))
+
+    def levels(
+        self, audio: Float[Tensor, "batch 1 samples"], condition: Float[Tensor, "batch condition frames"] | None = None
+    ) -> Float[Tensor, "batch bands frames"]:
+        assert self.band_levels
+        return self.band_levels(self.coefficients(audio.unsqueeze(2), condition)).squeeze(2)
 
     def coefficients(
         self, audio: Float[Tensor, "batch 1 1 samples"], condition: Float[Tensor, "batch condition frames"] | None
@@ -173,11 +198,13 @@ class Spectral(SoundStream):
         return masked(coefficients, mask, condition[:, 1:2, None])
 
     def analysed_onnx(self, graph: Graph) -> str:
-        if self.denoiser is None:
-            return self.analysis.onnx(graph, "", "pcm")
-        graph.input("mask", self.config.hop_length, "frames")
         x = self.analysis.mdct.onnx(graph, "mdct", "pcm")
-        return self.analysis.features.onnx(graph, "features", masked_onnx(graph, x, "mask", "condition"))
+        if self.denoiser is not None:
+            graph.input("mask", self.config.hop_length, "frames")
+            x = masked_onnx(graph, x, "mask", "condition")
+        if self.band_levels:
+            self.band_levels.onnx(graph, LEVELS, x)
+        return self.analysis.features.onnx(graph, "features", x)
 
 
 class Noise(CausalConv):
@@ -253,24 +280,47 @@ class Decoder(Chain):
 
     noise: Noise
     imdct: InverseMdct
+    gain: LevelGain
 
-    def __init__(self, hidden: dict[str, StreamingModule], noise: Noise, out: NoisyOutput, imdct: InverseMdct) -> None:
-        super().__init__(**hidden, noise=noise, imdct=imdct)
-        self.hidden, self.out = list(hidden), out
+    def __init__(
+        self,
+        hidden: dict[str, StreamingModule],
+        noise: Noise,
+        out: NoisyOutput,
+        imdct: InverseMdct,
+        gain: dict[str, LevelGain],
+    ) -> None:
+        super().__init__(**hidden, noise=noise, imdct=imdct, **gain)
+        self.hidden, self.out, self.latent_dim = list(hidden), out, noise.in_channels
+        self.has_gain = bool(gain)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        x, entries = x[:, : self.latent_dim], x[:, self.latent_dim :]
         noise, new_state = self.step_layer("noise", x, state)
         for name in self.hidden:
             x, part = self.step_layer(name, x, state)
             new_state |= part
-        x, part = self.step_layer("imdct", self.out(x, noise), state)
+        x = self.out(x, noise)
+        if self.has_gain:
+            if not entries.shape[1]:  # while all but levels is trained
+                entries = x.new_zeros(len(x), self.gain.in_channels, 1, x.shape[-1])
+            factors, part = self.step_layer("gain", entries, state)
+            x, new_state = x * factors, new_state | part
+        x, part = self.step_layer("imdct", x, state)
         return x, new_state | part
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
+        both = x
+        if self.has_gain:
+            x = graph.slice(both, "latents.coded", start=0, end=self.latent_dim, axis=1)
         noise = self.noise.onnx(graph, "noise", x)
         for part in self.hidden:
             x = getattr(self, part).onnx(graph, part, x)
-        return self.imdct.onnx(graph, "imdct", self.out.onnx(graph, "out", x, noise))
+        x = self.out.onnx(graph, "out", x, noise)
+        if self.has_gain:
+            entries = graph.slice(both, "latents.gains", start=self.latent_dim, end=LAST, axis=1)
+            x = graph.node("Mul", [x, self.gain.onnx(graph, "gain", entries)], "gain.applied")
+        return self.imdct.onnx(graph, "imdct", x)
 
 
 class Analysis(Chain):
@@ -311,7 +361,14 @@ def decoder(config: Config) -> Decoder:
         noise=Noise(config.latent_dim, config.hop_length),
         out=NoisyOutput(width, _edges(config), config.output),
         imdct=InverseMdct(config.hop_length, config.overlap),
+        gain={"gain": LevelGain(config.level_edges)} if config.level_codes else {},
     )
+
+
+def level_stage(config: Config) -> LevelStage | None:
+    """What finds and codes the gains of bands, if they have codes."""
+    stage = LevelStage(config.latent_dim, len(config.level_edges) - 1, config.codebook_size)
+    return stage if config.level_codes else None
 
 
 def _edges(config: Config) -> list[int]:
