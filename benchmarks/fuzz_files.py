@@ -2,8 +2,9 @@
 
     python -m benchmarks.fuzz_files --files 1000000 -o docs/results/fuzz.json
 
-Small valid files in every entropy mode are damaged, in every simple way at every place and at random, and read twice:
-strictly, where a named error may end it, and with repair, where nothing may. Codes are checked, audio is not made.
+Small valid files of every kind in every entropy mode are damaged, in every simple way at every place and at random, and
+read twice: strictly, where a named error may end it, and with repair, where nothing may. Codes are checked, audio is
+not made.
 A failure is printed with its number; the same seed gives it again.
 """
 
@@ -14,11 +15,11 @@ import io
 import json
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,9 +31,21 @@ from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.frequencies import exponentials
 from soundstream.errors import BitstreamError
 from soundstream.evaluate.provenance import provenance, write_report
+from soundstream.runtime.side import with_side
 
 SHAPE = QUANTIZERS, SIZE, DIM = 4, 32, 8
 HIDDEN = 16
+HEADER: dict[str, Any] = {
+    "model_id": b"fuzzfuzz",
+    "sample_rate": 24_000,
+    "codec_sample_rate": 24_000,
+    "hop_length": 320,
+    "codebook_bits": 5,
+    "num_quantizers": QUANTIZERS,
+    "tags": {"title": "x"},
+}
+STACK = ((5, 2), (4, 1), (5, 4), (3, 1))
+"""Bits and strides of the codebooks of one kind."""
 FRAMES, PACKETS = 4, 4
 SUSPECT = 2.0
 """A file that takes so many times as long as its valid one is timed again."""
@@ -77,21 +90,57 @@ class Report:
     """Rise of the highest resident memory during the run."""
 
 
+class Kind(NamedTuple):
+    """Valid files of one kind."""
+
+    codes: np.ndarray
+    """Of each packet `[streams, num_quantizers, frames]`, side numbers behind them."""
+    coding: Coding
+    fields: dict[str, Any]
+    """Of the header, beside those that all kinds share."""
+
+
 class Target:
     """Valid files of a small made-up model, and reading them."""
 
     def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        codebooks = rng.normal(0, 1, SHAPE).astype(np.float16).astype(np.float32)
-        self.coding = Coding(5, codebooks, _tables(rng))
-        self.codes = [rng.integers(0, SIZE, (1 + i % 2, 1 + i % QUANTIZERS, FRAMES)) for i in range(4)]
-        self.files = [self._file(codes, mode) for codes in self.codes for mode in range(len(MODES))]
+        self._rng = np.random.default_rng(0)
+        self._codebooks = self._rng.normal(0, 1, SHAPE).astype(np.float16).astype(np.float32)
+        plain = Coding(5, self._codebooks, _tables(self._rng))
+        shapes = ((1 + i % 2, 1 + i % QUANTIZERS, FRAMES) for i in range(4))
+        kinds = [Kind(self._rng.integers(0, SIZE, shape), plain, {"channels": shape[0]}) for shape in shapes]
+        kinds += [self._counted(plain), self._stacked(), self._joint()]
+        self.codes = [kind.codes for kind in kinds]
+        self.files = [self._file(kind, mode) for kind in kinds for mode in range(len(MODES))]
+        self._codings = {_form(Header(**HEADER | kind.fields)): kind.coding for kind in kinds}
 
-    def _file(self, codes: np.ndarray, mode: int) -> bytes:
-        stream, (channels, _, frames) = io.BytesIO(), codes.shape
-        header = Header(b"fuzzfuzz", 24_000, channels, 24_000, 320, 5, QUANTIZERS, mode, tags={"title": "x"})
+    def _counted(self, coding: Coding) -> Kind:
+        """Frames of several numbers of codebooks."""
+        codes = self._rng.integers(0, SIZE, (2, QUANTIZERS, FRAMES))
+        counts = self._rng.integers(1, QUANTIZERS + 1, (2, 1, FRAMES))
+        codes = np.where(np.arange(QUANTIZERS)[:, None] < counts, codes, -1)
+        return Kind(codes, coding, {"channels": 2, "frame_counts": True})
+
+    def _stacked(self) -> Kind:
+        """Codebooks of several sizes and strides."""
+        sizes, strides = ([1 << bits for bits, _ in STACK], [stride for _, stride in STACK])
+        codes, frame = self._rng.integers(0, SIZE, (2, len(STACK), FRAMES)), np.arange(FRAMES)
+        rows = [codes[:, q, frame - frame % strides[q]] % sizes[q] for q in range(len(STACK))]
+        coding = Coding(5, self._codebooks, _tables(self._rng, sizes), STACK)
+        return Kind(np.stack(rows, axis=1), coding, {"channels": 2, "stack": STACK})
+
+    def _joint(self) -> Kind:
+        """Channels together, and a number beside the codes of each segment."""
+        coding = Coding(5, self._codebooks, _tables(self._rng), (), 1)
+        side = np.repeat(self._rng.normal(size=(2, 1, 1)).astype(np.float32), FRAMES, axis=2)
+        codes = with_side(self._rng.integers(0, SIZE, (2, 3, FRAMES)), side)
+        return Kind(codes, coding, {"channels": 3, "joint_channels": 2, "side_numbers": 1})
+
+    def _file(self, kind: Kind, mode: int) -> bytes:
+        stream, frames = io.BytesIO(), kind.codes.shape[2]
+        header = Header(**HEADER | kind.fields | {"entropy_mode": mode})
         writer = Writer(stream, header)
-        for packet in self.coding.pack([codes] * PACKETS, mode):
+        for packet in kind.coding.pack([kind.codes] * PACKETS, mode, header.frame_counts):
             writer.write(packet)
         writer.finish(PACKETS * frames * 320)
         return stream.getvalue()
@@ -105,13 +154,17 @@ class Target:
         codes = sum(packet.frames * packet.num_quantizers for packet in reader if isinstance(packet, Packet))
         return reader.header.entropy_mode, max(1, codes * reader.header.channels)
 
+    def _coding_of(self, header: Header) -> Coding | None:
+        """The coders of a file, if the model may have made it."""
+        return self._codings.get(_form(header)) if header.num_quantizers <= QUANTIZERS else None
+
     def read(self, data: bytes) -> bool:
         """Whether a strict reader takes the whole file."""
         try:
             reader = Reader(io.BytesIO(data))
-            if reader.header.codebook_bits != 5 or reader.header.num_quantizers > QUANTIZERS:
+            if (coding := self._coding_of(reader.header)) is None:
                 return False
-            for _ in self.coding.unpack(reader, reader.header):
+            for _ in coding.unpack(reader, reader.header):
                 pass
         except BitstreamError:
             return False
@@ -123,12 +176,19 @@ class Target:
             reader = RepairingReader(io.BytesIO(data))
         except BitstreamError:
             return []
-        if reader.header.codebook_bits != 5 or reader.header.num_quantizers > QUANTIZERS:
+        if (coding := self._coding_of(reader.header)) is None:
             return []
-        return [codes for codes in self.coding.repair(reader, reader.header) if isinstance(codes, np.ndarray)]
+        return [codes for codes in coding.repair(reader, reader.header) if isinstance(codes, np.ndarray)]
 
 
-def _tables(rng: np.random.Generator) -> Tables:
+def _form(header: Header) -> tuple[object, ...]:
+    """What a codec checks of a header before it decodes the file."""
+    return header.codebook_bits, header.stack, header.joint_channels, header.side_numbers
+
+
+def _tables(rng: np.random.Generator, sizes: Sequence[int] = (SIZE,) * QUANTIZERS) -> Tables:
+    count = len(sizes)
+
     def weights(*shape: int) -> np.ndarray:
         return rng.integers(-40, 41, shape).astype(np.int8)
 
@@ -136,15 +196,15 @@ def _tables(rng: np.random.Generator) -> Tables:
         return np.full(shape, value, np.int32)
 
     return Tables(
-        static=numbers(TOTAL // SIZE, QUANTIZERS, SIZE),
+        static=np.stack([np.where(np.arange(SIZE) < size, TOTAL // size, 0) for size in sizes]).astype(np.int32),
         exponentials=exponentials(),
-        vector_shifts=numbers(5, QUANTIZERS),
-        hidden_weights=weights(QUANTIZERS, HIDDEN, 6 * DIM),
-        hidden_biases=numbers(0, QUANTIZERS, HIDDEN),
-        hidden_shifts=numbers(6, QUANTIZERS),
-        output_weights=weights(QUANTIZERS, SIZE, HIDDEN),
-        output_biases=numbers(0, QUANTIZERS, SIZE),
-        output_shifts=numbers(8, QUANTIZERS),
+        vector_shifts=numbers(5, count),
+        hidden_weights=weights(count, HIDDEN, 6 * DIM),
+        hidden_biases=numbers(0, count, HIDDEN),
+        hidden_shifts=numbers(6, count),
+        output_weights=weights(count, SIZE, HIDDEN),
+        output_biases=numbers(0, count, SIZE),
+        output_shifts=numbers(8, count),
     )
 
 
@@ -225,7 +285,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path)
     words = parser.parse_args()
-    head = provenance("none: a made-up model of 4 codebooks", "12 valid files, damaged")
+    head = provenance("none: a made-up model of 4 codebooks", "21 valid files, damaged")
 
     def note(report: Report) -> None:
         if words.output:
