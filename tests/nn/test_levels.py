@@ -1,5 +1,7 @@
 """Codes of the levels of bands: what they do to decoded sound, and how they follow what is wanted."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,7 @@ def gains_db(entries):
 def test_bands_cover_every_coefficient_once(sample_rate, hop):
     edges = level_edges(sample_rate, hop)
     assert edges[0] == 0 and edges[-1] == hop
-    assert all(a < b for a, b in zip(edges, edges[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(edges))
 
 
 def test_bands_at_24_khz_are_those_that_were_measured():
