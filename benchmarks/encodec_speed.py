@@ -26,11 +26,11 @@ Array = NDArray[np.float32]
 BITRATE = 6000
 SECONDS = 10
 ROUNDS = 5
-ENCODE, DECODE = "pcm to codes", "codes to pcm"
+ENCODE, DECODE = "encode", "decode"
 
 
 def parts(theirs: Any, ours: Codec) -> Iterator[TimedPart]:
-    """Both programs each way: the clip in one call, and ours hop by hop where it can."""
+    """Both programs each way: the clip in one call, and ours frame by frame where it can."""
     spec = ours.spec
     pcm = np.repeat(speech_like(SECONDS, spec.sample_rate), spec.channels, axis=0)
     clip = torch.from_numpy(pcm)[None]
@@ -39,7 +39,7 @@ def parts(theirs: Any, ours: Codec) -> Iterator[TimedPart]:
     yield TimedPart("transformers", ENCODE, "offline", lambda: theirs.encode(clip, bandwidth=BITRATE / 1000))
     yield TimedPart("transformers", DECODE, "offline", lambda: encodec_parity.decoded(theirs, coded, frames))
     codes = ours.to_codes(pcm, spec.sample_rate, BITRATE, effort=1)[None]
-    for mode, samples, count in (("offline", pcm.shape[1], codes.shape[2]), ("hop by hop", spec.hop_length, 1)):
+    for mode, samples, count in (("offline", pcm.shape[1], codes.shape[2]), ("hops", spec.hop_length, 1)):
         if mode == "offline" or spec.is_causal:
             yield TimedPart("soundstream", ENCODE, mode, pushing(lambda: _encoder(ours), pcm, samples))
             yield TimedPart("soundstream", DECODE, mode, pushing(lambda: _decoder(ours), codes, count))
@@ -72,12 +72,12 @@ def rows(theirs: Any, ours: Codec) -> list[dict[str, Any]]:
     slow = {part.part: seconds for part, seconds in zip(found[:2], spent[:2], strict=True)}
     return [
         {
-            "model": f"{ours.spec.sample_rate // 1000} kHz",
+            "model": f"{ours.spec.sample_rate // 1000}khz",
             "part": part.part,
             "mode": part.mode,
             "program": part.codec,
-            "times real time": round(SECONDS / seconds, 1),
-            "times as fast": round(slow[part.part] / seconds, 2),
+            "times_real_time": round(SECONDS / seconds, 1),
+            "times_as_fast": round(slow[part.part] / seconds, 2),
         }
         for part, seconds in zip(found, spent, strict=True)
     ]

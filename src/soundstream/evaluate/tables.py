@@ -182,6 +182,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "choices_recipe",
             "choices_light",
             "discriminators",
+            "encodec_speed",
             "gpu",
             "level_codes",
             "limits",
