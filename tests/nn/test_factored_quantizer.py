@@ -2,8 +2,7 @@
 
 import io
 import itertools
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -32,6 +31,8 @@ FORMS = {
     "narrow": QuantizerForm(width=3),
     "grouped": QuantizerForm(groups=("semantic", "acoustic", "acoustic", "acoustic"), group_width=6),
     "anew": QuantizerForm(groups=("semantic", "acoustic", "acoustic", "acoustic")),
+    "sizes": QuantizerForm(sizes=(32, 4, 16, 8)),
+    "narrow sizes": QuantizerForm(width=3, cosine=True, sizes=(32, 4, 16, 8)),
     "multi-scale": QuantizerForm(width=3, cosine=True, strides=(4, 2, 2, 1)),
 }
 
@@ -244,30 +245,37 @@ def test_entropy_tables_of_several_strides_are_fitted_and_used(tmp_path):
     assert soundstream.info(codec.encode(pcm, 8_000, bitrate)).entropy_mode == "best"
 
 
-def smaller(folder, sizes):
-    """Let an artifact's codebooks have fewer entries than there is room for."""
-    config = json.loads((folder / "config.json").read_text())
-    for book, size in zip(config["spec"]["codebooks"], sizes, strict=True):
-        book["size"] = size
-    (folder / "config.json").write_text(json.dumps(config))
-    write_manifest(folder)
-
-
 @pytest.mark.parametrize("form", ["plain", "factorised", "multi-scale"])
 @pytest.mark.parametrize("effort", [1, 3])
 def test_codebooks_of_several_sizes_code_files(form, effort, tmp_path):
-    export(toy(FORMS.get(form, QuantizerForm())), tmp_path / "model")
-    sizes = [SIZE, SIZE // 4, SIZE // 2, 2][:COUNT]
-    smaller(tmp_path / "model", sizes)
+    sizes = [SIZE, SIZE // 4, SIZE // 2, 2]
+    model = toy(replace(FORMS.get(form, QuantizerForm()), sizes=tuple(sizes)))
+    export(model, tmp_path / "model")
     codec = soundstream.load(tmp_path / "model", postfilter=False)
     pcm, bitrate = tiny.clip(2) / 32768, codec.spec.bitrate(COUNT)
     codes = codec.to_codes(pcm, 8_000, bitrate, effort=effort)
     assert (codes.max(axis=1) < sizes).all() and codes[0].max() >= SIZE // 4
     decoded, _ = codec.decode(codec.encode(pcm, 8_000, bitrate, effort=effort))
     np.testing.assert_allclose(codec.from_codes(codes, num_samples=len(pcm)), decoded, rtol=0, atol=1e-5)
+    if effort == 1:
+        stored = exportable(model)
+        latents = stored.encode(functional.pad(torch.from_numpy(pcm).float()[None, None], (0, -len(pcm) % 160)))
+        assert (codes == stored.quantizer.encode(latents, COUNT)[0].numpy()).mean() > 0.98
     codes[1, 0] = sizes[1]
     with pytest.raises(ConfigError, match="expected 0 to"):
         codec.from_codes(codes)
+
+
+def test_codebooks_of_several_sizes_learn_and_are_of_the_right_number():
+    made, z = quantizer(FORMS["sizes"]).train(), latents(frames=200)
+    made.fit(z.transpose(1, 2).reshape(-1, DIM))
+    for _ in range(5):
+        codes = made(z, torch.full((2,), COUNT)).codes
+    assert codes.amax((0, 2)).tolist() == [size - 1 for size in FORMS["sizes"].sizes]
+    with pytest.raises(ConfigError, match="expected at most codebook_size, 32"):
+        toy(QuantizerForm(sizes=(64, 4, 4, 4)))
+    with pytest.raises(ConfigError, match=r"sizes \(4, 4\) are not those of 4 codebooks"):
+        toy(QuantizerForm(sizes=(4, 4)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

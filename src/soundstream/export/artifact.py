@@ -88,7 +88,8 @@ def factors(quantizer: ResidualVectorQuantizer) -> Factors:
     """What stands between latents and codebooks, as the runtime has it."""
     arrays: dict[str, Any] = {name: parameter.detach().numpy() for name, parameter in quantizer.named_parameters()}
     starts = tuple(books.start for books in quantizer.groups)
-    return Factors(**arrays, cosine=quantizer.form.cosine, strides=quantizer.strides, starts=starts)
+    sizes, strides = quantizer.sizes, quantizer.strides
+    return Factors(**arrays, cosine=quantizer.form.cosine, sizes=sizes, strides=strides, starts=starts)
 
 
 def _description(model: SoundStream, decoder: onnx.ModelProto) -> str:

@@ -19,6 +19,8 @@ class QuantizerForm:
     """Numbers of an entry, with a projection to and from them for each codebook; 0 are those of the latents, plain."""
     cosine: Annotated[bool, Flag()] = False
     """Whether the nearest entry is the one of the nearest direction."""
+    sizes: tuple[int, ...] = ()
+    """Entries by codebook, at most `codebook_size`, which none is for all."""
     strides: Annotated[tuple[int, ...], Whole(1, 64)] = (1,)
     """Frames that a code covers, by codebook; one is for all."""
     groups: tuple[str, ...] = ("acoustic",)
@@ -103,13 +105,17 @@ class FamilyConfig:
         """The stack as an artifact tells of it.
 
         Raises:
-            ConfigError: strides or groups are those of another number of codebooks.
+            ConfigError: strides, groups or sizes are those of another number of codebooks, or one is larger than
+                `codebook_size`.
         """
-        form, count = self.quantizer, self.num_quantizers
-        if not {len(form.strides), len(form.groups)} <= {1, count}:
-            raise ConfigError(f"strides {form.strides} or groups {form.groups} are not those of {count} codebooks")
-        strides, groups = form.strides * (count // len(form.strides)), form.groups * (count // len(form.groups))
-        books = [Codebook(self.codebook_size, stride, group) for stride, group in zip(strides, groups, strict=True)]
+        form, count, sizes = self.quantizer, self.num_quantizers, self.quantizer.sizes or (self.codebook_size,)
+        if not {len(form.strides), len(form.groups), len(sizes)} <= {1, count}:
+            told = f"strides {form.strides}, groups {form.groups} or sizes {sizes}"
+            raise ConfigError(f"{told} are not those of {count} codebooks")
+        if max(sizes) > self.codebook_size:
+            raise ConfigError(f"sizes are {list(sizes)}; expected at most codebook_size, {self.codebook_size}")
+        columns = (column * (count // len(column)) for column in (sizes, form.strides, form.groups))
+        books = [Codebook(*book) for book in zip(*columns, strict=True)]
         if self.levels:
             books.insert(self.levels.place, Codebook(self.codebook_size))
         return tuple(books)

@@ -103,6 +103,8 @@ class ResidualVectorQuantizer(nn.Module):
         """Paths that the search keeps in training; `encode` keeps one."""
         inner = self.form.group_width or latent_dim
         shape = (num_quantizers, codebook_size, self.form.width or inner)
+        self.sizes = self.form.sizes or (codebook_size,) * num_quantizers
+        """Entries of each codebook; those behind them are never found."""
         self.strides = self.form.strides * (num_quantizers // len(self.form.strides))
         names = self.form.groups * (num_quantizers // len(self.form.groups))
         starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
@@ -227,7 +229,7 @@ class ResidualVectorQuantizer(nn.Module):
 
     def nearest(self, vectors: Float[Tensor, "*shape latent_dim"], q: int) -> Int[Tensor, "*shape"]:
         """Index of the entry of codebook `q` that is nearest to each vector."""
-        codebook = self.codebooks[q]
+        codebook = self.codebooks[q, : self.sizes[q]]
         if self.form.cosine:
             vectors, codebook = (functional.normalize(part, dim=-1) for part in (vectors, codebook))
         return (vectors @ codebook.T - 0.5 * codebook.square().sum(-1)).argmax(-1)
@@ -291,7 +293,8 @@ class ResidualVectorQuantizer(nn.Module):
     def _fitted(self, residual: Float[Tensor, "vectors inner"], q: int) -> Float[Tensor, "vectors inner"]:
         """Start codebook q by k-means; returns what its entries stand for."""
         seen = residual @ self.project_in[q].T + self.bias_in[q] if self.form.width else residual
-        self.codebooks[q], self.usage[q] = kmeans(seen, self.codebooks.shape[1])
+        used = slice(self.sizes[q])
+        self.codebooks[q, used], self.usage[q, used] = kmeans(seen, self.sizes[q])
         self.usage[q].clamp_(min=2 * DEAD_USAGE)
         self.sums[q] = self.codebooks[q] * self.usage[q][:, None]
         entry = self.codebooks[q][self.nearest(seen, q)]
