@@ -135,25 +135,37 @@ def group_norm(channels: int, scale: float = 1.0) -> nn.GroupNorm:
 
 
 def normalized_onnx(graph: Graph, norm: nn.GroupNorm, name: str, x: str) -> str:
-    """Group norm in a graph, as a factor and an offset a channel.
+    """Group norm in a graph: statistics, and then a factor and an offset a channel in one pass, which is batch norm.
 
-    Means over time come before those over channels: long sums of float32 lose digits.
+    Signals side by side are channels to that. Means over time come before those over channels: long sums of float32
+    lose digits.
     """
 
     def node(kind: str, part: str, *inputs: str) -> str:
         return graph.node(kind, list(inputs), f"{name}.{part}")
 
-    axes = [graph.constant(f"{name}.{key}", [axis]) for key, axis in (("over_time", 3), ("over_channels", 1))]
+    def numbers(part: str, *values: int) -> str:
+        return graph.constant(f"{name}.{part}", list(values))
+
+    over_time, over_channels, everything = numbers("over_time", 2), numbers("over_channels", 1), numbers("every", -1)
 
     def mean(part: str, y: str) -> str:
-        return node("ReduceMean", part, node("ReduceMean", f"{part}_of_channels", y, axes[0]), axes[1])
+        of_channels = node("ReduceMean", f"{part}_of_channels", y, over_time)
+        return node("Squeeze", f"{part}_column", node("ReduceMean", part, of_channels, over_channels), over_time)
 
-    weight, bias = (
-        graph.constant(f"{name}.norm.{key}", getattr(norm, key)[:, None, None]) for key in ("weight", "bias")
-    )
-    centre, power = mean("mean", x), mean("power", node("Mul", "square", x, x))
+    weight, bias = (graph.constant(f"{name}.norm.{key}", getattr(norm, key)[None]) for key in ("weight", "bias"))
+    flat = node("Squeeze", "flat", x, over_time)
+    centre, power = mean("mean", flat), mean("power", node("Mul", "square", flat, flat))
     variance = node("Relu", "variance", node("Sub", "spread", power, node("Mul", "mean_square", centre, centre)))
     positive = node("Add", "positive", variance, graph.constant(f"{name}.eps", torch.tensor(norm.eps)))
     factor = node("Div", "factor", weight, node("Sqrt", "deviation", positive))
     offset = node("Sub", "offset", bias, node("Mul", "shift", centre, factor))
-    return graph.node("Add", [node("Mul", "scaled", x, factor), offset], name)
+    factors, offsets = (node("Reshape", f"{y}_flat", y, everything) for y in (factor, offset))
+    zeros = node("Sub", "zeros", factors, factors)
+    ones = node("Add", "ones", zeros, graph.constant(f"{name}.unit", torch.tensor(1.0)))
+    rows = node("Reshape", "rows", flat, numbers("side_by_side", 1, -1, 0))
+    y = graph.node(
+        "BatchNormalization", [rows, factors, offsets, zeros, ones], f"{name}.normalized", epsilon=0.0, training_mode=0
+    )
+    y = node("Reshape", "signals", y, numbers("shape", -1, norm.num_channels, 0))
+    return graph.node("Unsqueeze", [y, over_time], name)
