@@ -171,6 +171,12 @@ class CodecSpec:
         ends = (i * self._segment_step + length * self.hop_length for i, length in enumerate(self.segments(frames)))
         return max(ends, default=0)
 
+    @property
+    def surplus_samples(self) -> int:
+        """Most samples, and some more, that decoded frames of a file have behind its last one."""
+        frames = 1 + self.granule + self.context_frames
+        return frames * self.hop_length + self.segment_samples + self.overlap_samples
+
     def segments(self, frames: int) -> list[int]:
         """Frames of each segment of a signal that has so many.
 

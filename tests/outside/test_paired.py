@@ -188,6 +188,21 @@ def test_each_packet_of_a_file_with_side_numbers_is_a_segment(segmented):
     assert Reader(io.BytesIO(data)).header.side_numbers == 1
 
 
+@pytest.mark.parametrize(("start_s", "end_s"), [(0.1, 0.2), (0.9, 1.73), (0.0, 0.2875), (1.2, None), (0.5, 0.862)])
+@pytest.mark.parametrize("rate", [RATE, 16_000])
+def test_parts_of_segments_sound_as_in_the_whole(segmented, start_s, end_s, rate):
+    data, part = segmented.encode(noise(2 * rate), rate, segmented.spec.bitrate(3)), io.BytesIO()
+    editing.cut(segmented, Reader(io.BytesIO(data)), part, start_s, end_s)
+    whole, found = segmented.decode(data)[0], segmented.decode(part.getvalue())[0]
+    end = 2 * rate if end_s is None else round(end_s * rate)
+    np.testing.assert_allclose(found, whole[:, round(start_s * rate) : end], rtol=0, atol=2e-4)
+    again = io.BytesIO()
+    editing.cut(segmented, Reader(io.BytesIO(part.getvalue())), again, 0.02, 0.06)
+    np.testing.assert_allclose(
+        segmented.decode(again.getvalue())[0], found[:, round(0.02 * rate) : round(0.06 * rate)], rtol=0, atol=2e-4
+    )
+
+
 def test_codes_without_their_numbers_are_refused(segmented):
     codes = segmented.to_codes(noise(4_000), RATE, segmented.spec.bitrate(3))
     with pytest.raises(ConfigError, match="behind the rows of codes stand the bits"):

@@ -243,17 +243,15 @@ def cut_out(codec, data, start_s, end_s):
 
 def test_parts_sound_as_in_the_whole_and_make_it_again(codec):
     data = codec.encode(noise(FRAMES * HOP), RATE, codec.spec.bitrate(3))
-    if codec.spec.segment_samples:
-        with pytest.raises(ConfigError, match="segments cannot be cut or joined"):
-            editing.cut(codec, Reader(io.BytesIO(data)), io.BytesIO(), 0.0)
-        with pytest.raises(ConfigError, match="segments cannot be cut or joined"):
-            editing.cat(codec, [Reader(io.BytesIO(data))], io.BytesIO())
-        return
     whole, places = codec.decode(data)[0], (0, 0.4, 0.4005, 1.1, 2.0)
     parts = [cut_out(codec, data, start, end) for start, end in itertools.pairwise((*places, None))]
     for part, start, end in zip(parts, places, (*places[1:], 9), strict=True):
         expected = whole[:, round(start * RATE) : round(end * RATE)]
         np.testing.assert_allclose(codec.decode(part)[0], expected, rtol=0, atol=1e-4)
+    if codec.spec.segment_samples:
+        with pytest.raises(ConfigError, match="segments cannot be joined"):
+            editing.cat(codec, [Reader(io.BytesIO(data))], io.BytesIO())
+        return
     joined_parts = io.BytesIO()
     editing.cat(codec, [Reader(io.BytesIO(part)) for part in parts], joined_parts)
     np.testing.assert_allclose(codec.decode(joined_parts.getvalue())[0], whole, rtol=0, atol=1e-5)

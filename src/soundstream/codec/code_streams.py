@@ -80,8 +80,7 @@ class CodeDecoder(Session):
         self._stream = DecoderStream(model, channels, denoise, wait=True)
         rates = model.spec.sample_rate, self.sample_rate
         self._resampler = Resampler(*rates, channels)
-        held = 1 + model.spec.granule + model.spec.context_frames
-        self._tail = Tail(channels, held * resampled_length(model.spec.hop_length, *rates))
+        self._tail = Tail(channels, resampled_length(model.spec.surplus_samples, *rates))
         self._late = model.spec.delay_samples
 
     def push(self, codes: np.ndarray) -> Array:

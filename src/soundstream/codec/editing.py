@@ -47,7 +47,6 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
         BitstreamError: the file is damaged or of another model.
     """
     header = reader.header
-    _check_no_segments(codec)
     with named(reader.name):
         codec.check_model(header)
     start, end = round(start_s * header.sample_rate), None if end_s is None else round(end_s * header.sample_rate)
@@ -67,7 +66,7 @@ def cut(codec: Codec, reader: Reader, stream: BinaryIO, start_s: float, end_s: f
 
 def _check_no_segments(codec: Codec) -> None:
     if codec.spec.segment_samples:
-        raise ConfigError("files of a codec with segments cannot be cut or joined by their codes; decode them first")
+        raise ConfigError("files of a codec with segments cannot be joined by their codes; decode them first")
 
 
 def _between(start: int, end: int | None, num_samples: float) -> int:
@@ -82,25 +81,26 @@ def _between(start: int, end: int | None, num_samples: float) -> int:
 
 
 def _first_frame(codec: Codec, header: Header, start: int) -> tuple[int, int]:
-    """The frame at which a part begins, at the place of a whole sample, and the samples behind it to leave out.
-
-    It is one with codes of all codebooks.
-    """
-    place, hop, rate = header.lead_in + start, header.hop_length * header.sample_rate, header.codec_sample_rate
-    frame = max(0, place * rate // hop - codec.model.memory_frames)
-    frame -= frame % math.lcm(rate // math.gcd(hop, rate), codec.spec.granule)
-    return frame, place - frame * hop // rate
+    """The frame at which a part begins, at the place of a whole sample, and the samples behind it to leave out."""
+    place = header.lead_in + start
+    frame, begin = codec.start_before(place, header.sample_rate)
+    return frame, place - begin
 
 
 def _frames_to(codec: Codec, header: Header, end: int) -> int:
     """Frames of a file that a decoder needs for its samples up to `end`, of whole codes.
 
-    Those that it looks ahead to are among them, and one more for a resampler to look at.
+    Those that it looks ahead to are among them, and one more for a resampler to look at. Of segments there are those
+    that begin before the end, and the beginning of the next one: it tells that the last of them is full.
     """
-    inner = -(-(header.lead_in + end) * header.codec_sample_rate // header.sample_rate)
-    frames = -(-(inner + codec.spec.delay_samples) // header.hop_length) + codec.spec.context_frames
-    frames += header.sample_rate != header.codec_sample_rate
-    return -(-frames // codec.spec.granule) * codec.spec.granule
+    spec, inner = codec.spec, -(-(header.lead_in + end) * header.codec_sample_rate // header.sample_rate)
+    inner += spec.delay_samples + (header.sample_rate != header.codec_sample_rate) * header.hop_length
+    if spec.segment_samples:
+        segments = -(-inner // (spec.segment_samples - spec.overlap_samples))
+        more = 1 + -(-spec.overlap_samples // spec.hop_length)
+        return segments * (spec.segment_samples // spec.hop_length) + more
+    frames = -(-inner // header.hop_length) + spec.context_frames
+    return -(-frames // spec.granule) * spec.granule
 
 
 def _packets_to(reader: Reader, last: int | None) -> Iterator[Packet]:

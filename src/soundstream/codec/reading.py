@@ -74,15 +74,16 @@ class Reading:
         with named(reader.name):
             check_header(header, self.spec, self.model_id)
             first_sample = _lead_in(header, rate) + round(start_s * rate)
-            first_frame, place = self._start_before(first_sample, rate)
+            first_frame, place = self.start_before(first_sample, rate)
             reader.skip_to(first_frame)
             codes = taken(self.coding.unpack(reader, header), first_frame - reader.frames)
             yield from self._restored(self._pcm(codes, header.channels, denoise), reader, rate, first_sample, place)
 
-    def _start_before(self, sample: int, sample_rate: int) -> tuple[int, int]:
+    def start_before(self, sample: int, sample_rate: int) -> tuple[int, int]:
         """A frame from which to decode, early enough for the decoder to be warm, and its place in whole samples.
 
-        Of segments it begins one that is full, whatever follows: two of them may be short.
+        It has codes of all codebooks. Of segments it begins one that is full, whatever follows: two of them may be
+        short.
         """
         spec, early = self.spec, self.model.memory_frames
         step, frames = spec.hop_length, 1
@@ -90,7 +91,8 @@ class Reading:
             step, frames = spec.segment_samples - spec.overlap_samples, spec.segment_samples // spec.hop_length
             early = 2 + spec.segment_samples // step
         number = max(0, sample * spec.sample_rate // (step * sample_rate) - early)
-        number -= number % (spec.sample_rate // math.gcd(step * sample_rate, spec.sample_rate))
+        whole = spec.sample_rate // math.gcd(step * sample_rate, spec.sample_rate)
+        number -= number % math.lcm(whole, spec.granule)
         return number * frames, number * step * sample_rate // spec.sample_rate
 
     def repair(
@@ -169,7 +171,7 @@ class Reading:
         """
         channels, rates = reader.header.channels, (self.spec.sample_rate, sample_rate)
         resampler, late = Resampler(*rates, channels), self.spec.delay_samples
-        held = (1 + self.spec.granule + self.spec.context_frames) * resampled_length(self.spec.hop_length, *rates)
+        held = resampled_length(self.spec.surplus_samples, *rates)
         tail = Tail(channels, held, place, first_sample)
         for pcm in blocks:
             yield soft_limit(tail.push(resampler.push(pcm[:, late:])))
