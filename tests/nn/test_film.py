@@ -1,6 +1,6 @@
 import torch
 
-from soundstream.nn.film import FiLM
+from soundstream.nn.scaling import FiLM
 from tiny import noise
 
 PLAIN, DENOISE = torch.eye(2).reshape(2, 1, 2, 1, 1)

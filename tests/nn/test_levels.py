@@ -14,7 +14,6 @@ from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import Quantizer
 from soundstream.runtime.stream import CodeStream, DecoderStream, EncoderStream, LatentStream, Model
-from soundstream.spec import Levels
 
 BANDS = len(level_edges(8000, 40)) - 1
 DIM = tiny.LEVELS.latent_dim
@@ -128,7 +127,7 @@ def test_latents_are_coded_as_if_there_were_no_levels():
     wide = np.insert(np.pad(plain, ((0, 0), (0, 0), (0, 2))), 2, 1.0, axis=0)
     latents = rng.normal(size=(2, 6, 30)).astype(np.float32)
     for effort in (1, 4):
-        found = Quantizer(wide, levels=Levels(2, 2, 0.7)).encode(latents, 4, effort)
+        found = Quantizer(wide, levels=(2, 2)).encode(latents, 4, effort)
         expected = Quantizer(plain).encode(latents[:, :4], 3, effort)
         np.testing.assert_array_equal(np.delete(found, 2, axis=1), expected)
         assert not found[:, 2].any()

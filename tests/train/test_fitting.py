@@ -18,7 +18,9 @@ from soundstream.entropy.grid import Grid
 from soundstream.entropy.tables import Tables
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.runtime.artifact import load_artifact
+from soundstream.spec import Levels
 from soundstream.train import entropy_fit
+from soundstream.train.entropy_extend import extended, extending
 from soundstream.train.entropy_fit import FitConfig, Predictor, fit, fit_artifact, rounded, spread, vector_shifts
 
 CONFIG = FitConfig(hidden=32, steps=150, crops=4, crop_frames=32, learning_rate=1e-2)
@@ -114,7 +116,7 @@ def test_crops_come_from_codes_that_were_searched_for_in_as_few_codebooks_as_fit
     rng, config = np.random.default_rng(0), dataclasses.replace(CONFIG, crops=4, crop_frames=8)
     codes = [np.full((count, 40), count, np.int16) for count in (1, 2, 4)]
     for wanted, found in ((1, 1), (2, 2), (3, 4), (4, 4)):
-        drawn = entropy_fit._draw(codes, config, rng, wanted, Grid(5))
+        drawn = entropy_fit.draw(codes, config, rng, wanted, Grid(5))
         assert drawn.shape == (4, wanted, 8) and (drawn == found).all()
 
 
@@ -148,3 +150,42 @@ def test_files_come_in_turn_from_every_folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [path.parent.name for path in spread([tmp_path])] == ["a", "b", "a", "a"]
+
+
+# codes of levels that a codec got
+
+
+LEVELS = Levels(2, 1, 0.7)
+
+
+def with_levels():
+    """The codebooks with one of levels behind the first, and codes in which it follows from the frame before."""
+    wide = np.pad(made.codebooks(), ((0, 0), (0, 0), (0, 2)))
+    entries = np.zeros((1, made.SIZE, wide.shape[2]), np.float32)
+    entries[0, :, -2:] = np.random.default_rng(1).normal(0, 0.3, (made.SIZE, 2))
+    codebooks = np.insert(wide, 1, entries, axis=0)
+    rng = np.random.default_rng(2)
+    codes = []
+    for clip in held():
+        start = rng.integers(0, made.SIZE)
+        levels = (start + 3 * np.arange(clip.shape[1])) % made.SIZE
+        codes.append(np.insert(clip, 1, levels, axis=0).astype(np.int16))
+    return codebooks, codes
+
+
+def test_tables_for_levels_learn_them_and_keep_what_they_knew(learned):
+    codebooks, codes = with_levels()
+    coder = ContextCoder(extended(learned, LEVELS, codes, codebooks, CONFIG), codebooks)
+    clip = codes[-1].astype(np.int64)[None]
+    np.testing.assert_array_equal(coder.decode(coder.encode(clip), clip.shape), clip)
+    found, before = coder.bits(clip), ContextCoder(learned, made.codebooks()).bits(np.delete(clip, 1, axis=1))
+    np.testing.assert_array_equal(np.delete(found, [1, 2]), np.delete(before, 1))
+    assert found[1] < 0.5 * 5 * clip.shape[2]
+
+
+def test_tables_of_another_codec_are_not_extended(learned):
+    codebooks, codes = with_levels()
+    with pytest.raises(ConfigError, match=f"tables are of {made.QUANTIZERS} codebooks; expected {made.QUANTIZERS + 1}"):
+        extended(learned, LEVELS, codes, np.concatenate([codebooks, codebooks[:1]]), CONFIG)
+    with pytest.raises(ConfigError, match="no codes of levels"):
+        extending(learned, None)

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from soundstream.nn.config import FamilyConfig
 from soundstream.nn.conv import CausalConv
-from soundstream.nn.film import FiLM
-from soundstream.nn.gain import Gain
 from soundstream.nn.graph import Graph
 from soundstream.nn.levels import LevelStage
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
+from soundstream.nn.scaling import FiLM, Gain
 from soundstream.nn.streaming import Chain, without_autocast
 
 LEVELS = "levels"

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from soundstream.errors import ConfigError
 from soundstream.runtime.factors import Factors
-from soundstream.spec import Levels
 from soundstream.system.threads import single_blas_thread
 
 Array = NDArray[np.float32]
@@ -32,14 +31,17 @@ class Quantizer:
     Where `factors` stand between latents and entries, one path finds entries as the family's paper does, in the space
     of the entries; several paths compare what entries stand for. Codebooks of several strides take one path.
 
+    Args:
+        levels: place of the codebook of levels, and the bands that are its own latents, the last ones.
+
     Source: SoundStream (Zeghidour et al., 2021), Algorithm 1, for one path; the beam is known from additive
     quantization (Babenko and Lempitsky, 2014). Equal errors go to the path, then the entry, of lower index.
     """
 
-    def __init__(self, entries: Array, factors: Factors | None = None, levels: Levels | None = None) -> None:
+    def __init__(self, entries: Array, factors: Factors | None = None, levels: tuple[int, int] | None = None) -> None:
         self._factors, self._levels, stack = factors or Factors(), levels, entries
         if levels:  # which stand beside plain codebooks
-            entries, self._factors = np.delete(entries, levels.place, axis=0)[..., : -levels.bands], Factors()
+            entries, self._factors = np.delete(entries, levels[0], axis=0)[..., : -levels[1]], Factors()
         self._entries, self._outputs = entries, _outputs(entries, self._factors)
         """What each entry stands for in what its group codes `[num_quantizers, codebook_size, inner]`."""
         self.codebooks = stack if levels else _in_latents(self._outputs, self._factors)
@@ -64,11 +66,12 @@ class Quantizer:
             return self._without_levels(latents, self._levels, num_quantizers, effort)
         return self._found_codes(latents, num_quantizers, effort)
 
-    def _without_levels(self, latents: Array, levels: Levels, num_quantizers: int, effort: int) -> Codes:
+    def _without_levels(self, latents: Array, levels: tuple[int, int], num_quantizers: int, effort: int) -> Codes:
         """Codes of all but the levels, of which none is 0: it adds nothing to them."""
-        has_levels = num_quantizers > levels.place
-        codes = self._found_codes(latents[..., : -levels.bands, :], num_quantizers - has_levels, effort)
-        return np.insert(codes, levels.place, 0, axis=-2) if has_levels else codes
+        place, bands = levels
+        has_levels = num_quantizers > place
+        codes = self._found_codes(latents[..., :-bands, :], num_quantizers - has_levels, effort)
+        return np.insert(codes, place, 0, axis=-2) if has_levels else codes
 
     def _found_codes(self, latents: Array, num_quantizers: int, effort: int) -> Codes:
         vectors = np.moveaxis(latents, -2, -1)

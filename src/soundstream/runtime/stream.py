@@ -39,7 +39,8 @@ class Model:
     def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = False) -> None:
         self.spec, self.postfilter = artifact.spec, postfilter
         self._artifact, self._threads = artifact, threads
-        self.quantizer = Quantizer(artifact.codebooks, artifact.factors, artifact.spec.levels)
+        levels = artifact.spec.levels
+        self.quantizer = Quantizer(artifact.codebooks, artifact.factors, levels and (levels.place, levels.bands))
         granule, self.turn_frames = self.spec.granule, self.spec.frames_in(TURN_S)
         self.block_frames = -(-self.spec.frames_in(BLOCK_S) // granule) * granule
         """Frames in one call of a network at most, and over which the denoise switch turns."""

@@ -45,6 +45,10 @@ MIN_CLIP_S = 10.0
 """Least audio taken of a file that has so much."""
 
 
+Learn = Callable[[Sequence[Codes], NDArray[np.float32], "FitConfig", Callable[[int, float], None], Stack], Tables]
+"""What `fit` does, or something in its place."""
+
+
 @dataclass(frozen=True)
 class FitConfig:
     """How long and how fast the tables learn."""
@@ -137,12 +141,12 @@ def fit(
     if not any(len(clip) == len(codebooks) for clip in codes):
         raise ConfigError("there are no codes to fit entropy tables to; give audio files")
     grid = Grid(codebooks.shape[1].bit_length() - 1, stack)
-    counts = _counts([clip for clip in codes if len(clip) == len(codebooks)], codebooks.shape[1], grid)
+    counts = counted([clip for clip in codes if len(clip) == len(codebooks)], codebooks.shape[1], grid)
     torch.manual_seed(config.seed)
     predictor = Predictor(torch.from_numpy(codebooks), torch.from_numpy(counts), config.hidden)
     shifts = vector_shifts(codebooks)
     _train(predictor, codes, codebooks, shifts, grid, config, progress)
-    sample = _draw(codes, config, np.random.default_rng(config.seed + 1), codebooks.shape[0], grid)
+    sample = draw(codes, config, np.random.default_rng(config.seed + 1), codebooks.shape[0], grid)
     strides = grid.strides(len(codebooks)).tolist()
     tables = rounded(predictor, counts, shifts, list(contexts(fixed_point(codebooks), shifts, sample, strides)))
     return dataclasses.replace(tables, vectors=fixed_point(codebooks).astype(np.int16)) if own else tables
@@ -159,7 +163,7 @@ def reduced(codebooks: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
     return np.ldexp(fixed_point(vectors).astype(np.float32), -FRACTION_BITS)
 
 
-def _counts(codes: Sequence[Codes], size: int, grid: Grid) -> NDArray[np.float32]:
+def counted(codes: Sequence[Codes], size: int, grid: Grid) -> NDArray[np.float32]:
     """How often each code came `[codebooks, size]`, half a time more so that none is impossible; 0 where none is."""
     joined = np.concatenate(codes, axis=1)
     firsts = [row[:: grid.stride(q)] for q, row in enumerate(joined)]
@@ -185,11 +189,11 @@ def _train(
     optimizer = torch.optim.AdamW(groups, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     for step in range(config.steps):
-        crops = _draw(codes, config, rng, int(rng.integers(1, len(codebooks) + 1)), grid)
+        crops = draw(codes, config, rng, int(rng.integers(1, len(codebooks) + 1)), grid)
         nats = 0.0
         optimizer.zero_grad()
         for q, known in enumerate(contexts(vectors, shifts, crops, strides)):
-            logits = predictor(functional.dropout(_as_floats(known), config.dropout), q)
+            logits = predictor(functional.dropout(as_floats(known), config.dropout), q)
             wanted = crops[:, q, :: strides[q]].ravel().astype(np.int64)
             loss = functional.cross_entropy(logits, torch.from_numpy(wanted))
             loss.backward()  # type: ignore[no-untyped-call]
@@ -199,7 +203,7 @@ def _train(
         progress(step + 1, nats / crops.shape[1] / math.log(2))
 
 
-def _draw(
+def draw(
     codes: Sequence[Codes], config: FitConfig, rng: np.random.Generator, num_quantizers: int, grid: Grid
 ) -> NDArray[np.int16]:
     """Crops `[crops, num_quantizers, crop_frames]` of clips drawn by their length; short clips repeat themselves.
@@ -218,7 +222,7 @@ def _draw(
     return np.stack(crops)
 
 
-def _as_floats(known: NDArray[np.int8]) -> Float[Tensor, "rows inputs"]:
+def as_floats(known: NDArray[np.int8]) -> Float[Tensor, "rows inputs"]:
     return torch.from_numpy(known).float() / INPUT_UNITS
 
 
@@ -255,7 +259,7 @@ def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 def _rounded_codebook(predictor: Predictor, q: int, known: NDArray[np.int8]) -> tuple[np.ndarray, ...]:
     """Weights, biases and shift of the hidden units, then of the logits."""
-    active = predictor.active(_as_floats(known), q).numpy()
+    active = predictor.active(as_floats(known), q).numpy()
     scale = LIMIT / max(float(np.quantile(active, 0.9999)), 1e-3)
     hidden = _rounded_layer(predictor.hidden[q].numpy(), predictor.hidden_bias[q].numpy(), INPUT_UNITS, scale)
     biases = predictor.bias[q, : predictor.sizes[q]].numpy()
@@ -283,6 +287,7 @@ def fit_artifact(
     minutes: float = 360.0,
     config: FitConfig | None = None,
     say: Callable[[str], None] = lambda text: None,
+    learn: Learn = fit,
 ) -> str:
     """Fit tables to audio, put them into an artifact and seal it anew; returns its new model id in hexadecimal.
 
@@ -291,6 +296,7 @@ def fit_artifact(
         data: folders of audio files, or such files.
         minutes: audio to code at most, spread over all files and evenly over their folders.
         say: told what is done, some lines in all.
+        learn: what makes tables of the codes.
     Raises:
         ArtifactError: there is no such artifact.
         ConfigError: there is no audio that can be read.
@@ -302,7 +308,7 @@ def fit_artifact(
     whole = [clip.shape[1] for clip in codes if len(clip) == artifact.spec.num_quantizers]
     say(f"coded {sum(whole) / artifact.spec.frame_rate / 60:.1f} minutes of {len(whole)} files")
     stack = artifact.spec.stack(artifact.spec.num_quantizers)
-    tables = fit(codes, model.quantizer.codebooks, config, _tenths(say, config.steps), stack)
+    tables = learn(codes, model.quantizer.codebooks, config, _tenths(say, config.steps), stack)
     tables.save(folder / TABLES_FILE)
     return write_manifest(folder)
 
