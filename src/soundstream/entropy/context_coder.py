@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,10 +147,10 @@ def decode_side_by_side(model: ContextModel, decoders: ans.Decoders, shape: Shap
     known, rooms = Known(model, rows, num_quantizers), model.rooms(rows)
     codes = np.zeros((frames, num_quantizers, channels, len(decoders)), np.int64)
     searches = [_Search(decoders, channels, int(size)) for size in model.sizes]
-    strides = grid.strides(num_quantizers).tolist() if grid else [1] * num_quantizers
+    strides = grid.strides(num_quantizers).tolist() if grid and grid.is_strided else None
     for t, frame in enumerate(codes if rows else ()):
         for q, found in enumerate(frame):
-            if t % strides[q]:
+            if strides and t % strides[q]:
                 found[...] = codes[t - 1, q]
             else:
                 searches[q](model.widths(known.inputs, q, rooms[q]), rooms[q].ends, found)
@@ -180,7 +181,6 @@ class _Search:
     def __init__(self, decoders: ans.Decoders, channels: int, size: int) -> None:
         rows = np.arange(channels * len(decoders), dtype=np.int64).reshape(channels, len(decoders))
         self._decoders, self._bases, self._places = decoders, list(TOTAL * rows), list(size * rows)
-        self._all = (True,) * channels
 
     def __call__(self, widths: Codes, ends: Codes, out: Codes, present: Iterable[bool] | None = None) -> None:
         """Take one code of every channel off each payload, into `out` `[channels, payloads]`.
@@ -191,10 +191,8 @@ class _Search:
             present: channels that have a code; None is all.
         """
         sums = np.add.accumulate(widths.reshape(-1), out=ends.reshape(-1))
-        wanted = self._all if present is None else present
-        for base, place, codes, is_wanted in zip(self._bases, self._places, out, wanted, strict=True):
-            if not is_wanted:
-                continue
+        rows = zip(self._bases, self._places, out, strict=True)
+        for base, place, codes in rows if present is None else compress(rows, present):
             found = sums.searchsorted(self._decoders.slots() + base, side="right")
             np.subtract(found, place, out=codes)
             picked = widths.take(found)
