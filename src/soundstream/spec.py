@@ -265,8 +265,9 @@ class CodecSpec:
         raise ConfigError(f"the {side} of this model does not remove noise; its {other} does, give denoise there")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
+        """Plain data for JSON; what there is none of is left out, so that models without it keep their ids."""
+        fields = dataclasses.asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items() if v is not None}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> CodecSpec:

@@ -13,6 +13,7 @@ from soundstream import load
 from soundstream.cli import main
 from soundstream.errors import ConfigError
 from soundstream.export.artifact import export
+from soundstream.nn.families.spectral import LEVEL_PLACE
 from soundstream.release.levels import fitted
 from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.stream import CodeStream, DecoderStream, LatentStream, Model
@@ -86,7 +87,7 @@ def test_decoded_levels_come_nearer_to_those_of_the_sound(sounds, tmp_path):
     pcm = tiny.clip(2, seed=1).astype(np.float32)[None] / 32767
     codes = CodeStream(runtime, 1).push(LatentStream(runtime, 1).push(pcm), 5)
     silent = codes.copy()
-    silent[:, 2] = 0
+    silent[:, LEVEL_PLACE] = 0
     edges = np.array(after.codec.level_edges, np.float32) * 100
     wanted = levels_db(pcm[0], codes.shape[2], edges, 8000, 40)
     errors = []

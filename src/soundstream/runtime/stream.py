@@ -40,7 +40,9 @@ class Model:
         self.spec, self.postfilter = artifact.spec, postfilter
         self._artifact, self._threads = artifact, threads
         levels = artifact.spec.levels
-        self.quantizer = Quantizer(artifact.codebooks, artifact.factors, levels and (levels.place, levels.bands))
+        self.quantizer = Quantizer(
+            artifact.codebooks, artifact.factors, (levels.place, levels.bands) if levels else None
+        )
         granule, self.turn_frames = self.spec.granule, self.spec.frames_in(TURN_S)
         self.block_frames = -(-self.spec.frames_in(BLOCK_S) // granule) * granule
         """Frames in one call of a network at most, and over which the denoise switch turns."""

@@ -60,8 +60,8 @@ LOUDEST = 2.5
 """Largest exponent of the output: a coefficient of a full-scale tone is exp(2.5)."""
 CHAOS = 20.0
 """Gain from latents to the phases that the decoder's noise comes from."""
-LEVEL_PLACE = 2
-"""Codebooks before that of levels: with fewer, a bit more of the latents is worth more."""
+LEVEL_PLACE = 3
+"""Codebooks before that of levels: with fewer, speech is better understood for one more of the latents."""
 NOISE_FRAMES = 4
 """Frames of latents that a frame of noise comes from."""
 
