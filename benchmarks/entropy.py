@@ -60,23 +60,26 @@ class Row:
     decode_times_real_time: float
 
 
-def measure(codec: Codec, folder: Path, bitrates: Sequence[int] = BITRATES) -> list[Row]:
+def measure(codec: Codec, folder: Path, bitrates: Sequence[int] = BITRATES, limit: int | None = None) -> list[Row]:
     """Rows for each class of audio in a folder and for all of it.
 
+    Args:
+        limit: most files of a class, spread evenly over it; None is all.
     Raises:
         ConfigError: the model has no entropy tables, or a bit rate does not exist.
     """
     codec.coding.mode(MODES[-1], 1)
-    classes = {place.name: _sounds(place) for place in sorted(folder.iterdir()) if place.is_dir()}
+    classes = {place.name: _sounds(place, limit) for place in sorted(folder.iterdir()) if place.is_dir()}
     classes["all"] = [clip for clips in classes.values() for clip in clips]
     coded = ((name, rate, _codes(codec, sounds, rate)) for name, sounds in classes.items() for rate in bitrates)
     return [_row(codec, name, clips, bitrate) for name, bitrate, clips in coded if clips]
 
 
-def _sounds(folder: Path) -> list[tuple[Array, int]]:
+def _sounds(folder: Path, limit: int | None) -> list[tuple[Array, int]]:
     """The first channel of every file, and its sample rate in Hz."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.SUFFIXES)
-    return [(pcm[:1], sample_rate) for pcm, sample_rate in map(audio.read, paths)]
+    step = -(-len(paths) // limit) if limit else 1
+    return [(pcm[:1], sample_rate) for pcm, sample_rate in map(audio.read, paths[:: max(1, step)])]
 
 
 def _codes(codec: Codec, sounds: Sequence[tuple[Array, int]], bitrate: int) -> list[Codes]:
@@ -134,10 +137,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--model", default="default")
+    parser.add_argument("--limit", type=int, help="most files of a class")
     words = parser.parse_args()
     codec = load(words.model)
-    rows: list[dict[str, Any]] = [asdict(row) for row in measure(codec, words.folder)]
-    report = provenance(codec.model_id.hex(), f"every file of {words.folder.name}/") | {"rows": rows}
+    rows: list[dict[str, Any]] = [asdict(row) for row in measure(codec, words.folder, limit=words.limit)]
+    data = f"{words.limit or 'all'} files of a class of {words.folder.name}/"
+    report = provenance(codec.model_id.hex(), data) | {"rows": rows}
     write_report(words.output, report)
 
 
