@@ -99,3 +99,10 @@ def test_rates_switch_without_a_click(name):
         encoder.bitrate = rates[i % 2]
         packets += encoder.push(pcm[:, start : start + HOP])
     assert largest_step(codec, packets) <= 1.2 * steady
+
+
+def test_lost_frames_add_nothing_to_gains():
+    concealer = Concealer(SILENCE, 1, 75.0, level_bands=1)
+    concealer.note(latents(0, 4))
+    guessed = concealer.guess(10, following=latents(1, 2))
+    assert not guessed[:, 2].any() and guessed[:, :2].all()

@@ -28,10 +28,11 @@ class Concealer:
         silence: latents of silence `[latent_dim]`; those of zero are the average sound.
         channels: signals side by side.
         frame_rate: frames per second.
+        level_bands: latents, the last ones, to which each frame adds: what is lost adds nothing, and gains fade.
     """
 
-    def __init__(self, silence: Array, channels: int, frame_rate: float) -> None:
-        self._frame_rate = frame_rate
+    def __init__(self, silence: Array, channels: int, frame_rate: float, level_bands: int = 0) -> None:
+        self._frame_rate, self._level_bands = frame_rate, level_bands
         self._silence = silence[:, None]
         self._last = np.tile(self._silence, (channels, 1, 1))
         self._lost_frames = 0
@@ -51,6 +52,7 @@ class Concealer:
         self._lost_frames = min(self._lost_frames + frames, math.ceil((FADE_FROM_S + FADE_S) * self._frame_rate))
         if following is not None:
             guessed[:, :, -1] += NEXT_SHARE * (following[:, :, 0] - guessed[:, :, -1])
+        guessed[:, guessed.shape[1] - self._level_bands :] = 0
         return guessed
 
 

@@ -36,7 +36,8 @@ class LiveDecoder(Session):
         streams = model.spec.streams(channels)
         self._payloads = Payloads(model.spec, streams)
         self._stream = DecoderStream(model, channels, denoise)
-        self._concealer = Concealer(model.silence, streams, model.spec.frame_rate)
+        bands = model.spec.levels.bands if model.spec.levels else 0
+        self._concealer = Concealer(model.silence, streams, model.spec.frame_rate, bands)
         self._resampler = LiveResampler(model.spec.sample_rate, self.sample_rate, channels)
         self._sequence: int | None = None
         self._frames = 1
