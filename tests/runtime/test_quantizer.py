@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from soundstream.errors import ConfigError
+from soundstream.runtime.factors import Factors
 from soundstream.runtime.quantizer import MAX_EFFORT, Quantizer
 
 
@@ -48,6 +49,38 @@ def test_a_beam_as_wide_as_all_paths_finds_the_best_codes():
     every = np.array(list(itertools.product(range(4), repeat=3)))
     errors = np.stack([error(quantizer, vectors, np.repeat(codes[:, None], 30, axis=1)) for codes in every])
     np.testing.assert_array_equal(quantizer.encode(vectors, 3, 16), every[errors.argmin(0)].T)
+
+
+def test_smaller_codebooks_have_only_their_own_entries():
+    sizes, vectors = (16, 4, 8, 2), latents()
+    books = codebooks(number=4)
+    for book, size in zip(books, sizes, strict=True):
+        book[size:] = 0.5 * book[:1]  # what would often be found
+    quantizer, residual = Quantizer(books, Factors(sizes=sizes)), vectors.T.copy()
+    for codes, book, size in zip(quantizer.encode(vectors, 4, effort=1), books, sizes, strict=True):
+        np.testing.assert_array_equal(codes, np.square(residual[:, None] - book[:size]).sum(-1).argmin(-1))
+        residual = residual - book[codes]
+    assert (quantizer.encode(vectors, 4, effort=6).max(axis=1) < sizes).all()
+    assert [book.shape for book in quantizer.codebooks] == [(size, 8) for size in sizes]
+
+
+def test_codebooks_beside_levels_have_their_own_sizes_too():
+    sizes, vectors = (16, 4, 16, 8), latents(dim=10)
+    quantizer = Quantizer(codebooks(number=4, dim=10), Factors(sizes=sizes), levels=(2, 2))
+    assert (quantizer.encode(vectors, 4).max(axis=1) < sizes).all()
+    assert len(quantizer.codebooks[2]) == 16
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_large_codebooks_with_projections_take_the_room_of_their_entries(effort):
+    sizes, rng = (1024, 64, 64, 64), np.random.default_rng(0)
+    arrays = {"project_in": (4, 2, 8), "bias_in": (4, 2), "project_out": (4, 8, 2), "bias_out": (4, 8)}
+    factors = Factors(sizes=sizes, **{name: rng.standard_normal(shape, np.float32) for name, shape in arrays.items()})
+    quantizer = Quantizer(codebooks(number=4, size=1024, dim=2), factors)
+    quantizer.encode(latents(), 4, effort)
+    kept = {id(book): book.nbytes for part in vars(quantizer).values() if isinstance(part, list) for book in part}
+    once = sum(sizes) * 8 * 4
+    assert once <= sum(kept.values()) < (1 if effort == 1 else 2) * once * 1.5
 
 
 def test_paths_that_are_alike_go_to_the_lower_index():

@@ -14,6 +14,7 @@ from soundstream.bitstream.header import Header, Stack
 from soundstream.bitstream.packet import SEQUENCES, Loss, Packet
 from soundstream.codec.payloads import codes_of, payload_of
 from soundstream.entropy.coder import Coder
+from soundstream.entropy.context import Codebooks
 from soundstream.entropy.context_coder import ContextCoder
 from soundstream.entropy.plain import PlainCoder
 from soundstream.entropy.static import StaticCoder
@@ -37,7 +38,7 @@ class Coding:
 
     Args:
         codebook_bits: bits of a plain code.
-        codebooks: `[num_quantizers, codebook_size, latent_dim]`.
+        codebooks: `[entries, latent_dim]` each.
         tables: fitted to this model; None leaves only plain codes.
         stack: bits and strides of the codebooks where they are not alike.
         side_numbers: of a segment, which stand behind its codes.
@@ -46,7 +47,7 @@ class Coding:
     def __init__(
         self,
         codebook_bits: int,
-        codebooks: NDArray[np.float32],
+        codebooks: Codebooks,
         tables: Tables | None,
         stack: Stack = (),
         side_numbers: int = 0,

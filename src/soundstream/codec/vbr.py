@@ -42,13 +42,13 @@ def spooled(latents: Array, spool: IO[bytes]) -> Array:
     return latents
 
 
-def residual_energy(latents: Array, codes: Codes, codebooks: Array) -> NDArray[np.float64]:
+def residual_energy(latents: Array, codes: Codes, codebooks: Sequence[Array]) -> NDArray[np.float64]:
     """Mean square error per value of the latents after each codebook `[num_quantizers]`.
 
     Args:
         latents: `[channels, latent_dim, frames]`.
         codes: `[channels, num_quantizers, frames]`.
-        codebooks: `[num_quantizers, codebook_size, latent_dim]`.
+        codebooks: `[entries, latent_dim]` each.
     """
     left = latents.transpose(0, 2, 1)
     found = []

@@ -167,7 +167,8 @@ class Writing:
     def _costs(self, latents: Array, coding: CodeStream, header: Header) -> Costs:
         codes, _ = without_side(coding.push(latents, header.num_quantizers), self.spec.side_numbers)
         coded = self.spec.latent_dim - (self.spec.levels.bands if self.spec.levels else 0)
-        found = residual_energy(latents[:, :coded], codes, self.model.quantizer.codebooks[..., :coded])
+        codebooks = [book[:, :coded] for book in self.model.quantizer.codebooks]
+        found = residual_energy(latents[:, :coded], codes, codebooks)
         bits = self.coding.coder(header.entropy_mode).bits(codes)
         return Costs(found, bits, len(codes) * codes.shape[2])
 

@@ -36,7 +36,9 @@ _MEAN_BITS = 4
 MAX_DIM = MAX_INPUTS // PARTS
 """Width of a vector at most: wider codebooks have vectors of their own for the model, see `Tables.vectors`."""
 MAX_HIDDEN = MAX_INPUTS
-_LOWEST, _HIGHEST, _ZERO, _SHIFT = (np.array(x, np.int32) for x in (-LIMIT, LIMIT, 0, INPUT_SHIFT))
+Codebooks = NDArray[np.float32] | Sequence[NDArray[np.float32]]
+"""Of a model: as one array, or one by one where their sizes differ."""
+_MIN, _MAX, _ZERO, _SHIFT = (np.array(x, np.int32) for x in (-LIMIT, LIMIT, 0, INPUT_SHIFT))
 """Arrays, since NumPy takes Python's numbers at twice the cost of a small step."""
 
 
@@ -58,6 +60,12 @@ def fixed_point(codebooks: NDArray[np.float32]) -> NDArray[np.int32]:
     Stored entries are float16: scaling by a power of two is exact, and rounding an exact number is the same everywhere.
     """
     return np.clip(np.rint(np.ldexp(codebooks, FRACTION_BITS)), -(2**15), 2**15 - 1).astype(np.int32)
+
+
+def stacked(codebooks: Codebooks) -> NDArray[np.float32]:
+    """Codebooks as one array `[num_quantizers, codebook_size, dim]`, 0 behind the last entry of the smaller ones."""
+    size = max(map(len, codebooks))
+    return np.stack([np.pad(book, ((0, size - len(book)), (0, 0))) for book in codebooks])
 
 
 def to_input(vectors: NDArray[np.int32], shift: int = INPUT_SHIFT) -> NDArray[np.int8]:
@@ -165,14 +173,14 @@ class ContextModel:
     """Logits of codes; keeps nothing between calls and may serve many threads.
 
     Args:
-        codebooks: `[num_quantizers, codebook_size, latent_dim]` of the model that the tables were fitted to.
+        codebooks: `[entries, latent_dim]` each, of the model that the tables were fitted to.
     Raises:
         ArtifactError: the tables were fitted to a model of another shape.
     """
 
-    def __init__(self, tables: Tables, codebooks: NDArray[np.float32]) -> None:
-        vectors = fixed_point(codebooks) if tables.vectors is None else tables.vectors.astype(np.int32)
-        expected = (*codebooks.shape[:2], PARTS * vectors.shape[2])
+    def __init__(self, tables: Tables, codebooks: Codebooks) -> None:
+        vectors = fixed_point(stacked(codebooks)) if tables.vectors is None else tables.vectors.astype(np.int32)
+        expected = (len(codebooks), max(map(len, codebooks)), PARTS * vectors.shape[2])
         found = (*tables.static.shape, tables.hidden_weights.shape[2])
         if found != expected:
             raise ArtifactError(f"the entropy tables have shape {list(found)}; this model needs {list(expected)}")
@@ -207,7 +215,7 @@ class ContextModel:
 
     def _logits(self, known: NDArray[np.float32], q: int, room: Room) -> NDArray[np.int32]:
         hidden = self._hidden[q](known, room.hidden)
-        np.minimum(hidden, _HIGHEST, out=hidden)
+        np.minimum(hidden, _MAX, out=hidden)
         np.maximum(hidden, _ZERO, out=room.active[:, :-1], casting="unsafe")
         return self._output[q](room.active, room.output)
 
@@ -256,8 +264,8 @@ class Known:
         else:
             self._above[...], self._before[...] = self._chosen[q], self._chosen[q + 1]
             np.right_shift(self._so_far, _SHIFT, out=self._scaled)
-            np.minimum(self._scaled, _HIGHEST, out=self._scaled)
-            np.maximum(self._scaled, _LOWEST, out=self._so_far_input, casting="unsafe")
+            np.minimum(self._scaled, _MAX, out=self._scaled)
+            np.maximum(self._scaled, _MIN, out=self._so_far_input, casting="unsafe")
 
     def _end_frame(self) -> None:
         self._past.push(self._so_far.copy())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from soundstream.entropy import ans
 from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.coder import check_codes, checksum, coded_bits
-from soundstream.entropy.context import ContextModel, Known, Room, contexts, with_ones
+from soundstream.entropy.context import Codebooks, ContextModel, Known, Room, contexts, with_ones
 from soundstream.entropy.grid import ABSENT, Cells, Codes, Counts, Grid, Shape, Stack
 from soundstream.entropy.tables import Tables
 from soundstream.errors import BitstreamError, CodesMismatch, InvalidField
@@ -29,7 +29,7 @@ class ContextCoder:
 
     side_by_side = True
 
-    def __init__(self, tables: Tables, codebooks: NDArray[np.float32], stack: Stack = ()) -> None:
+    def __init__(self, tables: Tables, codebooks: Codebooks, stack: Stack = ()) -> None:
         self.model, self.tables, self._grid = ContextModel(tables, codebooks), tables, tables.grid(stack)
 
     def encode(self, codes: Codes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ MAX_SCORES = 1 << 20
 
 
 class Quantizer:
-    """Search and look-up in codebooks `[num_quantizers, codebook_size, width]`.
+    """Search and look-up in codebooks `[num_quantizers, codebook_size, width]`, of which smaller ones are cut.
 
     The search is a beam: of all ways to go on from the paths that it keeps, the best few by squared error are kept for
     the next codebook. One path is the greedy search of the paper. More paths find better codes for the same decoder.
@@ -39,17 +40,26 @@ class Quantizer:
     """
 
     def __init__(self, entries: Array, factors: Factors | None = None, levels: tuple[int, int] | None = None) -> None:
-        self._factors, self._levels, stack = factors or Factors(), levels, entries
+        self._factors, self._levels = factors or Factors(), levels
+        sizes = self._factors.sizes or (entries.shape[1],) * len(entries)
+        self._entries = stack = [book[:size] for book, size in zip(entries, sizes, strict=True)]
         if levels:  # which stand beside plain codebooks
-            entries, self._factors = np.delete(entries, levels[0], axis=0)[..., : -levels[1]], Factors()
-        self._entries, self._outputs = entries, _outputs(entries, self._factors)
-        """What each entry stands for in what its group codes `[num_quantizers, codebook_size, inner]`."""
+            place, bands = levels
+            self._entries = [book[:, :-bands] for book in stack[:place] + stack[place + 1 :]]
+            self._factors = Factors()
+        self._outputs = _outputs(self._entries, self._factors)
+        """What each entry stands for in what its group codes, `[entries, inner]` by codebook."""
         self.codebooks = stack if levels else _in_latents(self._outputs, self._factors)
-        """The same in the latents `[num_quantizers, codebook_size, latent_dim]`."""
-        self._transposed = np.ascontiguousarray(self._outputs.transpose(0, 2, 1))
-        self._half_norms = 0.5 * np.square(self._outputs).sum(-1)
-        for q, size in enumerate(self._factors.sizes):
-            self._half_norms[q, size:] = np.inf  # which no search finds
+        """The same in the latents, `[entries, latent_dim]` by codebook."""
+
+    @cached_property
+    def _transposed(self) -> list[Array]:
+        """`[inner, entries]` by codebook, for products: decoding and the search as published ask for none."""
+        return [np.ascontiguousarray(book.T) for book in self._outputs]
+
+    @cached_property
+    def _half_norms(self) -> list[Array]:
+        return [0.5 * np.square(book).sum(-1) for book in self._outputs]
 
     def encode(self, latents: Array, num_quantizers: int, effort: int = 1) -> Codes:
         """Codes `[..., num_quantizers, frames]` of latents `[..., latent_dim, frames]`.
@@ -90,7 +100,7 @@ class Quantizer:
         if strided or (effort == 1 and self._factors.project_in is not None) or (effort == 1 and self._factors.cosine):
             return self._as_published(signals, books)
         rows = np.ascontiguousarray(signals.reshape(-1, signals.shape[2]))
-        size = max(1, MAX_SCORES // (effort * self._outputs.shape[1]))
+        size = max(1, MAX_SCORES // (effort * max(map(len, self._outputs))))
         found = [self._found(rows[i : i + size], books, effort) for i in range(0, len(rows), size)]
         codes = np.concatenate([np.zeros((0, len(books)), np.int64), *found])
         return codes.reshape(*signals.shape[:2], len(books))
@@ -114,7 +124,7 @@ class Quantizer:
 
     def _nearest_entry(self, vectors: Array, q: int) -> Codes:
         """Index of the entry of codebook q that is nearest to each of the vectors `[signals, any, inner]`."""
-        entries = self._entries[q, : self._factors.sizes[q]] if self._factors.sizes else self._entries[q]
+        entries = self._entries[q]
         rows = vectors.reshape(-1, vectors.shape[2])
         rows = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows  # as in `_found`
         if self._factors.project_in is not None and self._factors.bias_in is not None:
@@ -157,7 +167,7 @@ class Quantizer:
             totals = totals.reshape(len(rows), paths, -1)
             totals += scores[..., None]
             places, scores = _lowest(totals.reshape(len(rows), -1), effort)
-            parent, entry = np.divmod(places, self._outputs.shape[1])
+            parent, entry = np.divmod(places, len(self._outputs[q]))
             scores -= scores[:, :1]
             residuals = residuals[(first * paths + parent).ravel()] - self._outputs[q][entry.ravel()]
             paths = places.shape[1]
@@ -175,17 +185,18 @@ class Quantizer:
         return np.moveaxis(latents, -1, -2)
 
 
-def _outputs(entries: Array, factors: Factors) -> Array:
+def _outputs(entries: list[Array], factors: Factors) -> list[Array]:
     if factors.project_out is None or factors.bias_out is None:
         return entries
-    return entries @ factors.project_out.transpose(0, 2, 1) + factors.bias_out[:, None]
+    projections = zip(factors.project_out, factors.bias_out, strict=True)
+    return [book @ weight.T + bias for book, (weight, bias) in zip(entries, projections, strict=True)]
 
 
-def _in_latents(outputs: Array, factors: Factors) -> Array:
+def _in_latents(outputs: list[Array], factors: Factors) -> list[Array]:
     if factors.group_out is None:
         return outputs
-    groups = enumerate(factors.groups(len(outputs)))
-    return np.concatenate([outputs[books.start : books.stop] @ factors.group_out[i].T for i, books in groups])
+    groups = zip(factors.groups(len(outputs)), factors.group_out, strict=True)
+    return [outputs[q] @ weight.T for books, weight in groups for q in books]
 
 
 def _directions(vectors: Array) -> Array:

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from soundstream import audio
 from soundstream.entropy.bounds import LIMIT, PARTS
-from soundstream.entropy.context import FRACTION_BITS, MAX_DIM, check_size, contexts, fixed_point
+from soundstream.entropy.context import FRACTION_BITS, MAX_DIM, check_size, contexts, fixed_point, stacked
 from soundstream.entropy.frequencies import LOGIT_UNITS, exponentials, frequencies
 from soundstream.entropy.grid import Grid, Stack
 from soundstream.entropy.tables import TABLES_FILE, Tables
@@ -308,7 +308,7 @@ def fit_artifact(
     whole = [clip.shape[1] for clip in codes if len(clip) == artifact.spec.num_quantizers]
     say(f"coded {sum(whole) / artifact.spec.frame_rate / 60:.1f} minutes of {len(whole)} files")
     stack = artifact.spec.stack(artifact.spec.num_quantizers)
-    tables = learn(codes, model.quantizer.codebooks, config, _tenths(say, config.steps), stack)
+    tables = learn(codes, stacked(model.quantizer.codebooks), config, _tenths(say, config.steps), stack)
     tables.save(folder / TABLES_FILE)
     return write_manifest(folder)
 
