@@ -84,9 +84,9 @@ def _send(path: Path, to: str, line: Line, model: str, seed: int) -> None:
         raise CodecError(f"send failed: {errors}")
 
 
-def _start(*words: object) -> subprocess.Popen[str]:
+def _start(*args: object) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
-    return subprocess.Popen([*PROGRAM, *map(str, words)], stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen([*PROGRAM, *map(str, args)], stdout=pipe, stderr=pipe, text=True)
 
 
 def measure_line(chosen: Sequence[clips.Clip], line: Line, model: str) -> dict[str, Any]:
@@ -114,13 +114,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=8, help="most clips")
     parser.add_argument("--model", default="default")
     parser.add_argument("-o", "--output", type=Path)
-    words = parser.parse_args()
-    chosen = clips.find(words.folder, words.limit)
-    about = provenance(load(words.model).model_id.hex(), f"{len(chosen)} clips of speech, played in real time")
-    report = about | {"rows": [measure_line(chosen, line, words.model) for line in LINES]}
+    args = parser.parse_args()
+    chosen = clips.find(args.folder, args.limit)
+    about = provenance(load(args.model).model_id.hex(), f"{len(chosen)} clips of speech, played in real time")
+    report = about | {"rows": [measure_line(chosen, line, args.model) for line in LINES]}
     print(json.dumps(report, indent=1))
-    if words.output:
-        write_report(words.output, report)
+    if args.output:
+        write_report(args.output, report)
 
 
 if __name__ == "__main__":

@@ -161,12 +161,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--model", default="default")
-    words = parser.parse_args()
-    codec = load(words.model)
+    args = parser.parse_args()
+    codec = load(args.model)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(codec, words.folder, Path(folder), (0.0, 10.0, 600.0))
-    report = provenance(codec.model_id.hex(), f"clips of {words.folder.name}/ one after another") | found
-    write_report(words.output, report)
+        found = measure(codec, args.folder, Path(folder), (0.0, 10.0, 600.0))
+    report = provenance(codec.model_id.hex(), f"clips of {args.folder.name}/ one after another") | found
+    write_report(args.output, report)
 
 
 if __name__ == "__main__":

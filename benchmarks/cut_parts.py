@@ -72,16 +72,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Cut and join files.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    words = parser.parse_args()
+    args = parser.parse_args()
     codec, rows = load(), list[dict[str, Any]]()
-    for clip in clips.find(words.folder):
+    for clip in clips.find(args.folder):
         pcm, rate = audio.read(clip.path)
         data = codec.encode(pcm, rate, BITRATE)
         compared = list(compare(codec, data, codec.decode(data)[0]))
         rows.append({"clip": clip.name, "parts": compared, "joined": join(codec, data, JOINED, len(rows))})
     most = {name: max(p[name] for row in rows for p in row["parts"]) for name in ("largest_difference", "lead_in_s")}
     facts = {"bitrate": BITRATE, "most": most, "rows": rows}
-    write_report(words.output, provenance(codec.model_id.hex(), str(words.folder)) | facts)
+    write_report(args.output, provenance(codec.model_id.hex(), str(args.folder)) | facts)
 
 
 if __name__ == "__main__":

@@ -47,13 +47,13 @@ def main() -> None:
     """Measure, and write the report."""
     parser = argparse.ArgumentParser(description="Peak memory of EnCodec at 48 kHz.")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    words = parser.parse_args()
+    args = parser.parse_args()
     theirs = encodec_parity.original(**encodec_parity.STEREO)
     with TemporaryDirectory() as work, encodec_parity.imported(theirs, "48khz") as ours:
         rows = [measured(ours, seconds, Path(work)) for seconds in SECONDS]
         data = f"noise in stereo at 48 kHz and {BITRATE} bit/s; {encodec_parity.described()}"
         report = provenance(ours.model_id.hex(), data)
-    write_report(words.output, report | {"rows": rows})
+    write_report(args.output, report | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def main() -> None:
     """Import the weights that `transformers` saves, and write the report."""
     parser = argparse.ArgumentParser(description="Compare EnCodec with the original.")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    words = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     rows, ids = [], []
     for variant, settings in VARIANTS.items():
@@ -209,7 +209,7 @@ def main() -> None:
             rows += list(compare(theirs, ours))
             ids.append(ours.model_id.hex())
     report = provenance(", ".join(ids), f"made sounds; {described()}")
-    write_report(words.output, report | summary(rows) | {"rows": rows})
+    write_report(args.output, report | summary(rows) | {"rows": rows})
 
 
 if __name__ == "__main__":

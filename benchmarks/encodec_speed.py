@@ -88,7 +88,7 @@ def main() -> None:
     """Measure, and write the report."""
     parser = argparse.ArgumentParser(description="Time EnCodec beside the original.")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    words = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     found, ids = [], []
     for variant, settings in encodec_parity.VARIANTS.items():
@@ -97,7 +97,7 @@ def main() -> None:
             found += rows(theirs, ours)
             ids.append(ours.model_id.hex())
     data = f"{SECONDS} s of generated speech-like sound at {BITRATE} bit/s; {encodec_parity.described()}"
-    write_report(words.output, provenance(", ".join(ids), data) | {"rounds": ROUNDS, "rows": found})
+    write_report(args.output, provenance(", ".join(ids), data) | {"rounds": ROUNDS, "rows": found})
 
 
 if __name__ == "__main__":

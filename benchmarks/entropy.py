@@ -138,12 +138,12 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--model", default="default")
     parser.add_argument("--limit", type=int, help="most files of a class")
-    words = parser.parse_args()
-    codec = load(words.model)
-    rows: list[dict[str, Any]] = [asdict(row) for row in measure(codec, words.folder, limit=words.limit)]
-    data = f"{words.limit or 'all'} files of a class of {words.folder.name}/"
+    args = parser.parse_args()
+    codec = load(args.model)
+    rows: list[dict[str, Any]] = [asdict(row) for row in measure(codec, args.folder, limit=args.limit)]
+    data = f"{args.limit or 'all'} files of a class of {args.folder.name}/"
     report = provenance(codec.model_id.hex(), data) | {"rows": rows}
-    write_report(words.output, report)
+    write_report(args.output, report)
 
 
 if __name__ == "__main__":

@@ -214,18 +214,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="default")
     parser.add_argument("-o", "--output", type=Path)
-    words = parser.parse_args()
-    codec = load(words.model)
-    forged = round(FORGED_SHARE * words.datagrams)
+    args = parser.parse_args()
+    codec = load(args.model)
+    forged = round(FORGED_SHARE * args.datagrams)
     runs = [
-        bombard(codec, words.datagrams - forged, False, words.seed),
-        bombard(codec, forged, True, words.seed),
+        bombard(codec, args.datagrams - forged, False, args.seed),
+        bombard(codec, forged, True, args.seed),
     ]
     found = [{"by": SENDERS[report.forged]} | asdict(report) | {"counts": asdict(counts)} for report, counts in runs]
     report = provenance(codec.model_id.hex(), "noise, and datagrams made up or changed") | {"runs": found}
     print(json.dumps(report, indent=1))
-    if words.output:
-        write_report(words.output, report)
+    if args.output:
+        write_report(args.output, report)
     if any(report.failures for report, _ in runs):
         raise SystemExit(1)
 

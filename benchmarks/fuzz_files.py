@@ -284,14 +284,14 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path)
-    words = parser.parse_args()
+    args = parser.parse_args()
     head = provenance("none: a made-up model of 4 codebooks", "21 valid files, damaged")
 
     def note(report: Report) -> None:
-        if words.output:
-            write_report(words.output, head | asdict(report))
+        if args.output:
+            write_report(args.output, head | asdict(report))
 
-    report = fuzz(words.files, words.seed, note)
+    report = fuzz(args.files, args.seed, note)
     print(json.dumps(head | asdict(report), indent=2))
     if report.failures:
         raise SystemExit(1)

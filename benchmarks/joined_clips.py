@@ -59,8 +59,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Join clips to long files.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("output", type=Path)
-    words = parser.parse_args()
-    print(f"{len(write(words.folder, words.output))} files")
+    args = parser.parse_args()
+    print(f"{len(write(args.folder, args.output))} files")
 
 
 if __name__ == "__main__":

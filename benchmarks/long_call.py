@@ -72,9 +72,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--model", default="default")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    words = parser.parse_args()
-    figures = report(load(words.model), words.minutes)
-    write_report(words.output, figures)
+    args = parser.parse_args()
+    figures = report(load(args.model), args.minutes)
+    write_report(args.output, figures)
 
 
 if __name__ == "__main__":

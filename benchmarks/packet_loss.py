@@ -192,13 +192,13 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--picture", type=Path)
-    words = parser.parse_args()
-    report = run(load(words.model), clips.find(words.folder, words.limit), METRICS)
-    write_report(words.output, report)
-    if words.picture:
+    args = parser.parse_args()
+    report = run(load(args.model), clips.find(args.folder, args.limit), METRICS)
+    write_report(args.output, report)
+    if args.picture:
         from benchmarks.loss_picture import draw
 
-        draw(words.picture, report)
+        draw(args.picture, report)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def test_nothing_but_the_page_and_named_clips_can_be_fetched(client, path):
 def test_about_tells_the_page_of_the_models(client, codec):
     about = client.get("/about").json()
     first = about["models"][0]
-    assert (first["id"], first["bitrate_step"], first["most_bitrate"]) == (codec.model_id.hex(), 750, 6000)
+    assert (first["id"], first["bitrate_step"], first["max_bitrate"]) == (codec.model_id.hex(), 750, 6000)
     assert first["denoise"] is False
     assert {"base", "seanet"} < {model["name"] for model in about["models"]}
     assert about["examples"] == ["hum.wav"]

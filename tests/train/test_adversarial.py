@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from soundstream.train.adversarial.discriminators import DiscriminatorConfig, Judgement, build
+from soundstream.train.adversarial.discriminators import DiscriminatorConfig, DiscriminatorOutput, build
 from soundstream.train.adversarial.losses import adversarial_losses, discriminator_loss, feature_loss, generator_loss
 from tiny import noise
 
 
 def judged(*logits, features=()):
     """One judgement for each list of logits, of a batch of one."""
-    return [Judgement(torch.tensor([[values]]), [torch.tensor([[f]]) for f in features]) for values in logits]
+    return [DiscriminatorOutput(torch.tensor([[values]]), [torch.tensor([[f]]) for f in features]) for values in logits]
 
 
 @pytest.fixture
@@ -74,13 +74,13 @@ def test_the_halves_of_a_batch_average_to_the_whole(discriminators, relative):
 def test_feature_loss_leaves_the_real_side_alone():
     real = torch.ones(1, 1, 4, requires_grad=True)
     fake = torch.zeros(1, 1, 4, requires_grad=True)
-    feature_loss([Judgement(real, [real])], [Judgement(fake, [fake])]).backward()
+    feature_loss([DiscriminatorOutput(real, [real])], [DiscriminatorOutput(fake, [fake])]).backward()
     assert real.grad is None
     assert (fake.grad < 0).all()
 
 
 def test_losses_of_half_precision_logits_are_exact():
-    low = [Judgement(torch.full((1, 1, 1000), 0.25, dtype=torch.bfloat16), [])]
+    low = [DiscriminatorOutput(torch.full((1, 1, 1000), 0.25, dtype=torch.bfloat16), [])]
     assert generator_loss(low) == 0.75
     assert generator_loss(low).dtype == torch.float32
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from soundstream.train.losses.balancer import LEAST_NORM, Balancer
+from soundstream.train.losses.balancer import MIN_NORM, Balancer
 from soundstream.train.losses.reconstruction import LossConfig
 from tiny import noise
 
@@ -62,7 +62,7 @@ def test_examples_count_alike_where_they_are_normalized_one_by_one(audio):
 def test_an_example_with_next_to_no_gradient_is_not_blown_up(audio):
     weight = torch.tensor([1.0, 1.0, 1e-6])[:, None, None]
     gradient = balanced({"a": (weight * audio).sum()}, audio, {"a": 1.0}, per_example=True)
-    assert gradient[2].norm() == pytest.approx(1e-6 / (LEAST_NORM * 2 / 3), rel=1e-3)
+    assert gradient[2].norm() == pytest.approx(1e-6 / (MIN_NORM * 2 / 3), rel=1e-3)
 
 
 def test_norms_before_scaling_are_given_for_the_log(audio):

@@ -19,10 +19,10 @@ from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.stream import CodeStream, DecoderStream, LatentStream, Model
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.checkpoint import Checkpoint, Progress
-from soundstream.train.levels_fit import UNIT_DB, Clip, FitConfig, fit_codebook, lacking, levels_db
+from soundstream.train.levels_fit import UNIT_DB, LevelClip, LevelFitConfig, fit_codebook, lacking, levels_db
 
 EDGES_HZ = np.array([0, 300, 1000, 4000], np.float32)
-SHORT = FitConfig(steps=60, crops=4, crop_frames=48, rounds=2)
+SHORT = LevelFitConfig(steps=60, crops=4, crop_frames=48, rounds=2)
 
 
 @pytest.fixture
@@ -66,7 +66,9 @@ def test_the_codebook_covers_gains_in_the_loop_and_keeps_a_zero():
     model = tiny.model(config=tiny.LEVELS)
     stage = model.level_stage
     channels = stage.network.first.in_channels
-    clips = [Clip(tiny.noise(channels, 120, seed=i), torch.zeros(stage.bands, 120), torch.ones(1)) for i in range(8)]
+    clips = [
+        LevelClip(tiny.noise(channels, 120, seed=i), torch.zeros(stage.bands, 120), torch.ones(1)) for i in range(8)
+    ]
     fit_codebook(stage, clips, SHORT, lambda text: None)
     with torch.no_grad():
         gains = torch.cat([stage.network(clip.seen[None, :, None])[:, :, 0] for clip in clips])

@@ -34,8 +34,8 @@ HOP = 320
 _BITS = 10
 _PREFIX = struct.Struct(">4sBI")
 _GAIN = struct.Struct(">f")
-_MOST_HEADER = 4096
-_MOST_SAMPLES = 2**40
+_MAX_HEADER = 4096
+_MAX_SAMPLES = 2**40
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ class Kind:
     """As the header has it."""
     sample_rate: int
     channels: int
-    most_codebooks: int
-    segment: int = _MOST_SAMPLES
+    max_codebooks: int
+    segment: int = _MAX_SAMPLES
     """Samples of a segment."""
-    step: int = _MOST_SAMPLES
+    step: int = _MAX_SAMPLES
     """Samples from the start of one to that of the next."""
 
     @property
     def has_gains(self) -> bool:
         """Whether a segment has a gain."""
-        return self.segment < _MOST_SAMPLES
+        return self.segment < _MAX_SAMPLES
 
     def frames(self, num_samples: int) -> list[int]:
         """Frames of each segment."""
@@ -63,8 +63,8 @@ class Kind:
         return [-(-min(self.segment, num_samples - start) // HOP) for start in starts]
 
 
-MONO = Kind("encodec_24khz", sample_rate=24_000, channels=1, most_codebooks=32)
-STEREO = Kind("encodec_48khz", sample_rate=48_000, channels=2, most_codebooks=16, segment=48_000, step=47_520)
+MONO = Kind("encodec_24khz", sample_rate=24_000, channels=1, max_codebooks=32)
+STEREO = Kind("encodec_48khz", sample_rate=48_000, channels=2, max_codebooks=16, segment=48_000, step=47_520)
 KINDS = {kind.name: kind for kind in (MONO, STEREO)}
 
 
@@ -95,8 +95,8 @@ def parse(data: bytes) -> Ecdc:
     _, version, length = _PREFIX.unpack_from(data)
     if version:
         raise UnsupportedVersion(f"version {version} of .ecdc; this release reads 0")
-    if length > _MOST_HEADER:
-        raise InvalidField(f"the header has {length:,} bytes; expected at most {_MOST_HEADER:,}")
+    if length > _MAX_HEADER:
+        raise InvalidField(f"the header has {length:,} bytes; expected at most {_MAX_HEADER:,}")
     kind, samples, count = _read_header(data[_PREFIX.size : _PREFIX.size + length])
     return _read_segments(memoryview(data)[_PREFIX.size + length :], kind, samples, count)
 
@@ -131,8 +131,8 @@ def _read_header(text: bytes) -> tuple[Kind, int, int]:
             "the file is coded with EnCodec's language model, whose probabilities differ from machine to machine: "
             "decode it where it was made"
         )
-    _check_whole("samples", samples, 0, _MOST_SAMPLES)
-    _check_whole("codebooks", count, 1, KINDS[model].most_codebooks)
+    _check_whole("samples", samples, 0, _MAX_SAMPLES)
+    _check_whole("codebooks", count, 1, KINDS[model].max_codebooks)
     return KINDS[model], samples, count
 
 

@@ -75,7 +75,7 @@ def _kind_of(spec: CodecSpec) -> ecdc.Kind:
     """
     for kind in ecdc.KINDS.values():
         segment = (kind.segment, kind.segment - kind.step) if kind.has_gains else (0, 0)
-        expected = kind.sample_rate, kind.channels, ecdc.HOP, {2**10}, kind.most_codebooks, *segment
+        expected = kind.sample_rate, kind.channels, ecdc.HOP, {2**10}, kind.max_codebooks, *segment
         sizes = {book.size for book in spec.codebooks}
         found = spec.sample_rate, spec.channels, spec.hop_length, sizes, spec.num_quantizers
         if (*found, spec.segment_samples, spec.overlap_samples) == expected:

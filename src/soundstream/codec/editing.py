@@ -157,7 +157,7 @@ class _Joined:
     def __init__(self, codec: Codec, readers: Sequence[Reader]) -> None:
         self._coding, self._readers = codec.coding, readers
         spec = codec.spec
-        self._most_shared = codec.model.memory_frames + spec.context_frames + spec.granule + _MAX_OVER
+        self._max_shared = codec.model.memory_frames + spec.context_frames + spec.granule + _MAX_OVER
         self._granule = spec.granule
         first = readers[0].header
         self._hop, self._rate = first.hop_length * first.sample_rate, first.codec_sample_rate
@@ -197,7 +197,7 @@ class _Joined:
         for part in taken(chain(head, parts), left_out):
             self._held.append(part)
             self._frames += part.shape[2]
-            while _count(self._held[1:]) >= self._most_shared:
+            while _count(self._held[1:]) >= self._max_shared:
                 yield self._held.pop(0)
         assert reader.num_samples is not None
         self._end = reader.header.lead_in + reader.num_samples

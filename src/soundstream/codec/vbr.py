@@ -58,7 +58,7 @@ def residual_energy(latents: Array, codes: Codes, codebooks: Sequence[Array]) ->
     return np.array(found)
 
 
-def least_quantizers(spec: CodecSpec) -> int:
+def min_quantizers(spec: CodecSpec) -> int:
     """Codebooks of any packet: what codes levels is always among them, since no error tells its worth."""
     return max(MIN_QUANTIZERS, spec.levels.place + 1) if spec.levels else MIN_QUANTIZERS
 

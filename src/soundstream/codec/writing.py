@@ -16,7 +16,7 @@ from soundstream.audio.resample import Resampler
 from soundstream.bitstream.container import Writer
 from soundstream.bitstream.header import Header
 from soundstream.codec.packing import Coding
-from soundstream.codec.vbr import Costs, allocate, least_quantizers, residual_energy, spooled
+from soundstream.codec.vbr import Costs, allocate, min_quantizers, residual_energy, spooled
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Splitter
 from soundstream.runtime.quantizer import Array, Codes
@@ -161,7 +161,7 @@ class Writing:
             costs = [self._costs(spooled(part, spool), coding, header) for part in latents]
             spool.seek(0)
             coding = CodeStream(self.model, streams)
-            for count in allocate(costs, constant, least_quantizers(self.spec)):
+            for count in allocate(costs, constant, min_quantizers(self.spec)):
                 yield coding.push(np.load(spool), count, options.effort)
 
     def _costs(self, latents: Array, coding: CodeStream, header: Header) -> Costs:

@@ -20,22 +20,22 @@ _SEEN, _NEAR, _STEP = 1, 4, 2
 
 
 class _Expected:
-    """Frequencies of the counts 1 to `most` in one stream, as they come."""
+    """Frequencies of the counts 1 to `max_count` in one stream, as they come."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._last = most, -1
-        self._seen = np.ones(most + 2, np.int64)
+    def __init__(self, max_count: int) -> None:
+        self._max_count, self._last = max_count, -1
+        self._seen = np.ones(max_count + 2, np.int64)
         """With a place to either side, which no count has."""
         self._steps = np.full(3, _NEAR)
         """One down, none, one up."""
 
     def below(self) -> NDArray[np.int64]:
-        """Sum of the frequencies below each count, and below the end `[most + 1]`."""
+        """Sum of the frequencies below each count, and below the end `[max_count + 1]`."""
         weights = self._seen.copy()
         if self._last >= 0:
             weights[self._last : self._last + 3] += self._steps
         weights = weights[1:-1]
-        widths = 1 + (TOTAL - self._most) * weights // weights.sum()
+        widths = 1 + (TOTAL - self._max_count) * weights // weights.sum()
         widths[weights.argmax()] += TOTAL - widths.sum()
         return np.concatenate([[0], widths.cumsum()])
 

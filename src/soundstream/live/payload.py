@@ -35,7 +35,7 @@ class Payloads:
 
     def __init__(self, spec: CodecSpec, channels: int) -> None:
         self._coder = PlainCoder(spec.codebook_bits)
-        self._most = spec.num_quantizers
+        self._max_quantizers = spec.num_quantizers
         self._channels = channels
 
     def check_redundancy(self, redundancy: int, frames: int) -> None:
@@ -64,8 +64,8 @@ class Payloads:
         """
         packet = LivePacket.from_bytes(data)
         counts = packet.num_quantizers, self._copied(packet)
-        if max(counts) > self._most:
-            raise InvalidField(f"the packet uses {max(counts)} codebooks; this model has {self._most}")
+        if max(counts) > self._max_quantizers:
+            raise InvalidField(f"the packet uses {max(counts)} codebooks; this model has {self._max_quantizers}")
         sizes = [self._channels * count * packet.frames for count in counts]
         flat = self._coder.decode(packet.payload, (1, sum(sizes), 1))[0, :, 0]
         codes, copy = (

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from soundstream.nn.graph import Graph
 
-LEAST = 1e-8
+MIN_GAIN = 1e-8
 """Gain of silence."""
 
 
@@ -52,7 +52,7 @@ class Gain(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean(1, keepdim=True).square().mean((2, 3), keepdim=True).sqrt() + LEAST
+        return x.mean(1, keepdim=True).square().mean((2, 3), keepdim=True).sqrt() + MIN_GAIN
 
     def divided_onnx(self, graph: Graph, x: str) -> str:
         """`x` divided by its gain, which is an output of the graph, `side`."""
@@ -60,7 +60,7 @@ class Gain(nn.Module):
         mono = graph.node("ReduceMean", [x, channels], "side.mixed")
         square = graph.node("Mul", [mono, mono], "side.square")
         root = graph.node("Sqrt", [graph.node("ReduceMean", [square, everything], "side.power")], "side.root")
-        gain = graph.node("Add", [root, graph.constant("side.least", torch.tensor(LEAST))], graph.side("side", 1))
+        gain = graph.node("Add", [root, graph.constant("side.least", torch.tensor(MIN_GAIN))], graph.side("side", 1))
         return graph.node("Div", [x, gain], "side.divided")
 
     def multiplied_onnx(self, graph: Graph, x: str) -> str:

@@ -12,11 +12,11 @@ from soundstream.export.artifact import export
 from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.stream import Model
 from soundstream.train.checkpoint import Checkpoint
-from soundstream.train.levels_fit import FitConfig, coded, fit, with_level_codes, with_model
+from soundstream.train.levels_fit import LevelFitConfig, coded, fit, with_level_codes, with_model
 
 
 def fitted(
-    checkpoint: Checkpoint, data: Sequence[Path], minutes: float, config: FitConfig, say: Callable[[str], None]
+    checkpoint: Checkpoint, data: Sequence[Path], minutes: float, config: LevelFitConfig, say: Callable[[str], None]
 ) -> Checkpoint:
     """The state with a level stage that was fitted to audio, coded as an artifact codes it.
 

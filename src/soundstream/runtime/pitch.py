@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-LONGEST_S, SHORTEST_S = 0.015, 0.0025
+MAX_PERIOD_S, MIN_PERIOD_S = 0.015, 0.0025
 """Periods that are looked for: of 67 to 400 Hz."""
 WINDOW_S = 0.05
 """Newest sound, which is compared with what was heard a period before."""
@@ -44,10 +44,10 @@ class PitchTracker:
     def __init__(self, channels: int, sample_rate: int, hop_length: int) -> None:
         self._hop = hop_length
         self._window = round(WINDOW_S * sample_rate)
-        self._shortest, self.longest = round(SHORTEST_S * sample_rate), round(LONGEST_S * sample_rate)
+        self._min_period, self.max_period = round(MIN_PERIOD_S * sample_rate), round(MAX_PERIOD_S * sample_rate)
         self._lowpass = _lowpass(sample_rate)
         self._unfiltered = np.zeros((channels, len(self._lowpass) - 1))
-        self._heard = np.zeros((channels, self._window + self.longest + 2 * COARSE))
+        self._heard = np.zeros((channels, self._window + self.max_period + 2 * COARSE))
 
     @property
     def memory_samples(self) -> int:
@@ -68,11 +68,11 @@ class PitchTracker:
         for place in np.argwhere(correlations > WORTH_A_LOOK):
             at = tuple(place)
             periods[at], correlations[at] = self._refined(views[at], COARSE * int(lags[at]))
-        return np.clip(periods, self._shortest, self.longest), correlations
+        return np.clip(periods, self._min_period, self.max_period), correlations
 
     def _coarse(self, heard: Array) -> tuple[NDArray[np.int64], Array]:
         """Periods and correlations of sound `[channels, frames, samples]` of which one sample in `COARSE` is there."""
-        low, high = self._shortest // COARSE, self.longest // COARSE
+        low, high = self._min_period // COARSE, self.max_period // COARSE
         correlations = _correlations(heard, self._window // COARSE, high + 1)
         best = found = low + correlations[..., low:].argmax(-1)
         enough = FRACTION_FITS * _at(correlations, best)

@@ -60,7 +60,7 @@ class PitchPostfilter:
         self._tracker = PitchTracker(channels, sample_rate, hop_length)
         self._combs, self._shelf = _filters(sample_rate)
         self._half = (self._combs.shape[-1] - 2) // 2
-        self._past = np.zeros((channels, TERMS * (self._tracker.longest + 1) + self._half + 2))
+        self._past = np.zeros((channels, TERMS * (self._tracker.max_period + 1) + self._half + 2))
         self._last = [(0.0, 0.0)] * channels
         self._fade = np.minimum(1, (np.arange(hop_length) + 0.5) * FADE / hop_length)
 

@@ -46,7 +46,7 @@ def _facts(name: str, codec: Codec) -> dict[str, Any]:
         "id": codec.model_id.hex(),
         "sample_rate": spec.sample_rate,
         "bitrate_step": spec.bitrate(1),
-        "most_bitrate": spec.bitrate(spec.num_quantizers),
+        "max_bitrate": spec.bitrate(spec.num_quantizers),
         "latency_ms": spec.latency_ms,
         "denoise": spec.has_denoise("encoder"),
     }

@@ -35,7 +35,7 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     """What it is judged by."""
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
-    """Who judges in the adversarial phase."""
+    """Discriminators of the adversarial phase."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How it follows."""
     clock: ClockConfig = field(default_factory=ClockConfig)

@@ -49,7 +49,7 @@ CLIP_S = 10.0
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class LevelFitConfig:
     """How long and how fast the level network and its codebook learn."""
 
     steps: int = 3000
@@ -66,7 +66,7 @@ class FitConfig:
     """Of crops and of clips."""
 
 
-class Clip(NamedTuple):
+class LevelClip(NamedTuple):
     """A sound as the level network sees it, and what it is to find."""
 
     seen: Float[Tensor, "channels frames"]
@@ -99,7 +99,7 @@ def with_model(checkpoint: Checkpoint, model: SoundStream) -> Checkpoint:
     return dataclasses.replace(checkpoint, codec=model.config, model=model.state_dict(), average={}, optimizer={})
 
 
-def fit(stage: LevelStage, clips: Sequence[Clip], config: FitConfig, say: Say) -> None:
+def fit(stage: LevelStage, clips: Sequence[LevelClip], config: LevelFitConfig, say: Say) -> None:
     """Fit the level network, and then its codebook, in place.
 
     Raises:
@@ -112,7 +112,7 @@ def fit(stage: LevelStage, clips: Sequence[Clip], config: FitConfig, say: Say) -
     fit_codebook(stage, clips, config, say)
 
 
-def coded(model: Model, data: Sequence[Path], minutes: float, say: Say) -> Iterator[Clip]:
+def coded(model: Model, data: Sequence[Path], minutes: float, say: Say) -> Iterator[LevelClip]:
     """Clips of files, coded with as many codebooks as COUNTS says in turn.
 
     Args:
@@ -138,7 +138,7 @@ def coded(model: Model, data: Sequence[Path], minutes: float, say: Say) -> Itera
         yield _clip(model, pcm, COUNTS[i % len(COUNTS)])
 
 
-def _clip(model: Model, pcm: Array, count: int) -> Clip:
+def _clip(model: Model, pcm: Array, count: int) -> LevelClip:
     assert model.spec.levels
     bands, spec = model.spec.levels.bands, model.spec
     latents = LatentStream(model, 1).push(pcm)
@@ -153,7 +153,7 @@ def _clip(model: Model, pcm: Array, count: int) -> Clip:
     )
     gains, weights = lacking(wanted, had)
     seen = np.concatenate([latents, quantized[:, :-bands]], axis=1)[0]
-    return Clip(torch.from_numpy(seen), torch.from_numpy(gains.T.copy()), torch.from_numpy(weights.T.copy()))
+    return LevelClip(torch.from_numpy(seen), torch.from_numpy(gains.T.copy()), torch.from_numpy(weights.T.copy()))
 
 
 def levels_db(pcm: Array, frames: int, edges_hz: Array, sample_rate: int, hop_length: int) -> Array:
@@ -181,7 +181,7 @@ def lacking(wanted: Array, had: Array) -> tuple[Array, Array]:
     return gains, np.clip((wanted - highest + AUDIBLE_DB) / WEIGHTED_DB, 0.1, 1)
 
 
-def learn(stage: LevelStage, clips: Sequence[Clip], config: FitConfig, say: Say) -> None:
+def learn(stage: LevelStage, clips: Sequence[LevelClip], config: LevelFitConfig, say: Say) -> None:
     """Train the level network, in place."""
     generator, unknown = torch.Generator().manual_seed(config.seed), config.crop_frames // 8
     optimizer = torch.optim.AdamW(stage.network.parameters(), config.learning_rate)
@@ -203,7 +203,7 @@ def learn(stage: LevelStage, clips: Sequence[Clip], config: FitConfig, say: Say)
             recent.clear()
 
 
-def _batch(clips: Sequence[Clip], config: FitConfig, generator: torch.Generator) -> Clip:
+def _batch(clips: Sequence[LevelClip], config: LevelFitConfig, generator: torch.Generator) -> LevelClip:
     """Crops `[crops, ..., crop_frames]`; short clips repeat themselves."""
     crops = []
     for i in torch.randint(len(clips), (config.crops,), generator=generator).tolist():
@@ -211,11 +211,11 @@ def _batch(clips: Sequence[Clip], config: FitConfig, generator: torch.Generator)
         start = int(torch.randint(max(1, frames - config.crop_frames + 1), (1,), generator=generator))
         places = (start + torch.arange(config.crop_frames)) % frames
         crops.append(tuple(part[:, places] for part in clips[i]))
-    return Clip(*(torch.stack(parts) for parts in zip(*crops, strict=True)))
+    return LevelClip(*(torch.stack(parts) for parts in zip(*crops, strict=True)))
 
 
 @torch.no_grad()
-def fit_codebook(stage: LevelStage, clips: Sequence[Clip], config: FitConfig, say: Say) -> None:
+def fit_codebook(stage: LevelStage, clips: Sequence[LevelClip], config: LevelFitConfig, say: Say) -> None:
     """Fit the codebook to the gains that the network finds, in place; its first entry stays zero.
 
     K-means begins without memory, and takes more of it in steps: with all of it from the start entries run away.

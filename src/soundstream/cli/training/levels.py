@@ -30,9 +30,9 @@ def fit_levels(
     with needs(extra("train")):
         from soundstream.release.levels import fitted
         from soundstream.train import checkpoint as ckpt
-        from soundstream.train.levels_fit import FitConfig
+        from soundstream.train.levels_fit import LevelFitConfig
     if output.exists() and not force:
         raise OutputError(f"{output} exists already; choose another name or replace it with --force")
     messages = Console(stderr=True)
-    ckpt.save(output, fitted(ckpt.load(state), data, minutes, FitConfig(steps=steps, seed=seed), messages.print))
+    ckpt.save(output, fitted(ckpt.load(state), data, minutes, LevelFitConfig(steps=steps, seed=seed), messages.print))
     print(output)

@@ -164,7 +164,7 @@ class JitterBuffer:
                 self._statistics.strays += 1
                 return False
             self._restart(sequence, timestamp)
-        if not self._is_news(sequence):
+        if not self._is_new(sequence):
             return False
         if self._is_past(sequence) and now - self._fitting_s >= RESTART_S:
             self._restart(sequence, timestamp)
@@ -186,7 +186,7 @@ class JitterBuffer:
         """When `pop` will have a slot, if no packet arrives before; None: not without one."""
         if self._ready:
             return -math.inf
-        if not self._packets and (not self._started or self._closed or self._run >= self._longest_run):
+        if not self._packets and (not self._started or self._closed or self._run >= self._max_run):
             return None
         timestamp, _ = self._packets.get(self._next, (self._next_timestamp, b""))
         return self._delay.due_s(timestamp / self._clock_rate)
@@ -220,7 +220,7 @@ class JitterBuffer:
         self._missed: deque[int] = deque(maxlen=WINDOW)
         self._delay = Delay(*self._depths)
 
-    def _is_news(self, sequence: int) -> bool:
+    def _is_new(self, sequence: int) -> bool:
         """Whether a packet has not come before; counts it if it has."""
         known = sequence in self._packets or (self._is_past(sequence) and sequence not in self._missed)
         self._statistics.duplicates += known
@@ -271,14 +271,14 @@ class JitterBuffer:
         return Slot(payload, following)
 
     @property
-    def _longest_run(self) -> int:
+    def _max_run(self) -> int:
         """Slots in a row that may be concealed."""
         ticks = round(MAX_CONCEALMENT_S * self._clock_rate)
         return min(WINDOW, ticks // self._step) if self._step else WINDOW // 4
 
     def _leave_hole(self) -> None:
         """After a long concealment go on where the next packet is, without the rest of what is missing."""
-        if self._run >= self._longest_run and self._packets:
+        if self._run >= self._max_run and self._packets:
             self._next = min(self._packets)
 
 

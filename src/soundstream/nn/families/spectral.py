@@ -56,7 +56,7 @@ NOISE_START = {"exp": (-4.6, 1.6), "square": (-5.6, 1.2)}
 
 By output; measured on speech, music and ambient sound with 40 coefficients passed by 64 latents, and with 104 by 128.
 """
-LOUDEST = 2.5
+MAX_EXPONENT = 2.5
 """Largest exponent of the output: a coefficient of a full-scale tone is exp(2.5)."""
 CHAOS = 20.0
 """Gain from latents to the phases that the decoder's noise comes from."""
@@ -255,7 +255,7 @@ class NoisyOutput(nn.Module):
         with without_autocast(x):
             x, noise = x.to(self.value.weight.dtype), noise.to(self.value.weight.dtype)
             normalized = self.norm(x.transpose(1, 3)).transpose(1, 3)
-            scale, level = (part.clamp(max=LOUDEST).exp() for part in (self.scale(normalized), self.level(x)))
+            scale, level = (part.clamp(max=MAX_EXPONENT).exp() for part in (self.scale(normalized), self.level(x)))
             value = self.value(x)
             return (value * value.abs() if self.squared else value) * scale + noise * level
 
@@ -263,7 +263,7 @@ class NoisyOutput(nn.Module):
         """The same in a graph."""
         y = graph.layer_norm(self.norm, f"{name}.norm", graph.channels_last(x, f"{name}.last"))
         y = graph.channels_first(y, f"{name}.normalized")
-        loudest = graph.constant(f"{name}.loudest", torch.tensor(LOUDEST))
+        loudest = graph.constant(f"{name}.loudest", torch.tensor(MAX_EXPONENT))
         parts = self.scale.onnx(graph, f"{name}.scale", y), self.level.onnx(graph, f"{name}.level", x)
         scale, level = (
             graph.node("Exp", [graph.node("Min", [part, loudest], f"{part}.bounded")], f"{part}.exp") for part in parts

@@ -281,7 +281,7 @@ function seekTo(event) {
 function modelFacts() { return facts.models.find(({ name }) => name === settings.model); }
 
 function showSettings() {
-  const model = modelFacts(), step = model.bitrate_step, most = model.most_bitrate / step;
+  const model = modelFacts(), step = model.bitrate_step, most = model.max_bitrate / step;
   const count = Math.max(1, Math.min(most, Math.round(settings.bitrate / step)));
   settings.bitrate = count * step;
   if (!model.denoise) settings.denoise = 0;
@@ -427,7 +427,7 @@ const KEYS = {
 
 function stepRate(by) {
   const step = modelFacts().bitrate_step;
-  change({ bitrate: Math.max(step, Math.min(modelFacts().most_bitrate, settings.bitrate + by * step)) });
+  change({ bitrate: Math.max(step, Math.min(modelFacts().max_bitrate, settings.bitrate + by * step)) });
 }
 
 function onKey(event) {

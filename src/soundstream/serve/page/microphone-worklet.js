@@ -2,7 +2,7 @@
 
 const BLOCK_S = 0.02;
 const READY_S = 0.06; // sound to have before playing starts
-const MOST_S = 0.25; // more than this is skipped
+const MAX_S = 0.25; // more than this is skipped
 
 class Microphone extends AudioWorkletProcessor {
   constructor() {
@@ -18,7 +18,7 @@ class Microphone extends AudioWorkletProcessor {
   take(pcm) {
     this.queue.push(pcm);
     this.queued += pcm.length;
-    if (this.queued > MOST_S * sampleRate) this.skip(this.queued - READY_S * sampleRate);
+    if (this.queued > MAX_S * sampleRate) this.skip(this.queued - READY_S * sampleRate);
     if (this.queued >= READY_S * sampleRate) this.playing = true;
   }
 

@@ -2,10 +2,10 @@
 
 import { melOf } from "./mel.js";
 
-const ROWS = 200, MOST_COLUMNS = 1400;
+const ROWS = 200, MAX_COLUMNS = 1400;
 const LOW_HZ = 40, HIGH_HZ = 20000;
 const RANGE_DB = 78; // from the loudest to the darkest that is shown
-const LOUDEST_SHARE = 0.999; // of the original's values that lie below the top of the scale
+const MAX_SHARE = 0.999; // of the original's values that lie below the top of the scale
 const MARKS_HZ = [300, 1000, 3000, 8000, 16000];
 
 const worker = new Worker(new URL("spectrum-worker.js", import.meta.url), { type: "module" });
@@ -19,7 +19,7 @@ worker.onmessage = ({ data }) => {
 /** Compute a spectrogram. @returns {Promise<{levels: Float32Array, columns: number, high: number}>} */
 export function spectrogram(channels, rate) {
   const id = asked++, high = Math.min(rate / 2, HIGH_HZ);
-  const columns = Math.min(MOST_COLUMNS, Math.max(1, Math.ceil(channels[0].length / 64)));
+  const columns = Math.min(MAX_COLUMNS, Math.max(1, Math.ceil(channels[0].length / 64)));
   worker.postMessage({ id, channels, rate, columns, rows: ROWS, low: LOW_HZ, high });
   return new Promise((resolve) => waiting.set(id, (levels) => resolve({ levels, columns, high })));
 }
@@ -27,7 +27,7 @@ export function spectrogram(channels, rate) {
 /** The level that is drawn brightest, dB. */
 export function topOf({ levels }) {
   const sorted = levels.slice().sort();
-  return Math.max(-60, sorted[Math.floor(LOUDEST_SHARE * (sorted.length - 1))]);
+  return Math.max(-60, sorted[Math.floor(MAX_SHARE * (sorted.length - 1))]);
 }
 
 export function drawSpectrogram(canvas, { levels, columns }, top) {

@@ -3,8 +3,8 @@
     soundstream   three that hear the waveform, at 1, 1/2 and 1/4 of the rate, and one that sees its complex spectrum
     ms-stft       one that sees the complex spectrum for each of several windows
 
-Each is a `Judge`: a view of the audio, then layers whose outputs are the features, then one layer of logits. A decoder
-has to satisfy all views at once.
+Each is a `Discriminator`: a view of the audio, then layers whose outputs are the features, then one layer of logits. A
+decoder has to satisfy all views at once.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SLOPE = 0.2
 """Slope of the leaky ReLU below zero."""
 REFERENCE_RATE = 24_000
 """Hz at which windows are given."""
-LARGEST_CHANNELS = 1024
-WIDEST = 64
+MAX_CHANNELS = 1024
+MAX_GROWTH = 64
 """Most channels of a waveform layer, times those of the first: 1024 for the published 16."""
 GROUP = 4
 """Channels that a group of a waveform layer sees."""
@@ -60,9 +60,9 @@ class DiscriminatorConfig:
             raise ConfigError(f"discriminator kind is {self.kind!r}; expected one of: {', '.join((*_KINDS, NONE))}")
         for name, step in (("channels", 1), ("wave_channels", GROUP)):
             value = getattr(self, name)
-            if not step <= value <= LARGEST_CHANNELS or value % step:
+            if not step <= value <= MAX_CHANNELS or value % step:
                 expected = f"a multiple of {step}" if step > 1 else "a whole number"
-                raise ConfigError(f"{name} is {value!r}; expected {expected} from {step} to {LARGEST_CHANNELS}")
+                raise ConfigError(f"{name} is {value!r}; expected {expected} from {step} to {MAX_CHANNELS}")
         if not 0 < self.compression <= 1:
             raise ConfigError(f"compression is {self.compression}; expected more than 0, at most 1")
         if not self.windows or not set(self.windows) <= set(_WINDOWS) or len(set(self.windows)) < len(self.windows):
@@ -82,8 +82,8 @@ def _window_at(window: int, sample_rate: int) -> int:
     return round(window * 2.0 ** round(math.log2(sample_rate / REFERENCE_RATE)))
 
 
-class Judgement(NamedTuple):
-    """What one discriminator thinks of a batch."""
+class DiscriminatorOutput(NamedTuple):
+    """Of one discriminator, for a batch."""
 
     logits: Float[Tensor, "batch 1 *positions"]
     """Above 0 where it takes the sound for real, below where for decoded; over time, or over time and frequency."""
@@ -91,32 +91,32 @@ class Judgement(NamedTuple):
     """Output of each layer before the logits."""
 
 
-class Judge(nn.Module):
+class Discriminator(nn.Module):
     """One discriminator: a view of the audio, layers each followed by a leaky ReLU, and a last layer of logits."""
 
     def __init__(self, view: nn.Module, layers: list[nn.Module], logits: nn.Module) -> None:
         super().__init__()
         self.view, self.layers, self.logits = view, nn.ModuleList(layers), logits
 
-    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> Judgement:
+    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> DiscriminatorOutput:
         """Logits, and the features that led to them."""
         x = self.view(audio)
         features = []
         for layer in self.layers:
             x = functional.leaky_relu(layer(x), SLOPE)
             features.append(x)
-        return Judgement(self.logits(x), features)
+        return DiscriminatorOutput(self.logits(x), features)
 
 
 class Discriminators(nn.Module):
-    """Several judges of the same audio."""
+    """Several discriminators of the same audio; in states they are called judges."""
 
-    def __init__(self, judges: list[Judge], min_samples: int) -> None:
+    def __init__(self, judges: list[Discriminator], min_samples: int) -> None:
         super().__init__()
         self.judges, self.min_samples = nn.ModuleList(judges), min_samples
 
-    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> list[Judgement]:
-        """One judgement from each.
+    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> list[DiscriminatorOutput]:
+        """The output of each.
 
         Raises:
             ConfigError: the audio is shorter than the longest window.
@@ -195,35 +195,35 @@ class ResidualBlock(nn.Module):
         return branch + self.shortcut(x[..., :: self.stride[0], :: self.stride[1]])
 
 
-def _soundstream(config: DiscriminatorConfig, sample_rate: int) -> list[Judge]:
+def _soundstream(config: DiscriminatorConfig, sample_rate: int) -> list[Discriminator]:
     window = _window_at(SOUNDSTREAM_WINDOW, sample_rate)
     return [
-        *(_wave_judge(config.wave_channels, halvings) for halvings in range(3)),
-        _stft_judge(config.channels, BlockSpectrum(window, *_compression(config))),
+        *(_wave_discriminator(config.wave_channels, halvings) for halvings in range(3)),
+        _stft_discriminator(config.channels, BlockSpectrum(window, *_compression(config))),
     ]
 
 
-def _wave_judge(channels: int, halvings: int) -> Judge:
+def _wave_discriminator(channels: int, halvings: int) -> Discriminator:
     """MelGAN's discriminator of the waveform, whose rate is halved `halvings` times before.
 
     Source: SoundStream (Zeghidour et al., 2021), section III-D; kernels of MelGAN (Kumar et al., 2019). Differs: padded
     with zeros everywhere.
     """
     pools = [nn.AvgPool1d(4, stride=2, padding=1, count_include_pad=False) for _ in range(halvings)]
-    layers, widest = [_conv(nn.Conv1d(1, channels, 15, padding=7))], WIDEST * channels
+    layers, widest = [_conv(nn.Conv1d(1, channels, 15, padding=7))], MAX_GROWTH * channels
     for _ in range(4):
         wider = min(4 * channels, widest)
         layers.append(_conv(nn.Conv1d(channels, wider, 41, stride=4, padding=20, groups=channels // GROUP)))
         channels = wider
     layers.append(_conv(nn.Conv1d(channels, channels, 5, padding=2)))
-    return Judge(nn.Sequential(*pools), layers, _conv(nn.Conv1d(channels, 1, 3, padding=1)))
+    return Discriminator(nn.Sequential(*pools), layers, _conv(nn.Conv1d(channels, 1, 3, padding=1)))
 
 
 def _compression(config: DiscriminatorConfig) -> tuple[float, float]:
     return config.compression, config.compression_floor_db
 
 
-def _stft_judge(channels: int, view: BlockSpectrum) -> Judge:
+def _stft_discriminator(channels: int, view: BlockSpectrum) -> Discriminator:
     """SoundStream's discriminator of one complex spectrum; its logits are `[batch, 1, samples / (8 * hop), 1]`.
 
     Source: SoundStream (Zeghidour et al., 2021), section III-D and Fig. 4. Differs: leaky ReLU and weight norm, as in
@@ -234,15 +234,15 @@ def _stft_judge(channels: int, view: BlockSpectrum) -> Judge:
         layers.append(ResidualBlock(channels, factor * channels, stride))
         channels *= factor
     bins = view.window // 2 // 2 ** len(BLOCKS)
-    return Judge(view, layers, _conv(nn.Conv2d(channels, 1, (1, bins))))
+    return Discriminator(view, layers, _conv(nn.Conv2d(channels, 1, (1, bins))))
 
 
-def _ms_stft(config: DiscriminatorConfig, sample_rate: int) -> list[Judge]:
+def _ms_stft(config: DiscriminatorConfig, sample_rate: int) -> list[Discriminator]:
     windows = [_window_at(window, sample_rate) for window in config.windows]
-    return [_band_judge(config.channels, Spectrum(window, *_compression(config))) for window in windows]
+    return [_band_discriminator(config.channels, Spectrum(window, *_compression(config))) for window in windows]
 
 
-def _band_judge(channels: int, view: Spectrum) -> Judge:
+def _band_discriminator(channels: int, view: Spectrum) -> Discriminator:
     """EnCodec's discriminator of one complex spectrum; its logits keep all frames and an eighth of the bins.
 
     Source: EnCodec (Défossez et al., 2022), section 3.4 and Fig. 2; kernels of 3x9 as in its code, where the paper has
@@ -253,7 +253,7 @@ def _band_judge(channels: int, view: Spectrum) -> Judge:
         conv = nn.Conv2d(channels, channels, (3, 9), (1, 2), padding=(dilation, 4), dilation=(dilation, 1))
         layers.append(_conv(conv))
     layers.append(_conv(nn.Conv2d(channels, channels, 3, padding=1)))
-    return Judge(view, layers, _conv(nn.Conv2d(channels, 1, 3, padding=1)))
+    return Discriminator(view, layers, _conv(nn.Conv2d(channels, 1, 3, padding=1)))
 
 
 def _conv(conv: nn.Conv1d | nn.Conv2d) -> nn.Module:
@@ -263,7 +263,7 @@ def _conv(conv: nn.Conv1d | nn.Conv2d) -> nn.Module:
     return weight_norm(conv)
 
 
-_KINDS: dict[str, Callable[[DiscriminatorConfig, int], list[Judge]]] = {
+_KINDS: dict[str, Callable[[DiscriminatorConfig, int], list[Discriminator]]] = {
     "ms-stft": _ms_stft,
     "soundstream": _soundstream,
 }

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from soundstream.train.adversarial.discriminators import Judgement
+from soundstream.train.adversarial.discriminators import DiscriminatorOutput
 
 FEATURE_FLOOR = 1e-3
 """Added to the level of real features, so that digital silence does not divide by zero."""
@@ -52,7 +52,7 @@ def adversarial_losses(
     return AdversarialLosses(generator_loss(fake), feature_loss(real, fake, relative), discriminator_loss(real, fake))
 
 
-def discriminator_loss(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
+def discriminator_loss(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) -> Float[Tensor, ""]:
     """Hinge loss of the discriminators: mean_k [ mean max(0, 1 - D_k(x)) + mean max(0, 1 + D_k(G(x))) ].
 
     The inner means go over examples and positions. 2 is blind, 0 is certain and right.
@@ -66,7 +66,7 @@ def discriminator_loss(real: list[Judgement], fake: list[Judgement]) -> Float[Te
     return torch.stack(hinges).mean()
 
 
-def generator_loss(fake: list[Judgement]) -> Float[Tensor, ""]:
+def generator_loss(fake: list[DiscriminatorOutput]) -> Float[Tensor, ""]:
     """Hinge loss of the generator: mean_k mean max(0, 1 - D_k(G(x))); 0 where every logit is above 1.
 
     Source: SoundStream (Zeghidour et al., 2021), section III-E; EnCodec (Défossez et al., 2022), section 3.4.
@@ -74,7 +74,9 @@ def generator_loss(fake: list[Judgement]) -> Float[Tensor, ""]:
     return torch.stack([(1 - judgement.logits.float()).relu().mean() for judgement in fake]).mean()
 
 
-def feature_loss(real: list[Judgement], fake: list[Judgement], relative: bool = True) -> Float[Tensor, ""]:
+def feature_loss(
+    real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput], relative: bool = True
+) -> Float[Tensor, ""]:
     """L1 distance of features, averaged over layers, examples and positions; gradients reach only `fake`.
 
     With D_kl(x) the features of layer l of discriminator k, it is mean_kl mean|D_kl(x) - D_kl(G(x))|, or, where
@@ -88,7 +90,7 @@ def feature_loss(real: list[Judgement], fake: list[Judgement], relative: bool = 
     return torch.stack(distances).mean()
 
 
-def _layers(real: list[Judgement], fake: list[Judgement]) -> Iterator[tuple[Tensor, Tensor]]:
+def _layers(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) -> Iterator[tuple[Tensor, Tensor]]:
     for a, b in zip(real, fake, strict=True):
         yield from zip(a.features, b.features, strict=True)
 

@@ -13,7 +13,7 @@ from soundstream.train.losses.reconstruction import LossConfig
 
 Losses = dict[str, Float[Tensor, ""]]
 Weights = Mapping[str, float | Float[Tensor, ""]]
-LEAST_NORM = 0.1
+MIN_NORM = 0.1
 """Divisor of an example at least, relative to the mean over the batch, where examples are normalized one by one."""
 
 
@@ -79,7 +79,7 @@ class Balancer:
         """Factor of a gradient that was measured, `[batch or 1, 1, 1]`."""
         if not (self.config.balance and self.config.per_example):
             return self._factor(name, len(norms)).reshape(1, 1, 1)
-        return 1 / (norms.clamp(min=LEAST_NORM * self._mean(name)).reshape(-1, 1, 1) + 1e-12)
+        return 1 / (norms.clamp(min=MIN_NORM * self._mean(name)).reshape(-1, 1, 1) + 1e-12)
 
     def _factor(self, name: str, examples: int) -> Float[Tensor, ""]:
         """Factor of the gradient of all examples alike."""

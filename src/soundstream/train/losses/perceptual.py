@@ -14,7 +14,7 @@ from soundstream.analysis import harmonics
 LEVEL_WINDOWS_S = (0.027, 0.08)
 """Windows of the band levels: one as long as a syllable's edge, one in which harmonics stand apart."""
 ERB_BANDS = 40
-LOWEST_HZ, HIGHEST_SHARE = 40.0, 0.97
+MIN_HZ, MAX_SHARE = 40.0, 0.97
 """Centre range of the bands: from this frequency to this share of half the sample rate."""
 LEVEL_FLOOR = 1e-9
 """Power, where a sine at full scale has 1, under which a band counts as silent: -90 dB."""
@@ -131,7 +131,7 @@ def emphasized(audio: Float[Tensor, "batch 1 samples"], factor: float) -> Float[
 
 def erb_bands(fft: int, sample_rate: int) -> Float[Tensor, "bands bins"]:
     """Triangles that overlap by half, evenly spread over the ERB scale; those too narrow for the bins are left out."""
-    ends = torch.tensor([LOWEST_HZ, HIGHEST_SHARE * sample_rate / 2], dtype=torch.float64)
+    ends = torch.tensor([MIN_HZ, MAX_SHARE * sample_rate / 2], dtype=torch.float64)
     low, high = _erb(ends).tolist()
     edges = torch.linspace(low, high, ERB_BANDS + 2, dtype=torch.float64)[:, None]
     place = _erb(torch.linspace(0, sample_rate / 2, fft // 2 + 1, dtype=torch.float64))

@@ -38,7 +38,7 @@ _CLOSE = 0.1
 """Squared distance under which it hardly matters how close input and target are."""
 LOUDNESS = 0.15
 """Exponent of energies that are compared."""
-LEAST = 2.0
+MIN_TARGET = 2.0
 """What a distance is relative to at least: the size of a quiet target."""
 MISSING = 1.5
 """Weight of a difference where sound is missing, and not left over."""
@@ -100,7 +100,7 @@ def spectral_distances(
 def _relative(found: Tensor, wanted: Tensor, missing: float = MISSING) -> Float[Tensor, " batch"]:
     difference = found - wanted
     weighed = torch.where(difference < 0, missing * difference, difference)
-    return weighed.square().sum((1, 2)) / (wanted.square().sum((1, 2)) + LEAST)
+    return weighed.square().sum((1, 2)) / (wanted.square().sum((1, 2)) + MIN_TARGET)
 
 
 def _root(x: Tensor) -> Tensor:
