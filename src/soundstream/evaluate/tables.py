@@ -185,6 +185,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "encodec_speed",
             "gpu",
             "level_codes",
+            "level_gains",
             "limits",
             "networks",
             "effort",

@@ -47,7 +47,7 @@ class EncodeOptions:
     bitrate: Annotated[
         int | None,
         Help(
-            "Bit/s of each channel: 6000 if not said; 750 to 18000 in steps of 750 of base.", flags=("--bitrate", "-b")
+            "Bit/s of each channel: 6000 if not said; 750 to 18750 in steps of 750 of base.", flags=("--bitrate", "-b")
         ),
     ] = None
     """Nominal bit/s of each channel; None is 6,000, or the highest below it that the model has."""
