@@ -129,18 +129,6 @@ class CodecSpec:
         return tuple(i for i, group in enumerate(groups) if not i or group != groups[i - 1])
 
     @property
-    def codebook_size(self) -> int:
-        """Entries of a codebook (N), where all have as many.
-
-        Raises:
-            ConfigError: they differ.
-        """
-        sizes = {codebook.size for codebook in self.codebooks}
-        if len(sizes) > 1:
-            raise ConfigError(f"codebooks have {sorted(sizes)} entries; expected as many in all")
-        return self.codebooks[0].size
-
-    @property
     def codebook_bits(self) -> int:
         """Bits of one plain code, of the largest codebook."""
         return max(book.size for book in self.codebooks).bit_length() - 1

@@ -16,7 +16,7 @@ def test_rows_for_every_class_and_rate(codec, tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         soundfile.write(tmp_path / name, np.random.default_rng(i).normal(0, 0.1, 24_000 * 3), 24_000)
     spec = codec.spec
-    shape = spec.num_quantizers, spec.codebook_size, spec.latent_dim
+    shape = spec.num_quantizers, spec.codebooks[0].size, spec.latent_dim
     tables = entropy_tables.tables(strength=9, shape=shape)
     monkeypatch.setattr(codec, "coding", Coding(spec.codebook_bits, codec.model.quantizer.codebooks, tables))
     rows = measure(codec, tmp_path, (750, 3000))

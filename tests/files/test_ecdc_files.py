@@ -102,6 +102,16 @@ def test_what_an_ecdc_file_cannot_hold_is_refused(model, tmp_path):
     assert not (tmp_path / "a.ecdc").exists()
 
 
+def test_a_model_with_codebooks_of_several_sizes_is_not_encodecs(written, model, tmp_path, monkeypatch):
+    codec = soundstream.load(model)
+    books = (dataclasses.replace(codec.spec.codebooks[0], size=512), *codec.spec.codebooks[1:])
+    monkeypatch.setattr(codec, "spec", dataclasses.replace(codec.spec, codebooks=books))
+    monkeypatch.setattr("soundstream.codec.ecdc_files.load", lambda name: codec)
+    with pytest.raises(ModelMismatch, match="the model is not EnCodec's"):
+        convert_file(written[1], tmp_path / "a.nac", model=model)
+    assert not (tmp_path / "a.nac").exists()
+
+
 def test_other_names_models_and_damage_are_named(written, model, tiny_artifact, tmp_path):
     _, source = written
     soundfile.write(tmp_path / "a.wav", np.zeros(99), 24_000)

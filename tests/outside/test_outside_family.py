@@ -105,7 +105,7 @@ def test_its_artifact_computes_what_the_model_does(trained, artifact):
 
 def test_its_artifact_says_what_it_is(artifact):
     spec = load_artifact(artifact).spec
-    assert (spec.hop_length, spec.num_quantizers, spec.codebook_size) == (80, 3, 16)
+    assert (spec.hop_length, [book.size for book in spec.codebooks]) == (80, [16, 16, 16])
     assert spec.memory_frames == 4  # three convolutions of two frames, one, and the comb's one
 
 
