@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.arrays import Codes
 from soundstream.entropy.bounds import TOTAL
 from soundstream.entropy.context import ContextModel, contexts
 from soundstream.entropy.frequencies import frequencies
 from soundstream.entropy.tables import Tables
 
 Array = NDArray[np.float64]
-Codes = NDArray[np.int64]
 
 PRIOR = 3000.0
 """Codes that the fixed frequencies count as; least bits among powers of ten and thrice those, on validation audio."""

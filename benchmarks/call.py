@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from soundstream import audio
-from soundstream.codec import Array, load
+from soundstream.arrays import Array
+from soundstream.codec import load
 from soundstream.errors import CodecError
 from soundstream.evaluate import clips
 from soundstream.evaluate.align import align

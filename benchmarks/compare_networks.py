@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.effort import excerpt
+from soundstream.arrays import Array
 from soundstream.evaluate import clips
 from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.nn.model import SoundStream
 from soundstream.train import checkpoint
 from soundstream.train.losses.perceptual import LevelLoss
-
-Array = NDArray[np.float32]
 
 METRICS = ("pesq", "stoi", "log-mel", "harmonics-low", "harmonics-middle")
 COUNTS = (4, 8, 16, None)

@@ -18,17 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.entropy import BITRATES
 from soundstream import audio
+from soundstream.arrays import Array, Codes
 from soundstream.bitstream import Reader, Writer
 from soundstream.codec import Codec, load, packet_frames
 from soundstream.evaluate import clips
 from soundstream.evaluate.provenance import provenance, write_report
 
-Array = NDArray[np.float32]
-Codes = NDArray[np.int64]
 HOUR_S = 3600
 LONG_S = 60
 """Audio of so many seconds is measured at a few rates only, for they take minutes."""

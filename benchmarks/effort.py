@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.codec import Codec, load
 from soundstream.evaluate import clips
 from soundstream.evaluate.metrics import measure, select
@@ -23,8 +23,6 @@ from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.speed.timing import cpu_seconds, gflops, matrix_product
 from soundstream.evaluate.statistics import mean_of, paired_difference
 from soundstream.runtime.stream import LatentStream
-
-Array = NDArray[np.float32]
 
 EFFORTS = (1, 2, 4, 8, 16)
 BITRATES = (3000, 6000, 12_000)

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.codec import Codec, load
 from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.export.published import import_published
 from soundstream.runtime.stream import DecoderStream, LatentStream, Model
 
-Array = NDArray[np.float32]
 RATES = (1500, 3000, 6000, 12_000, 24_000)
 """Of the 24 kHz model."""
 SEED = 0

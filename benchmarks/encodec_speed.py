@@ -22,7 +22,6 @@ from soundstream.evaluate.speed.timing import TimedPart, cpu_seconds, single_thr
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.stream import DecoderStream, EncoderStream
 
-Array = NDArray[np.float32]
 BITRATE = 6000
 SECONDS = 10
 ROUNDS = 5

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.adaptive_counts import adaptive_bits
 from soundstream import audio
+from soundstream.arrays import Array, Codes
 from soundstream.bitstream.packet import OVERHEAD
 from soundstream.codec import Codec, load, packet_frames
 from soundstream.codec.packing import MODES
@@ -26,8 +26,6 @@ from soundstream.entropy import ContextCoder
 from soundstream.entropy.bounds import TOTAL
 from soundstream.evaluate.provenance import provenance, write_report
 
-Array = NDArray[np.float32]
-Codes = NDArray[np.int64]
 BITRATES = (1500, 3000, 6000, 12_000, 18_000)
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.evaluate import clips
 
-Array = NDArray[np.float32]
 SAMPLE_RATE = 24_000
 SILENCES_S = (0.5, 3.0)
 """Shortest and longest silence behind a clip."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.codec import Codec, load
 from soundstream.evaluate import clips
 from soundstream.evaluate.align import find_delay
@@ -27,7 +28,6 @@ from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.statistics import mean_of
 from soundstream.live.network.simulate import GilbertLoss, LossModel, RandomLoss
 
-Array = NDArray[np.float32]
 Lost = NDArray[np.bool_]
 
 METRICS = ("pesq", "stoi", "visqol-speech")

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.effort import speech
+from soundstream.arrays import Array
 from soundstream.codec import load
 from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.provenance import provenance, write_report
 
-Array = NDArray[np.float32]
 Spectrum = NDArray[np.complex128]
 """`[frames, bins]`."""
 Mend = Callable[[Spectrum, Spectrum], Spectrum]

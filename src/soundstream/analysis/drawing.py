@@ -14,11 +14,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.system.files import atomic_output
-
-Array = NDArray[np.float32]
 
 _COLUMNS = 4
 _LOUD, _QUIET = -30, -130

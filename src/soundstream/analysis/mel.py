@@ -13,13 +13,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.arrays import Array
+
 WINDOWS = (64, 128, 256, 512, 1024, 2048)
 """Window lengths in samples."""
 BINS = 64
 FLOOR = 1e-4
 """Amplitude below which the logarithm does not look: -80 dB of full scale."""
-
-Array = NDArray[np.float32]
 
 
 def window_function(window: int) -> Array:

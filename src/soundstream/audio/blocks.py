@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.errors import InvalidField
 
-Array = NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
 
 

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.audio.resample import resampled_length
-
-Array = NDArray[np.float32]
 
 REACH = 32
 """Samples of the lower rate that the filter sees to either side: 1.3 ms at 24 kHz."""

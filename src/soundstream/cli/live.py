@@ -18,9 +18,10 @@ from rich.console import Console
 from rich.status import Status
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.audio.wav import WavPipe
 from soundstream.cli.options import Force, RawSound, with_encode_options
-from soundstream.codec import Array, Codec, load
+from soundstream.codec import Codec, load
 from soundstream.errors import CodecError, ConfigError
 from soundstream.live import LIVE_EFFORT, devices, pipes
 from soundstream.live.network import udp

@@ -1,5 +1,6 @@
 """The codec: pcm to `.nac` bytes and back, joining audio, runtime, entropy coding and bitstream."""
 
+from soundstream.arrays import Array, Codes
 from soundstream.codec.code_files import CodedAudio, load_codes, save_codes
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder
 from soundstream.codec.codec import Codec, codec_for, load, load_for
@@ -19,7 +20,6 @@ from soundstream.codec.verbs import (
     to_codes_many,
 )
 from soundstream.codec.writing import packet_frames
-from soundstream.runtime.quantizer import Array, Codes
 
 __all__ = [
     "Array",

@@ -12,6 +12,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from soundstream import audio
+from soundstream.arrays import Array, Codes
 from soundstream.audio.blocks import left_out
 from soundstream.bitstream import Header, Reader, Writer
 from soundstream.bitstream.header import MAGIC
@@ -20,7 +21,6 @@ from soundstream.codec.codec import Codec, codec_for, load, load_for
 from soundstream.codec.writing import in_packets, packet_frames
 from soundstream.errors import AudioError, ConfigError, ModelMismatch
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
-from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.released import describe
 from soundstream.system.files import FilePath, atomic_output, check_not_input, named, open_input
 

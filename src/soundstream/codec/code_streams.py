@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from soundstream.arrays import Array, Codes
 from soundstream.audio.blocks import Tail
 from soundstream.audio.checks import soft_limit
 from soundstream.audio.resample import Resampler, resampled_length
 from soundstream.errors import ConfigError
 from soundstream.live.session import Session
 from soundstream.runtime.options import EncodeOptions
-from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.side import without_side
 from soundstream.runtime.stream import DecoderStream, EncoderStream, Model
 from soundstream.spec import CodecSpec

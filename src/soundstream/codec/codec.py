@@ -13,6 +13,7 @@ from typing import TypeVar, Unpack
 
 import numpy as np
 
+from soundstream.arrays import Array, Codes
 from soundstream.audio.blocks import seconds
 from soundstream.audio.checks import as_array, check, whole_rate
 from soundstream.bitstream import Header, Reader, RepairingReader
@@ -27,7 +28,6 @@ from soundstream.live.encoder import LIVE_EFFORT, LiveEncoder
 from soundstream.runtime.artifact import Artifact, find, id_of, load_artifact, shipped
 from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
-from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.released import describe
 from soundstream.runtime.side import check_side, with_side, without_side
 from soundstream.runtime.stream import Model

@@ -19,8 +19,8 @@ from itertools import chain
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Codes
 from soundstream.audio.blocks import taken
 from soundstream.bitstream import Header, Packet, Reader, Writer
 from soundstream.codec.codec import Codec
@@ -28,7 +28,6 @@ from soundstream.codec.writing import packet_frames
 from soundstream.errors import ConfigError
 from soundstream.system.files import named
 
-Codes = NDArray[np.int64]
 JOINED = ("model_id", "sample_rate", "channels", "codec_sample_rate", "hop_length", "codebook_bits")
 """Fields of the header in which files that are joined must agree."""
 _MAX_OVER = 128

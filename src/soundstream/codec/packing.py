@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
+from soundstream.arrays import Codes
 from soundstream.bitstream.fields import MAX_PAYLOAD
 from soundstream.bitstream.header import Header, Stack
 from soundstream.bitstream.packet import SEQUENCES, Loss, Packet
@@ -20,8 +18,6 @@ from soundstream.entropy.plain import PlainCoder
 from soundstream.entropy.static import StaticCoder
 from soundstream.entropy.tables import Tables
 from soundstream.errors import BitstreamError, ConfigError, InvalidField
-
-Codes = NDArray[np.int64]
 
 MODES = ("none", "fast", "best")
 """Names of the entropy modes; a header holds the place of its own in this list."""

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Unpack
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.bitstream import Reader, RepairingReader
 from soundstream.codec.codec import codec_for, load
 from soundstream.codec.reading import Damage, check_start
 from soundstream.errors import AudioWarning, ConfigError, InputError, OutputError
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
-from soundstream.runtime.quantizer import Array
 from soundstream.system.files import FilePath, check_not_input, name_of, named, open_input, open_output
 
 _MAX_TAG_BYTES = 4096

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Codes
 from soundstream.bitstream.header import Header
 from soundstream.bitstream.packet import Packet
 from soundstream.entropy.coder import Coder
@@ -15,7 +15,6 @@ from soundstream.entropy.counts import decode_counts, encode_counts
 from soundstream.errors import BitstreamError, ConfigError, InvalidField
 from soundstream.runtime.side import check_side, with_side, without_side
 
-Codes = NDArray[np.int64]
 SIDE_NUMBER = np.dtype("<f4")
 """How a packet holds a side number."""
 _LENGTH = struct.Struct("<H")

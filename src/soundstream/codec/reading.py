@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from soundstream.arrays import Array, Codes
 from soundstream.audio.blocks import Tail, taken
 from soundstream.audio.checks import soft_limit, whole_rate
 from soundstream.audio.resample import Resampler, resampled_length
@@ -19,7 +20,6 @@ from soundstream.bitstream.recovery import RepairingReader
 from soundstream.codec.headers import check_header
 from soundstream.codec.packing import Coding
 from soundstream.errors import ConfigError
-from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.stream import DecoderStream, Model
 from soundstream.spec import CodecSpec
 from soundstream.system.files import named

@@ -14,10 +14,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.arrays import Array, Codes
 from soundstream.spec import CodecSpec
-
-Array = NDArray[np.float32]
-Codes = NDArray[np.int64]
 
 MIN_QUANTIZERS = 2
 """Codebooks of any packet, unless the constant rate has fewer; below, log-mel loses more than the bits buy."""

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
+from soundstream.arrays import Array
 from soundstream.bitstream import Reader
 from soundstream.codec.codec import Codec, check_bytes, load, load_for
 from soundstream.codec.reading import Damage
-from soundstream.runtime.quantizer import Array
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.arrays import Array, Codes
 from soundstream.audio.blocks import Counter, regroup
 from soundstream.audio.checks import check_format, whole_rate
 from soundstream.audio.resample import Resampler
@@ -19,7 +20,6 @@ from soundstream.codec.packing import Coding
 from soundstream.codec.vbr import Costs, allocate, min_quantizers, residual_energy, spooled
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Splitter
-from soundstream.runtime.quantizer import Array, Codes
 from soundstream.runtime.side import without_side
 from soundstream.runtime.stream import CodeStream, EncoderStream, LatentStream, Model
 from soundstream.spec import CodecSpec

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from soundstream.arrays import Array
 
 MAX_DELAY_S = 0.1
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.errors import AudioError, ConfigError
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from soundstream.analysis.drawing import spectrograms
+from soundstream.arrays import Array
 from soundstream.errors import ConfigError, OutputError
 from soundstream.evaluate import clips, listening, metrics, report, runner
 from soundstream.evaluate.clips import Clip
@@ -139,7 +140,7 @@ def write_listening_test(evaluation: Evaluation, folder: Path) -> None:
     listening.write_page(folder / "listening" / "index.html", items)
 
 
-def _decode(clip: Clip, specs: Sequence[Spec], sources: Sources) -> dict[Spec, clips.Array]:
+def _decode(clip: Clip, specs: Sequence[Spec], sources: Sources) -> dict[Spec, Array]:
     return {spec: runner.process(clip, spec, sources)[1] for spec in specs}
 
 

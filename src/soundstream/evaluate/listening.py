@@ -15,11 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.system.files import atomic_output
-
-Array = NDArray[np.float32]
 
 ANCHOR = "lowpass:3500"
 REFERENCE = "original"

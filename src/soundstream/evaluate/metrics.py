@@ -17,15 +17,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.analysis.harmonics import BANDS_HZ, harmonic_correlation
 from soundstream.analysis.mel import log_mel_distance
+from soundstream.arrays import Array
 from soundstream.errors import CodecError, ConfigError
 from soundstream.system.extras import extra
-
-Array = NDArray[np.float32]
 
 SPEECH = frozenset({"speech", "noisy-speech"})
 _DNSMOS_RATE, _DNSMOS_SAMPLES = 16_000, 144_160

@@ -16,9 +16,10 @@ from importlib import metadata
 from pathlib import Path
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.errors import CodecError
 from soundstream.evaluate import clips, metrics
-from soundstream.evaluate.align import Array, align
+from soundstream.evaluate.align import align
 from soundstream.evaluate.clips import Clip
 from soundstream.evaluate.codecs.spec import Sources, Spec, make
 from soundstream.evaluate.rows import Row, load_rows

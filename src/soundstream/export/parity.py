@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.errors import ParityError
 from soundstream.export.artifact import export, exportable
 from soundstream.nn.model import SoundStream, plain_condition
@@ -17,8 +17,6 @@ from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
 from soundstream.spec import SIDES
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

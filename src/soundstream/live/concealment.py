@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from soundstream.arrays import Array
 
 DECAY_S = 0.26
 """Time in which the last sound's distance from silence falls to 1/e: 5 % of it in a 75th of a second."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array, Codes
 from soundstream.audio.checks import soft_limit
 from soundstream.audio.live_resampling import LiveResampler
 from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.live.concealment import Concealer
-from soundstream.live.payload import Codes, Content, Payloads
+from soundstream.live.payload import Content, Payloads
 from soundstream.live.session import Session, check_causal
 from soundstream.runtime.stream import DecoderStream, Model
-
-Array = NDArray[np.float32]
 
 
 class LiveDecoder(Session):

@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.errors import AudioError, CodecError
 from soundstream.live.pipes import Source, piece_samples
 from soundstream.system.extras import extra, needs
-
-Array = NDArray[np.float32]
 
 PREFILL_S = 0.04
 """Sound that waits before the speaker starts, or starts again: its blocks do not come when packets do."""

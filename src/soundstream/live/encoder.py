@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array, Codes
 from soundstream.audio.live_resampling import LiveResampler
 from soundstream.bitstream.fields import check_range
 from soundstream.bitstream.live import LIVE_FRAMES, LIVE_SEQUENCES
-from soundstream.live.payload import Codes, Content, Payloads
+from soundstream.live.payload import Content, Payloads
 from soundstream.live.session import Session, check_causal
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.stream import EncoderStream, Model
-
-Array = NDArray[np.float32]
 
 LIVE_EFFORT = 1
 """Paths that the search for the codes of a live session keeps: each more makes a hop longer by a quarter and more."""

@@ -10,14 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Codes
 from soundstream.bitstream.live import LivePacket
 from soundstream.entropy.plain import PlainCoder
 from soundstream.errors import ConfigError, InvalidField
 from soundstream.spec import CodecSpec
-
-Codes = NDArray[np.int64]
 
 
 class Content(NamedTuple):

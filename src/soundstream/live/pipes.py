@@ -9,12 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.errors import AudioError, ConfigError
-
-Array = NDArray[np.float32]
 
 PIECE_S = 0.01
 """Seconds of sound that are read at once."""

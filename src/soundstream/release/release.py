@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.codec import load
 from soundstream.entropy import TABLES_FILE, ContextCoder, Tables
 from soundstream.errors import ConfigError
@@ -19,7 +20,7 @@ from soundstream.evaluate import clips
 from soundstream.evaluate.probes import probes
 from soundstream.evaluate.provenance import provenance
 from soundstream.export.artifact import export
-from soundstream.export.parity import Array, check_parity
+from soundstream.export.parity import check_parity
 from soundstream.export.place import check_place, install
 from soundstream.nn.model import SoundStream
 from soundstream.release.card import Facts, card, read_sources

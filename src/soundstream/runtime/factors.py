@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.errors import ArtifactError
-
-Array = NDArray[np.float32]
 
 QUANTIZER_FILE = "quantizer.npz"
 """Their file in an artifact's folder; a plain quantizer has none."""

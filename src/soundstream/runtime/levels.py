@@ -6,13 +6,10 @@ Source: ours.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array, Codes
 from soundstream.runtime.session import Network
 from soundstream.spec import Levels
-
-Array = NDArray[np.float32]
-Codes = NDArray[np.int64]
 
 
 class LevelCoder:

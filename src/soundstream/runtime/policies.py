@@ -22,9 +22,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.spec import CodecSpec
 
-Array = NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
 Run = Callable[[Array], Array]
 """A network on a piece by itself: `[channels, ..., items]` in, items of its own out."""

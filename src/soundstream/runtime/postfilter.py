@@ -21,9 +21,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.arrays import Array
 from soundstream.runtime.pitch import PitchTracker
 
-Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 VOICED = (0.8, 1.0)

@@ -6,14 +6,11 @@ import math
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array, Codes
 from soundstream.errors import ConfigError
 from soundstream.runtime.factors import Factors
 from soundstream.system.threads import single_blas_thread
-
-Array = NDArray[np.float32]
-Codes = NDArray[np.int64]
 
 DEFAULT_EFFORT = 4
 """Paths that the search for the codes of a file keeps."""

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from soundstream.arrays import Array
 from soundstream.errors import ArtifactError, ConfigError
-
-Array = NDArray[np.float32]
 
 STATE_SUFFIX = ".next"
 MACS_PROPERTY = "macs_per_frame"

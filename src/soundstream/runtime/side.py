@@ -7,12 +7,9 @@ the segment. So one array has all that gives the sound back, whatever it is cut 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array, Codes
 from soundstream.errors import ConfigError
-
-Array = NDArray[np.float32]
-Codes = NDArray[np.int64]
 
 
 def with_side(codes: Codes, side: Array) -> Codes:

@@ -9,18 +9,16 @@ from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from soundstream.arrays import Array, Codes
 from soundstream.runtime.artifact import DENOISER_FILE, LEVELS_FILE, Artifact
 from soundstream.runtime.levels import LevelCoder
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
 from soundstream.runtime.postfilter import PitchPostfilter
-from soundstream.runtime.quantizer import Codes, Quantizer
+from soundstream.runtime.quantizer import Quantizer
 from soundstream.runtime.session import Network, State
 from soundstream.runtime.side import with_side, without_side
-
-Array = NDArray[np.float32]
 
 BLOCK_S = 1.0
 """Sound in one call of a network at most; it bounds memory on long input."""

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.errors import AudioError, ConfigError, LimitError
 from soundstream.serve.limits import Limits
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.audio.blocks import seconds
 from soundstream.bitstream import Reader
 from soundstream.codec import Codec
@@ -20,7 +20,6 @@ from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.serve.clips import SentClip
 
-Array = NDArray[np.float32]
 Watch = Callable[[float], None]
 """Told the share of the work done, 0 to 1, at least once a second of audio; it may raise to stop the work."""
 

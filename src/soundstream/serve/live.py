@@ -9,17 +9,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from starlette.websockets import WebSocket
 
+from soundstream.arrays import Array
 from soundstream.codec import Codec
 from soundstream.errors import CodecError, ConfigError, LimitError
 from soundstream.live.network.simulate import RandomLoss
 from soundstream.serve.limits import Limits
 from soundstream.serve.models import Models
 from soundstream.serve.protocol import LiveOpen, LiveSet, error_message, parse, pcm_bytes, pcm_of
-
-Array = NDArray[np.float32]
 
 
 class LiveConnection:

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from soundstream.arrays import Array
 from soundstream.errors import AudioError, ConfigError
 from soundstream.nn.families import build
 from soundstream.nn.levels import MEMORY, UNIT_DB, LevelStage, level_edges
@@ -30,8 +30,6 @@ from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.runtime.stream import DecoderStream, LatentStream, Model
 from soundstream.train.checkpoint import Checkpoint
 from soundstream.train.entropy_fit import middle, spread
-
-Array = NDArray[np.float32]
 
 RISE_S, FALL_S = 0.02, 1 / 150
 """Halves of the window in which levels are measured; it ends with the frame, so that no frame waits for the next."""

@@ -17,12 +17,10 @@ from typing import Protocol
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.errors import CodecError, ConfigError
-
-Array = NDArray[np.float32]
 
 
 class Baseline(Protocol):

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.errors import CodecError
 from soundstream.system.extras import extra
-
-Array = NDArray[np.float32]
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.errors import ConfigError
 from soundstream.system.extras import extra, needs
-
-Array = NDArray[np.float32]
 
 FRAME_US = 10_000
 RATES = (8_000, 16_000, 24_000, 32_000, 48_000)

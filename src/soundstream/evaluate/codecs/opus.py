@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.errors import CodecError
 from soundstream.evaluate.codecs.ffmpeg import ffmpeg_decode, import_av
-
-Array = NDArray[np.float32]
 
 SUPER_WIDE_BAND = 1104
 """Up to 12 kHz, as `opus_defines.h` numbers it."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from soundstream.codec import Array, Codec, load
+from soundstream.arrays import Array
+from soundstream.codec import Codec, load
 from soundstream.errors import ConfigError
 from soundstream.evaluate.codecs.baselines import Baseline, LowPass, Original, Shell
 from soundstream.evaluate.codecs.ffmpeg import MP3_RATES, OPUS_RATES, Ffmpeg

@@ -8,13 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.evaluate.align import align
 from soundstream.system.extras import extra, needs
-
-Array = NDArray[np.float32]
 
 _DEEP_FILTER_RATE = 48_000
 _ATTENUATION_DB = 100.0

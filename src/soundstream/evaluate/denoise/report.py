@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.codec import Codec
 from soundstream.errors import ConfigError
 from soundstream.evaluate import clips
@@ -27,8 +27,6 @@ from soundstream.evaluate.denoise.switching import switching
 from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.statistics import Mean, mean_of, paired_difference
-
-Array = NDArray[np.float32]
 
 EXCERPT_S = 4.9
 """Length that is taken from the beginning of each clip: DNSMOS judges it, played twice, in a single window."""

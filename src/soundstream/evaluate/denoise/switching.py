@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream import audio
+from soundstream.arrays import Array
 from soundstream.codec import Codec
 from soundstream.runtime.stream import CodeStream, DecoderStream, LatentStream
-
-Array = NDArray[np.float32]
 
 EVERY_S = 0.5
 """Time between two turns of the switch."""

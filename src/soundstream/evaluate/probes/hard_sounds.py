@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from soundstream.arrays import Array
+
 Signal = NDArray[np.float64]
 
 DURATION_S = 1.0

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from soundstream.codec import Array, Codec, load
+from soundstream.arrays import Array
+from soundstream.codec import Codec, load
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.speed import footprint, peers
 from soundstream.evaluate.speed.calls import Calls, count_calls

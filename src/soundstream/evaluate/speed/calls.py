@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soundstream.codec import Array, Codec
+from soundstream.arrays import Array
+from soundstream.codec import Codec
 
 ROUNDS = 100
 _FIRST = 4

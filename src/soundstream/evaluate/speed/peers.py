@@ -10,13 +10,9 @@ from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from soundstream.arrays import Array
 from soundstream.evaluate.speed.timing import TimedPart
 from soundstream.system.extras import extra, needs
-
-Array = NDArray[np.float32]
 
 WHOLE_ENCODE = "pcm to bytes"
 WHOLE_DECODE = "bytes to pcm"

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from soundstream.arrays import Array
 from soundstream.bitstream.live import LivePacket
 from soundstream.errors import BitstreamError, ConfigError, ModelMismatch
 from soundstream.live.decoder import LiveDecoder
@@ -22,7 +20,6 @@ from soundstream.live.network.rtp import PAYLOAD_TYPE, Form, Packetizer, RtpPack
 from soundstream.live.network.simulate import LossyLink
 from soundstream.runtime.models import name_of_model
 
-Array = NDArray[np.float32]
 Address = tuple[Any, ...]
 """As the socket module gives it: host, port, and more with IPv6."""
 

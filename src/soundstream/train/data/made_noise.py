@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from soundstream.arrays import Array
 
 _MAINS_HZ = (50.0, 60.0)
 _HARMONICS = 12
