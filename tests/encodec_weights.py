@@ -1,5 +1,6 @@
 """A narrow EnCodec whose weights, biases and codebooks all do something."""
 
+import numpy as np
 import torch
 
 from soundstream.nn.families.encodec import START_FRAMES, Config
@@ -34,12 +35,15 @@ def filled(model, seed=0):
 
 
 def published(config, seed=0):
-    """Random tensors by the names of the authors' files."""
-    generator = torch.Generator().manual_seed(seed)
+    """Random tensors by the names of the authors' files, the same on any machine: PyTorch's own draws are not."""
+    rng = np.random.default_rng(seed)
     tensors: dict[str, torch.Tensor] = {}
 
     def add(name, *shape, scale=1.0):
-        tensors[name] = scale * torch.randn(shape, generator=generator)
+        tensors[name] = torch.from_numpy(rng.normal(0, scale, shape).astype(np.float32))
+
+    def add_scale(name, *shape):
+        tensors[name] = torch.from_numpy(rng.uniform(0.5, 1.5, shape).astype(np.float32))
 
     def conv(name, outputs, inputs, kernel, transposed=False):
         kind = "convtr.convtr" if transposed else "conv.conv"
@@ -48,11 +52,11 @@ def published(config, seed=0):
         if config.segment_samples:
             add(f"{name}.{kind}.weight", rows, columns, kernel)
             norm = f"{name}.{kind.split('.')[0]}.norm"
-            tensors[f"{norm}.weight"] = 0.5 + torch.rand(outputs, generator=generator)
+            add_scale(f"{norm}.weight", outputs)
             add(f"{norm}.bias", outputs, scale=0.1)
         else:
             add(f"{name}.{kind}.weight_v", rows, columns, kernel)
-            tensors[f"{name}.{kind}.weight_g"] = 0.5 + torch.rand((rows, 1, 1), generator=generator)
+            add_scale(f"{name}.{kind}.weight_g", rows, 1, 1)
 
     def residual(name, width):
         conv(f"{name}.block.1", width // 2, width, 3)

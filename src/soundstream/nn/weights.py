@@ -69,13 +69,15 @@ class Weights:
     def take_normalized(self, name: str, shape: Sequence[int]) -> Tensor:
         """A kernel, with its weight normalization `g * v / |v|` over all dimensions but the first folded into it.
 
+        It is computed in float64, so that it is the same on any machine, and with it the model id.
+
         Source: weight normalization (Salimans and Kingma, 2016).
         """
         if f"{name}_v" not in self._tensors:
             return self.take(name, shape)
-        direction = self.take(f"{name}_v", shape)
-        size = self.take(f"{name}_g", (shape[0], 1, 1))
-        return direction * (size / direction.norm(dim=(1, 2), keepdim=True))
+        direction = self.take(f"{name}_v", shape).double()
+        size = self.take(f"{name}_g", (shape[0], 1, 1)).double()
+        return (direction * (size / direction.norm(dim=(1, 2), keepdim=True))).float()
 
     def drop(self, name: str) -> None:
         """Leave out a tensor that says nothing of the model, if it is there."""

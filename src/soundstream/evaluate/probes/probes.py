@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from soundstream import audio
 from soundstream.analysis.harmonics import BANDS_HZ, harmonic_correlation
+from soundstream.arrays import Array
 from soundstream.codec import Codec
 from soundstream.errors import ConfigError
 from soundstream.evaluate import clips
@@ -28,7 +29,6 @@ from soundstream.evaluate.statistics import mean_of
 from soundstream.runtime.stream import DecoderStream
 from soundstream.spec import CodecSpec
 
-Array = NDArray[np.float32]
 Code = Callable[[Array], Array]
 """Codes and decodes mono sound `[samples]`; what comes back is in step and as long."""
 Report = dict[str, Any]
@@ -157,11 +157,15 @@ def find_speech(folder: Path) -> list[clips.Clip]:
 
 
 def coder(codec: Codec, bitrate: int) -> Code:
-    """A codec at one bit rate; what its networks give, before it is limited, which would hide a burst."""
+    """A codec at one bit rate; what its networks give, before it is limited, which would hide a burst.
+
+    Of a codec of stereo it is the left channel; it is given the sound in both.
+    """
 
     def code(pcm: Array) -> Array:
         codes = codec.check_codes(codec.to_codes(pcm, codec.spec.sample_rate, bitrate))
-        decoded = DecoderStream(codec.model, 1).push(codes)[0]
+        stream = DecoderStream(codec.model, 1)
+        decoded = np.concatenate([stream.push(codes), stream.flush()], axis=1)[0]
         return decoded[codec.spec.delay_samples :][: len(pcm)]
 
     return code
