@@ -1,4 +1,4 @@
-"""Long files of short clips with silence between, on which a variable rate has something to vary.
+"""Long files of short clips joined with silences, to test a variable bitrate.
 
 python -m benchmarks.joined_clips valid JOINED
 soundstream eval JOINED --codecs light:3000,light-vbr:3000,light:6000,light-vbr:6000 -o report

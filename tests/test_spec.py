@@ -92,13 +92,23 @@ def test_export_writes_the_spec_with_what_the_decoder_remembers(config, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("name", "delay_samples", "switches"), [("base", 80, (Switch("denoise", "encoder"),)), ("seanet", 0, ())]
+    ("name", "latent_dim", "count", "delay_samples", "switches"),
+    [("base", 145, 25, 80, (Switch("denoise", "encoder"),)), ("seanet", 128, 24, 0, ())],
 )
-def test_models_that_ship_say_what_they_are(name, delay_samples, switches):
+def test_models_that_ship_say_what_they_are(name, latent_dim, count, delay_samples, switches):
     spec = load_artifact(name).spec
     assert name in shipped()
-    assert (spec.sample_rate, spec.hop_length, spec.delay_samples, spec.latent_dim) == (24_000, 320, delay_samples, 128)
-    assert (spec.codebooks, spec.counts, spec.switches) == ((Codebook(1024),) * 24, tuple(range(1, 25)), switches)
+    assert (spec.sample_rate, spec.hop_length, spec.delay_samples, spec.latent_dim) == (
+        24_000,
+        320,
+        delay_samples,
+        latent_dim,
+    )
+    assert (spec.codebooks, spec.counts, spec.switches) == (
+        (Codebook(1024),) * count,
+        tuple(range(1, count + 1)),
+        switches,
+    )
 
 
 @pytest.mark.parametrize(

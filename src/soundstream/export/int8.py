@@ -1,4 +1,4 @@
-"""Matrix products in whole numbers: weights stay the int8 they are stored as, and inputs become int8 block by block.
+"""int8 matrix multiplication: weights stay the int8 they are stored as, and inputs become int8 block by block.
 
 A single frame so takes about half the time: most of it goes into reading weights. Where a machine lacks the
 instructions, ONNX Runtime multiplies with float32.

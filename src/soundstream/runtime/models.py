@@ -1,4 +1,4 @@
-"""Where artifacts are looked for by model id: old files stay readable as long as their model lies in a known folder."""
+"""Artifacts found by model id: old files stay readable as long as their model lies in a known folder."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def _parse_one(word: str, sources: Sources) -> Spec:
 
 
 def _model(spec: Spec, sources: Sources) -> str | None:
-    """Name or folder of the model behind a spec; None for a codec of others."""
+    """Name or folder of the model behind a spec; None for a third-party codec."""
     name = spec.family.removesuffix(VARIABLE)
     if name == "soundstream":
         return sources.model

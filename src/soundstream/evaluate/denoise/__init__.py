@@ -1,1 +1,1 @@
-"""What the denoise switch does, beside noise reduction of others."""
+"""What the denoise switch does, beside third-party noise reduction."""

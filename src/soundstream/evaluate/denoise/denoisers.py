@@ -1,4 +1,4 @@
-"""Noise reduction of others, to put before a codec and compare with a codec that does both; from the extra `eval`."""
+"""Third-party noise reduction, to put before a codec and compare with a codec that does both; from the extra `eval`."""
 
 from __future__ import annotations
 

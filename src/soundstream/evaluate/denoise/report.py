@@ -1,7 +1,7 @@
 """What the denoise switch does: noisy speech against its clean self with the switch off, half way and on.
 
 Noisy speech is made from a folder with `speech/`, `music/` and `ambient/`: each clip of speech with an ambient clip at
-a known level, the same pairs each time. Beside the switch stand the noisy sound itself and noise reduction of others
+a known level, the same pairs each time. Beside the switch stand the noisy sound itself and third-party noise reduction
 before the codec. Clean speech and music show what the switch takes away that it should not, ambient sound what it
 leaves.
 
@@ -53,7 +53,7 @@ class DenoiseItem(NamedTuple):
 
 
 class System(NamedTuple):
-    """What a sound goes through: noise reduction of others, then the codec; or one of them, or neither."""
+    """What a sound goes through: third-party noise reduction, then the codec; or one of them, or neither."""
 
     name: str
     bitrate: int | None = None

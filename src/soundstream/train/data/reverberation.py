@@ -1,4 +1,4 @@
-"""Room responses made of chance: a direct path, then noise that decays."""
+"""Random room impulse responses: a direct path, then noise that decays."""
 
 from __future__ import annotations
 
