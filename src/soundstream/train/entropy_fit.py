@@ -80,7 +80,7 @@ class Predictor(nn.Module):
 
     def __init__(
         self, codebooks: Float[Tensor, "codebooks size dim"], counts: Float[Tensor, "codebooks size"], hidden: int
-    ):
+    ) -> None:
         super().__init__()
         count, size, dim = codebooks.shape
         inputs = PARTS * dim
