@@ -195,7 +195,7 @@ def coded_artifact(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("coded") / "artifact"
     shutil.copytree(tiny_artifact, folder)
     config = load_artifact(folder).spec
-    shape = config.num_quantizers, config.codebook_size, config.latent_dim
+    shape = config.num_quantizers, config.codebooks[0].size, config.latent_dim
     entropy_tables.tables(strength=9, shape=shape).save(folder / "entropy.npz")
     write_manifest(folder)
     return folder
