@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +20,19 @@ from soundstream.entropy.grid import Grid
 from soundstream.entropy.tables import Tables
 from soundstream.errors import ConfigError
 from soundstream.spec import Levels
-from soundstream.train.entropy_fit import FitConfig, Learn, Predictor, as_floats, counted, draw, rounded, vector_shifts
+from soundstream.train.entropy_fit import (
+    Codes,
+    FitConfig,
+    Learn,
+    Predictor,
+    as_floats,
+    counted,
+    draw,
+    optimized,
+    rounded,
+    vector_shifts,
+)
 
-Codes = NDArray[np.integer]
 NEW = 2
 """Codebooks that are fitted: that of levels, and the one behind it."""
 
@@ -62,9 +71,11 @@ def extended(
         raise ConfigError(f"the tables are of {tables.num_quantizers} codebooks; expected {len(codebooks) - 1}, plain")
     shifts = vector_shifts(codebooks)
     shifts[np.arange(len(codebooks)) != place] = tables.vector_shifts  # which the tables were fitted with
-    new, sample = _fitted(codes, codebooks, shifts, place, config, progress)
-    counts = counted(_whole(codes, codebooks), codebooks.shape[1], _grid(codebooks))
-    fresh = rounded(new, counts[place : place + NEW], shifts[place : place + NEW], sample)
+    new, grid = slice(place, place + NEW), Grid(codebooks.shape[1].bit_length() - 1, ())
+    whole = [clip for clip in codes if len(clip) == len(codebooks)]
+    counts = counted(whole, codebooks.shape[1], grid)[new]
+    predictor, sample = _fitted(codes, codebooks, shifts, counts, place, grid, config, progress)
+    fresh = rounded(predictor, counts, shifts[new], sample)
     arrays = {field.name: getattr(tables, field.name) for field in dataclasses.fields(Tables)}
     arrays["hidden_weights"] = _wider(tables.hidden_weights, bands)
     stacked = {
@@ -73,15 +84,6 @@ def extended(
         if name not in {"vectors", "exponentials", "vector_shifts"}
     }
     return dataclasses.replace(tables, vector_shifts=shifts, **stacked)
-
-
-def _whole(codes: Sequence[Codes], codebooks: NDArray[np.float32]) -> list[Codes]:
-    """Clips with codes of all codebooks."""
-    return [clip for clip in codes if len(clip) == len(codebooks)]
-
-
-def _grid(codebooks: NDArray[np.float32]) -> Grid:
-    return Grid(codebooks.shape[1].bit_length() - 1, ())
 
 
 def _wider(weights: NDArray[np.int8], bands: int) -> NDArray[np.int8]:
@@ -95,19 +97,17 @@ def _fitted(
     codes: Sequence[Codes],
     codebooks: NDArray[np.float32],
     shifts: NDArray[np.int32],
+    counts: NDArray[np.float32],
     place: int,
+    grid: Grid,
     config: FitConfig,
     progress: Callable[[int, float], None],
 ) -> tuple[Predictor, list[NDArray[np.int8]]]:
     """The predictor of the new codebooks, and inputs of theirs."""
-    new, vectors, grid = slice(place, place + NEW), fixed_point(codebooks), _grid(codebooks)
+    vectors = fixed_point(codebooks)
     torch.manual_seed(config.seed)
-    counts = counted(_whole(codes, codebooks), codebooks.shape[1], grid)
-    predictor = Predictor(torch.from_numpy(codebooks[new]), torch.from_numpy(counts[new]), config.hidden)
-    shared = [parameter for parameter in predictor.parameters() if parameter is not predictor.own]
-    groups: list[dict[str, Any]] = [{"params": shared, "weight_decay": 0.0}, {"params": [predictor.own]}]
-    optimizer = torch.optim.AdamW(groups, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    predictor = Predictor(torch.from_numpy(codebooks[place : place + NEW]), torch.from_numpy(counts), config.hidden)
+    optimizer, schedule = optimized(predictor, config)
     rng = np.random.default_rng(config.seed)
 
     def known(crops: Codes) -> Iterator[NDArray[np.int8]]:

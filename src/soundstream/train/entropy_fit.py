@@ -40,7 +40,7 @@ REDUCED_DIM = 160
 INPUT_UNITS = 32
 """An input of 1.0 in whole numbers."""
 SEARCHED = (1 / 6, 1 / 3, 1.0)
-"""Shares of the codebooks that the corpus is coded with: 3, 6 and 18 kbit/s of the default model."""
+"""Shares of the codebooks that the corpus is coded with, rounded up."""
 MIN_CLIP_S = 10.0
 """Least audio taken of a file that has so much."""
 
@@ -184,10 +184,7 @@ def _train(
 ) -> None:
     rng, vectors = np.random.default_rng(config.seed), fixed_point(codebooks)
     strides = grid.strides(len(codebooks)).tolist()
-    shared = [parameter for parameter in predictor.parameters() if parameter is not predictor.own]
-    groups: list[dict[str, Any]] = [{"params": shared, "weight_decay": 0.0}, {"params": [predictor.own]}]
-    optimizer = torch.optim.AdamW(groups, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    optimizer, schedule = optimized(predictor, config)
     for step in range(config.steps):
         crops = draw(codes, config, rng, int(rng.integers(1, len(codebooks) + 1)), grid)
         nats = 0.0
@@ -201,6 +198,16 @@ def _train(
         optimizer.step()
         schedule.step()
         progress(step + 1, nats / crops.shape[1] / math.log(2))
+
+
+def optimized(
+    predictor: Predictor, config: FitConfig
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW and the fall of its rate; only weights that each code has for itself decay."""
+    shared = [parameter for parameter in predictor.parameters() if parameter is not predictor.own]
+    groups: list[dict[str, Any]] = [{"params": shared, "weight_decay": 0.0}, {"params": [predictor.own]}]
+    optimizer = torch.optim.AdamW(groups, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay)
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
 
 
 def draw(
