@@ -315,7 +315,7 @@ def fit_artifact(
     whole = [clip.shape[1] for clip in codes if len(clip) == artifact.spec.num_quantizers]
     say(f"coded {sum(whole) / artifact.spec.frame_rate / 60:.1f} minutes of {len(whole)} files")
     stack = artifact.spec.stack(artifact.spec.num_quantizers)
-    tables = learn(codes, stacked(model.quantizer.codebooks), config, _tenths(say, config.steps), stack)
+    tables = learn(codes, stacked(model.quantizer.codebooks), config, tenths(say, config.steps), stack)
     tables.save(folder / TABLES_FILE)
     return write_manifest(folder)
 
@@ -373,14 +373,20 @@ def middle(path: Path, seconds: float, spec: CodecSpec, place: float = 0.5) -> N
         return audio.resample(pcm, reader.sample_rate, spec.sample_rate)
 
 
-def _tenths(say: Callable[[str], None], steps: int) -> Callable[[int, float], None]:
-    """Tell of each tenth of the steps, with the mean bits of a code in it."""
+def _bits(mean: float) -> str:
+    return f"{mean:.2f} bits a code"
+
+
+def tenths(
+    say: Callable[[str], None], steps: int, told: Callable[[float], str] = _bits
+) -> Callable[[int, float], None]:
+    """Tell of each tenth of the steps what its mean value says."""
     recent: list[float] = []
 
-    def progress(step: int, bits: float) -> None:
-        recent.append(bits)
+    def progress(step: int, value: float) -> None:
+        recent.append(value)
         if step * 10 // steps > (step - 1) * 10 // steps:
-            say(f"step {step} of {steps}: {sum(recent) / len(recent):.2f} bits a code")
+            say(f"step {step} of {steps}: {told(sum(recent) / len(recent))}")
             recent.clear()
 
     return progress

@@ -29,7 +29,7 @@ from soundstream.nn.model import SoundStream
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.runtime.stream import DecoderStream, LatentStream, Model
 from soundstream.train.checkpoint import Checkpoint
-from soundstream.train.entropy_fit import middle, spread
+from soundstream.train.entropy_fit import middle, spread, tenths
 
 RISE_S, FALL_S = 0.02, 1 / 150
 """Halves of the window in which levels are measured; it ends with the frame, so that no frame waits for the next."""
@@ -184,7 +184,7 @@ def learn(stage: LevelStage, clips: Sequence[LevelClip], config: LevelFitConfig,
     generator, unknown = torch.Generator().manual_seed(config.seed), config.crop_frames // 8
     optimizer = torch.optim.AdamW(stage.network.parameters(), config.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, step / 50) * (1 - step / config.steps))
-    recent: list[float] = []
+    progress = tenths(say, config.steps, lambda error: f"gains are {UNIT_DB * math.sqrt(error):.2f} dB wrong")
     for step in range(1, config.steps + 1):
         batch = _batch(clips, config, generator)
         found = stage.network(batch.seen.unsqueeze(2)).squeeze(2)
@@ -194,11 +194,7 @@ def learn(stage: LevelStage, clips: Sequence[LevelClip], config: LevelFitConfig,
         loss.backward()
         optimizer.step()
         schedule.step()
-        recent.append(float(loss.detach()))
-        if step * 10 // config.steps > (step - 1) * 10 // config.steps:
-            wrong_db = UNIT_DB * math.sqrt(sum(recent) / len(recent))
-            say(f"step {step} of {config.steps}: gains are {wrong_db:.2f} dB wrong")
-            recent.clear()
+        progress(step, float(loss.detach()))
 
 
 def _batch(clips: Sequence[LevelClip], config: LevelFitConfig, generator: torch.Generator) -> LevelClip:
