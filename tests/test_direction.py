@@ -44,7 +44,7 @@ MAX_CODEC_CHAIN = 9
 
 
 def module_name(path):
-    """Name below the package: `nn.conv`, `codec`, empty for the package itself."""
+    """Name below the package: `nn.layers.conv`, `codec`, empty for the package itself."""
     return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
 
 

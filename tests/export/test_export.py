@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import tiny
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.export.artifact import export, exportable, fold_normalizer
-from soundstream.nn.conv import Elu
 from soundstream.nn.families import build
 from soundstream.nn.graph import Graph, quantize_weight
+from soundstream.nn.layers.conv import Elu
 from soundstream.nn.model import plain_condition
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import FILES, load_artifact, write_manifest

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from onnx_layers import OnnxLayer
-from soundstream.nn.centred import CentredConv, CentredUpsample
+from soundstream.nn.layers.centred import CentredConv, CentredUpsample
 from tiny import noise
 
 KERNELS = [(7, 1), (3, 1), (1, 1), (4, 2), (8, 4), (10, 5), (16, 8)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from soundstream.nn.conv import GAIN, CausalConv, CausalUpsample, Elu
+from soundstream.nn.layers.conv import GAIN, CausalConv, CausalUpsample, Elu
 from tiny import noise
 
 

@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional
 
-from soundstream.nn.convnext import ConvNeXtBlock
+from soundstream.nn.layers.convnext import ConvNeXtBlock
 from tiny import noise
 
 

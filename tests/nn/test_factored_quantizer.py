@@ -17,7 +17,7 @@ from soundstream.codec import editing
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.export.artifact import export, exportable, factors
 from soundstream.nn.config import FamilyConfig, QuantizerForm
-from soundstream.nn.conv import CausalConv, CausalUpsample
+from soundstream.nn.layers.conv import CausalConv, CausalUpsample
 from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.quantize import ResidualVectorQuantizer
 from soundstream.nn.streaming import Chain

@@ -1,6 +1,6 @@
 import torch
 
-from soundstream.nn.scaling import FiLM
+from soundstream.nn.layers.scaling import FiLM
 from tiny import noise
 
 PLAIN, DENOISE = torch.eye(2).reshape(2, 1, 2, 1, 1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from onnx_layers import OnnxLayer, in_chunks
-from soundstream.nn.lstm import Lstm
+from soundstream.nn.layers.lstm import Lstm
 from tiny import noise
 
 CHANNELS = 6

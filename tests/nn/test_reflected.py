@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from onnx_layers import OnnxLayer, in_chunks
-from soundstream.nn.reflected import ReflectedConv
+from soundstream.nn.layers.reflected import ReflectedConv
 from tiny import noise
 
 KERNELS = [(7, 1, 1), (3, 1, 1), (3, 1, 2), (4, 2, 1), (10, 5, 1), (16, 8, 1)]

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundstream.nn import denoiser
-from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
-from soundstream.nn.convnext import ConvNeXtBlock
 from soundstream.nn.families import seanet, spectral
 from soundstream.nn.families.seanet import ResidualUnit
 from soundstream.nn.families.spectral import Noise
+from soundstream.nn.layers.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.layers.convnext import ConvNeXtBlock
+from soundstream.nn.layers.lstm import Lstm
+from soundstream.nn.layers.mdct import InverseMdct, Mdct
 from soundstream.nn.levels import BandLevels, LevelGain
-from soundstream.nn.lstm import Lstm
-from soundstream.nn.mdct import InverseMdct, Mdct
 from soundstream.nn.streaming import Chain
 from tiny import CONFIG, SPECTRAL, TRUNK, VARIANTS, noise
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from soundstream.limits import Whole
 from soundstream.nn.config import FamilyConfig
-from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.graph import Graph
+from soundstream.nn.layers.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule
 

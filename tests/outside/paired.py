@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from soundstream.limits import Whole
 from soundstream.nn.config import FamilyConfig
-from soundstream.nn.conv import CausalConv, CausalUpsample
 from soundstream.nn.graph import Graph
+from soundstream.nn.layers.conv import CausalConv, CausalUpsample
+from soundstream.nn.layers.scaling import Gain
 from soundstream.nn.model import Networks, SoundStream
-from soundstream.nn.scaling import Gain
 from soundstream.nn.streaming import Chain, State, StreamingModule
 from soundstream.spec import CodecSpec
 

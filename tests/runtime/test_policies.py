@@ -16,8 +16,8 @@ from soundstream.codec import editing
 from soundstream.errors import ConfigError
 from soundstream.export.artifact import export, exportable
 from soundstream.nn.config import FamilyConfig
-from soundstream.nn.conv import CausalConv
 from soundstream.nn.graph import Graph
+from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule
 from soundstream.runtime.stream import BLOCK_S, DecoderStream, LatentStream

@@ -23,8 +23,8 @@ from soundstream.errors import ConfigError
 from soundstream.export.costs import macs_per_frame, memory_frames
 from soundstream.export.int8 import with_int8_products
 from soundstream.nn.config import FamilyConfig
-from soundstream.nn.conv import CausalConv
 from soundstream.nn.graph import Graph, quantize_weight
+from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.model import LEVELS, SoundStream
 from soundstream.nn.quantize import ResidualVectorQuantizer
 from soundstream.runtime.artifact import DENOISER_FILE, FILES, LEVELS_FILE, OPTIONAL_FILES, write_manifest

@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from soundstream.nn.conv import CausalConv
-from soundstream.nn.convnext import blocks
 from soundstream.nn.graph import LAST, Graph
-from soundstream.nn.mdct import ENCODER_GAIN, LEVEL_GAIN
+from soundstream.nn.layers.conv import CausalConv
+from soundstream.nn.layers.convnext import blocks
+from soundstream.nn.layers.mdct import ENCODER_GAIN, LEVEL_GAIN
 from soundstream.nn.streaming import Chain, State, StreamingModule
 
 OPEN = 4.0

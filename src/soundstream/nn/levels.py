@@ -26,10 +26,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from soundstream.nn.conv import CausalConv
-from soundstream.nn.convnext import blocks
 from soundstream.nn.graph import Graph
-from soundstream.nn.mdct import ENERGY_FLOOR, LEVEL_GAIN, fix
+from soundstream.nn.layers.conv import CausalConv
+from soundstream.nn.layers.convnext import blocks
+from soundstream.nn.layers.mdct import ENERGY_FLOOR, LEVEL_GAIN, fix
 from soundstream.nn.streaming import Chain, State, StreamingModule, without_autocast
 
 EDGES_HZ = (0, 300, 600, 900, 1200, 1500, 1800, 2150, 2550, 3000, 3500, 4100, 4800, 5600, 6600, 7800, 9300, 12_000)

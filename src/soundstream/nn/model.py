@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from soundstream.nn.config import FamilyConfig
-from soundstream.nn.conv import CausalConv
 from soundstream.nn.graph import Graph
+from soundstream.nn.layers.conv import CausalConv
+from soundstream.nn.layers.scaling import FiLM, Gain
 from soundstream.nn.levels import LevelStage
 from soundstream.nn.quantize import LatentNormalizer, ResidualVectorQuantizer
-from soundstream.nn.scaling import FiLM, Gain
 from soundstream.nn.streaming import Chain, without_autocast
 
 LEVELS = "levels"

@@ -15,8 +15,8 @@ from soundstream.evaluate.speed.bench import bench, speech_like
 from soundstream.evaluate.speed.peers import Peer
 from soundstream.evaluate.speed.timing import cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.export.artifact import export
-from soundstream.nn.conv import CausalConv
 from soundstream.nn.families import encodec
+from soundstream.nn.layers.conv import CausalConv
 from soundstream.runtime.session import Network
 
 OWN = ("encoder", "quantizer", "entropy encoder", "entropy decoder", "decoder")

@@ -10,7 +10,7 @@ from soundstream.errors import ConfigError
 from soundstream.nn.families import build
 from soundstream.nn.families.spectral import MAX_EXPONENT, Noise, NoisyOutput, analysis, decoder, encoder, projection
 from soundstream.nn.families.spectral import Config as SpectralConfig
-from soundstream.nn.mdct import ENERGY_FLOOR, Features, InverseMdct, Mdct, band_edges, mdct_basis
+from soundstream.nn.layers.mdct import ENERGY_FLOOR, Features, InverseMdct, Mdct, band_edges, mdct_basis
 from tiny import SPECTRAL, noise
 
 OVERLAPS = [2, 40, 80, 160, 320]

@@ -31,15 +31,15 @@ import torch
 from torch import Tensor, nn
 
 from soundstream.limits import Whole
-from soundstream.nn.centred import CentredConv, CentredUpsample
 from soundstream.nn.config import FamilyConfig
-from soundstream.nn.conv import CausalConv, CausalUpsample, Elu
 from soundstream.nn.graph import Graph
-from soundstream.nn.lstm import Lstm
+from soundstream.nn.layers.centred import CentredConv, CentredUpsample
+from soundstream.nn.layers.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.layers.lstm import Lstm
+from soundstream.nn.layers.reflected import ReflectedConv
+from soundstream.nn.layers.scaling import Gain
 from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.quantize import ResidualVectorQuantizer
-from soundstream.nn.reflected import ReflectedConv
-from soundstream.nn.scaling import Gain
 from soundstream.nn.streaming import Chain, State, StreamingModule
 from soundstream.nn.weights import Weights
 from soundstream.spec import CodecSpec

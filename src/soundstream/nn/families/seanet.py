@@ -28,9 +28,9 @@ from torch import Tensor
 from soundstream.errors import ConfigError
 from soundstream.limits import Whole
 from soundstream.nn.config import FamilyConfig
-from soundstream.nn.conv import GAIN, CausalConv, CausalUpsample, Elu
-from soundstream.nn.convnext import blocks
 from soundstream.nn.graph import Graph
+from soundstream.nn.layers.conv import GAIN, CausalConv, CausalUpsample, Elu
+from soundstream.nn.layers.convnext import blocks
 from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule
 

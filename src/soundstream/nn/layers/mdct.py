@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from soundstream.nn.conv import CausalConv, CausalUpsample
 from soundstream.nn.graph import Graph
+from soundstream.nn.layers.conv import CausalConv, CausalUpsample
 from soundstream.nn.streaming import State, StreamingModule, without_autocast
 
 ENCODER_GAIN = 3.0

@@ -7,8 +7,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soundstream.nn.conv import CausalConv
 from soundstream.nn.graph import Graph
+from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.streaming import State, StreamingModule
 
 EXPANSION = 4

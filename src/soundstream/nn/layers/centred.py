@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soundstream.nn.conv import CausalConv, interleaved, interleaved_onnx
 from soundstream.nn.graph import LAST, Graph
+from soundstream.nn.layers.conv import CausalConv, interleaved, interleaved_onnx
 from soundstream.nn.streaming import State, StreamingModule
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from soundstream.nn.conv import CausalConv
 from soundstream.nn.graph import LAST, Graph
+from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.streaming import State
 
 
