@@ -16,6 +16,8 @@ DEFAULT_BITRATE = 6000
 """Bit/s of a channel where nobody asks for another rate."""
 SIDES = ("encoder", "decoder")
 """Of the quantizer, where a switch may work."""
+PADDING = "zero_padding"
+"""Name of a whole number of graphs, 1, by which what is padded and trimmed at the ends of a signal is multiplied."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,14 @@ class CodecSpec:
         return max(book.size for book in self.codebooks).bit_length() - 1
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """Frames that a code covers, by codebook."""
+        return tuple(book.stride for book in self.codebooks)
+
+    @property
     def granule(self) -> int:
         """Frames that codes cover together: what is coded are multiples of them."""
-        return math.lcm(*(book.stride for book in self.codebooks))
+        return math.lcm(*self.strides)
 
     def stack(self, num_quantizers: int) -> tuple[tuple[int, int], ...]:
         """Bits of a plain code and frames that it covers, for the first codebooks; none where all are alike in that."""
