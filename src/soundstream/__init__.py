@@ -18,6 +18,7 @@ from soundstream.codec import (
     encode,
     encode_file,
     encode_many,
+    flatten_codes,
     from_codes,
     info,
     load,
@@ -29,6 +30,7 @@ from soundstream.codec import (
     save_codes,
     to_codes,
     to_codes_many,
+    unflatten_codes,
 )
 from soundstream.errors import (
     ArtifactError,
@@ -92,6 +94,7 @@ __all__ = [
     "encode",
     "encode_file",
     "encode_many",
+    "flatten_codes",
     "from_codes",
     "info",
     "load",
@@ -103,4 +106,5 @@ __all__ = [
     "save_codes",
     "to_codes",
     "to_codes_many",
+    "unflatten_codes",
 ]

@@ -23,6 +23,9 @@ def codes(
         str, typer.Option("-o", "--output", metavar="OUTPUT", help="x.npy for codes; x.wav or x.nac of codes.")
     ],
     *,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="All codes in one row, coarse to fine and interleaved by time.")
+    ] = False,
     options: EncodeOptions,
     model: FileModel = None,
     force: Force = False,
@@ -41,10 +44,12 @@ def codes(
     to_codes = Path(output).suffix.lower() == ".npy"
     if to_codes == (kind_of(source) == "npy"):
         raise ConfigError("codes goes from sound to a .npy file, or back: one of the two names has to be such a file")
+    if flat and not to_codes:
+        raise ConfigError("--flat is for codes to be written; a file that has them in one row says so itself")
     if not to_codes:
         codes_from_file(source, output, model=model, force=force)
         return
-    coded = codes_to_file(source, output, **asdict(options), model=model, force=force)
+    coded = codes_to_file(source, output, **asdict(options), model=model, force=force, flat=flat)
     if not quiet:
         channels, count, frames = coded.codes.shape
         line = f"{source} -> {output}: {channels} channels x {count} codebooks x {frames:,} frames"

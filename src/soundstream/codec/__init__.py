@@ -5,6 +5,7 @@ from soundstream.codec.code_files import CodedAudio, load_codes, save_codes
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder
 from soundstream.codec.codec import Codec, codec_for, load, load_for
 from soundstream.codec.description import FileInfo, info
+from soundstream.codec.flat_codes import flatten_codes, unflatten_codes
 from soundstream.codec.paths import Transfer, decode_file, encode_file
 from soundstream.codec.reading import Damage
 from soundstream.codec.verbs import (
@@ -37,6 +38,7 @@ __all__ = [
     "encode",
     "encode_file",
     "encode_many",
+    "flatten_codes",
     "from_codes",
     "info",
     "load",
@@ -50,4 +52,5 @@ __all__ = [
     "save_codes",
     "to_codes",
     "to_codes_many",
+    "unflatten_codes",
 ]

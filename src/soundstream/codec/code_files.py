@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -18,6 +18,7 @@ from soundstream.bitstream import Header, Reader, Writer
 from soundstream.bitstream.header import MAGIC
 from soundstream.codec.code_streams import CodeDecoder, CodeEncoder
 from soundstream.codec.codec import Codec, codec_for, load, load_for
+from soundstream.codec.flat_codes import flatten_codes, unflatten_codes
 from soundstream.codec.writing import in_packets, packet_frames
 from soundstream.errors import AudioError, ConfigError, ModelMismatch
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
@@ -46,22 +47,26 @@ class CodedAudio:
     """Of the original, where several are coded together."""
 
 
-def save_codes(path: FilePath, coded: CodedAudio, force: bool = False) -> None:
+def save_codes(path: FilePath, coded: CodedAudio, force: bool = False, strides: Sequence[int] | None = None) -> None:
     """Write codes to a `.npy` file, which `numpy.load` reads; a line of JSON behind the array holds the rest.
 
+    Args:
+        strides: those of the codebooks, to write all codes of a stream in one row, as `flatten_codes` does.
     Raises:
+        ConfigError: the strides are not those of the codes.
         OutputError: the file exists already or cannot be written.
     """
+    codes = coded.codes if strides is None else flatten_codes(coded.codes, strides)
     facts = {
         "sample_rate": coded.sample_rate,
         "num_samples": coded.num_samples,
         "model_id": coded.model_id.hex() if coded.model_id else None,
         "lead_in": coded.lead_in,
         "channels": coded.channels,
-    }
-    plain = not coded.codes.size or 0 <= coded.codes.min() <= coded.codes.max() < 1 << 16
+    } | ({} if strides is None else {"strides": [*strides]})
+    plain = not codes.size or 0 <= codes.min() <= codes.max() < 1 << 16
     with atomic_output(path, force) as file:
-        np.save(file, coded.codes.astype(np.uint16 if plain else np.int64))
+        np.save(file, codes.astype(np.uint16 if plain else np.int64))
         file.write(json.dumps(facts).encode() + b"\n")
 
 
@@ -80,8 +85,10 @@ def load_codes(path: FilePath) -> CodedAudio:
         raise AudioError(f"{path} holds no array of codes: {error}") from error
     if array.ndim not in (2, 3) or not np.issubdtype(array.dtype, np.integer):
         raise AudioError(f"{path} holds {array.dtype} {list(array.shape)}; expected codes [num_quantizers, frames]")
-    codes = np.array(array, np.int64)
-    return CodedAudio(codes[None] if codes.ndim == 2 else codes, **_facts_behind(path, end))
+    codes, facts = np.array(array, np.int64), _facts_behind(path, end)
+    if strides := facts.pop("strides", None):
+        codes = unflatten_codes(codes, strides)
+    return CodedAudio(codes[None] if codes.ndim == 2 else codes, **facts)
 
 
 def _facts_behind(path: FilePath, end: int) -> dict[str, Any]:
@@ -96,6 +103,7 @@ def _facts_behind(path: FilePath, end: int) -> dict[str, Any]:
             "model_id": bytes.fromhex(facts["model_id"]) if facts.get("model_id") else None,
             "lead_in": _whole(facts.get("lead_in")) or 0,
             "channels": _whole(facts.get("channels")),
+            "strides": _strides(facts.get("strides")),
         }
     except (ValueError, TypeError, AttributeError):
         return {}  # bytes of somebody else
@@ -105,6 +113,10 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and value >= 0 else None
 
 
+def _strides(value: object) -> list[int] | None:
+    return value if isinstance(value, list) and all(type(one) is int and 1 <= one <= 64 for one in value) else None
+
+
 def codes_to_file(
     source: FilePath,
     output: FilePath,
@@ -112,6 +124,7 @@ def codes_to_file(
     *,
     model: FilePath | None = None,
     force: bool = False,
+    flat: bool = False,
     **options: Unpack[EncodeKeywords],
 ) -> CodedAudio:
     """Write the codes of an audio file, or those in a `.nac` file as they are, to a `.npy` file.
@@ -120,9 +133,10 @@ def codes_to_file(
         bitrate: of audio 6,000 by default; of a `.nac` file how much of it to take, all by default.
         options: as `Codec.to_codes`, of audio only.
         model: of audio; None is the default one. Of a `.nac` file it is the one that the file names.
+        flat: write all codes of a stream in one row, as `flatten_codes` does.
     Raises:
         AudioError, BitstreamError, ConfigError, ArtifactError: as `encode_file` and `decode_file`, or packets of a
-            variable rate have unlike numbers of codebooks.
+            variable rate have unlike numbers of codebooks; or there are numbers beside codes that are to be in one row.
         OutputError: the output exists already, is the source, or cannot be written.
     """
     check_not_input(output, source)
@@ -130,8 +144,15 @@ def codes_to_file(
         coded = codes_of_nac(source, bitrate, model)
     else:
         coded = _codes_of_audio(source, EncodeOptions(bitrate, **options), model or "default")
-    save_codes(output, coded, force)
+    save_codes(output, coded, force, _strides_of(coded, model) if flat else None)
     return coded
+
+
+def _strides_of(coded: CodedAudio, model: FilePath | None) -> tuple[int, ...]:
+    spec = _codec_of(coded, model).spec
+    if spec.side_numbers:
+        raise ConfigError("codes with numbers beside them do not go into one row; take them as an array of frames")
+    return spec.strides[: coded.codes.shape[1]]
 
 
 def codes_from_file(source: FilePath, output: FilePath, *, model: FilePath | None = None, force: bool = False) -> None:
