@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from soundstream.cli.signals import ending_cleanly
 from soundstream.codec import Transfer
 from soundstream.errors import CodecError, ConfigError, OutputError
-
-if TYPE_CHECKING:
-    from concurrent.futures import ProcessPoolExecutor
+from soundstream.system.folders import absolute, files_in
+from soundstream.system.processes import in_worker, workers
 
 Work = Callable[[str, str], Transfer]
 """Codes a source to an output."""
@@ -94,9 +89,9 @@ def plan(sources: Iterable[str], suffixes: frozenset[str], output: Path, new_suf
         if source == "-":
             raise ConfigError("stdin cannot be one of several inputs; give it alone")
         if not Path(source).is_dir():
-            found.setdefault(_absolute(source), 1)
+            found.setdefault(absolute(source), 1)
             continue
-        for path, depth in _files_in(source):
+        for path, depth in files_in(source):
             if path.suffix.lower() in suffixes:
                 found.setdefault(path, depth + (len(sources) > 1))
             else:
@@ -105,27 +100,6 @@ def plan(sources: Iterable[str], suffixes: frozenset[str], output: Path, new_suf
         raise ConfigError(f"no file in {', '.join(sources)} ends in {', '.join(sorted(suffixes))}")
     names = _distinct(found, new_suffix)
     return Plan([FileJob(path, output / names[path]) for path in found], passed_over)
-
-
-def _absolute(path: str) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - keeps links, and takes out ".."
-
-
-def _files_in(source: str) -> Iterator[tuple[Path, int]]:
-    """Files of a folder and its folders, each with how many of its last names lie below the folder."""
-    top = _absolute(source)
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(top, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:  # a link back
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(folder, name)
-            if not name.startswith(".") and (path.is_file() or not path.exists()):  # no pipes; a dead link is told of
-                yield path, len(path.relative_to(top).parts)
 
 
 def _distinct(depths: dict[Path, int], suffix: str) -> dict[Path, Path]:
@@ -235,8 +209,8 @@ def _outcomes(jobs: Sequence[FileJob], work: Work, processes: int) -> Iterator[O
     from concurrent.futures import as_completed  # takes longer to import than the rest of the command line
     from concurrent.futures.process import BrokenProcessPool
 
-    with _workers(processes) as pool:
-        running = {pool.submit(attempt, work, job, in_worker=True): job for job in jobs}
+    with workers(processes) as pool:
+        running = {pool.submit(in_worker, partial(attempt, work), job): job for job in jobs}
         for future in as_completed(running):
             try:
                 yield future.result()
@@ -244,30 +218,7 @@ def _outcomes(jobs: Sequence[FileJob], work: Work, processes: int) -> Iterator[O
                 yield Outcome(running[future], error="its process was ended from outside; try fewer --jobs")
 
 
-@contextmanager
-def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that are ended at once, and clean up, when this one is interrupted."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
-
-
-def _begin() -> None:
-    """A worker leaves Ctrl-C to its parent, which ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ending_cleanly()
-
-
-def attempt(work: Work, job: FileJob, in_worker: bool = False) -> Outcome:
+def attempt(work: Work, job: FileJob) -> Outcome:
     """Do a job; whatever goes wrong is told in the outcome."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -278,10 +229,6 @@ def attempt(work: Work, job: FileJob, in_worker: bool = False) -> Outcome:
             transfer, error = None, str(reason)
         except OSError as reason:
             transfer, error = None, f"{job.source}: {reason}"
-        except SystemExit as end:
-            if in_worker:  # an executor would take it for a result and go on
-                os._exit(end.code if isinstance(end.code, int) else 1)
-            raise
     return Outcome(job, transfer, error, tuple(str(warning.message) for warning in told))
 
 

@@ -12,9 +12,9 @@ from rich.text import Text
 from soundstream import __version__
 from soundstream.cli import bench, codes, convert, edit, evaluate, files, info, live, serve
 from soundstream.cli.display import messages, tell_warnings
-from soundstream.cli.signals import ending_cleanly
 from soundstream.cli.training import entropy, grow, imports, levels, train
 from soundstream.errors import CodecError
+from soundstream.system.processes import ending_cleanly
 
 app = typer.Typer(
     help="A neural audio codec: speech, music and any sound at 1.5 to 18 kbit/s.",

@@ -33,6 +33,7 @@ from soundstream.codec import Transfer, decode_file, encode_file, load
 from soundstream.codec.paths import output_name
 from soundstream.errors import ConfigError
 from soundstream.runtime.options import EncodeOptions
+from soundstream.system.processes import cores
 
 
 class Container(StrEnum):
@@ -208,7 +209,7 @@ def _all(
             plan.jobs,
             work,
             batch.Journal(folder, settings),
-            jobs or len(os.sched_getaffinity(0)),
+            jobs or cores(),
             force,
             lambda job: over(sizes[job]),
         )

@@ -1,0 +1,73 @@
+"""Processes that work side by side: they end at once when their parent is asked to end, and clean up."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
+T = TypeVar("T")
+R = TypeVar("R")
+_ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def ending_cleanly() -> None:
+    """Let SIGTERM and SIGHUP end this process by SystemExit, with the exit code that shells expect.
+
+    One that is ignored, as under nohup, stays so, and a process that is forked from this one just ends.
+    A second one does not disturb the cleaning up: a pool sends one to each process left when the first has ended.
+    """
+    process = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != process:
+            os._exit(128 + number)
+        for other in _ENDS:
+            signal.signal(other, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for number in _ENDS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+@contextmanager
+def workers(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that are ended at once, and clean up, when this one is interrupted; give them work by `in_worker`."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor  # takes longer to import than the rest of the command line
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+def _begin() -> None:
+    """A worker leaves Ctrl-C to its parent, which ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ending_cleanly()
+
+
+def in_worker(work: Callable[[T], R], job: T) -> R:
+    """Do a job in a process of `workers`, which ends when it is asked to: a pool would take that for a result."""
+    try:
+        return work(job)
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else 1)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
