@@ -1,11 +1,14 @@
 import numpy as np
+import onnxruntime
 import pytest
 
 import tiny
+from soundstream import ConfigError, load
 from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.stream import Model
 
 HOP = tiny.CONFIG.hop_length
+CPU_ALONE = ["CPUExecutionProvider"]
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +65,23 @@ def test_two_states_of_one_network_do_not_meet(decoder, latents):
     for i in range(3):
         expected, state = decoder.step(state, latents=latents[..., [i]])
     np.testing.assert_array_equal(alone, expected)
+
+
+def test_a_provider_is_asked_for_by_its_short_name_and_the_cpu_stands_behind_it(artifact_folder, monkeypatch):
+    asked, make = [], onnxruntime.InferenceSession
+
+    def session(path, options, providers):
+        asked.append(providers)
+        return make(path, options, providers=providers[-1:])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    assert Model(load_artifact(artifact_folder)).decoder
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", *CPU_ALONE])
+    assert Model(load_artifact(artifact_folder), provider="cuda").decoder
+    assert asked == [CPU_ALONE, ["CUDAExecutionProvider", *CPU_ALONE]]
+
+
+def test_a_provider_that_is_not_there_is_refused_with_those_that_are(artifact_folder):
+    with pytest.raises(ConfigError, match=r"provider 'cuda' is not in this ONNX Runtime, which has: .*cpu"):
+        load(artifact_folder, provider="cuda")
+    assert load(artifact_folder, provider="CPU").provider == "CPU"

@@ -29,6 +29,7 @@ from soundstream.runtime.artifact import Artifact, find, id_of, load_artifact, s
 from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
 from soundstream.runtime.released import describe
+from soundstream.runtime.session import CPU, execution_provider
 from soundstream.runtime.side import check_side, with_side, without_side
 from soundstream.runtime.stream import Model
 from soundstream.system.files import FilePath, named
@@ -44,14 +45,15 @@ class Codec(Writing, Reading):
         artifact: the verified model.
         threads: CPU threads of the networks.
         postfilter: what is decoded passes the pitch post-filter, which gives voices back some of their harmonics.
+        provider: of ONNX Runtime, for the networks: `cpu`, or such as `cuda` where it is installed with one.
     """
 
-    def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = True) -> None:
+    def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = True, provider: str = CPU) -> None:
         self.spec = artifact.spec
         self.model_id = artifact.model_id
         self.folder = artifact.folder
-        self.threads, self.postfilter = threads, postfilter
-        self.model = Model(artifact, threads, postfilter)
+        self.threads, self.postfilter, self.provider = threads, postfilter, provider
+        self.model = Model(artifact, threads, postfilter, provider)
         self.coding = Coding(
             self.spec.codebook_bits,
             self.model.quantizer.codebooks,
@@ -302,7 +304,7 @@ def check_bytes(data: object) -> None:
         raise ConfigError(f"decode takes the bytes of a .nac file, not {type(data).__name__}; decode_file takes a path")
 
 
-def load(name_or_path: FilePath = "default", threads: int = 1, postfilter: bool = True) -> Codec:
+def load(name_or_path: FilePath = "default", threads: int = 1, postfilter: bool = True, provider: str = CPU) -> Codec:
     """Load a codec: one that ships with the package by name, or any artifact folder by path.
 
     A model is loaded once per process and settings, in whatever way it is asked for; the last four stay.
@@ -310,24 +312,27 @@ def load(name_or_path: FilePath = "default", threads: int = 1, postfilter: bool 
     Args:
         threads: CPU threads of the networks.
         postfilter: what is decoded passes the pitch post-filter; False gives the network's own sound.
+        provider: of ONNX Runtime, for the networks: `cpu`, or such as `cuda` where it is installed with one.
     Raises:
         ArtifactError: the model is missing or damaged.
+        ConfigError: the provider is not there.
     """
+    execution_provider(provider)
     folder = find(name_or_path).resolve()
     with _LOCK:
-        return _load(folder, id_of(folder), threads, postfilter)
+        return _load(folder, id_of(folder), threads, postfilter, provider)
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, model_id: bytes, threads: int, postfilter: bool) -> Codec:
-    return Codec(load_artifact(folder), threads, postfilter)
+def _load(folder: Path, model_id: bytes, threads: int, postfilter: bool, provider: str) -> Codec:
+    return Codec(load_artifact(folder), threads, postfilter, provider)
 
 
-def load_for(model_id: bytes, threads: int = 1, postfilter: bool = True) -> Codec:
+def load_for(model_id: bytes, threads: int = 1, postfilter: bool = True, provider: str = CPU) -> Codec:
     """Load the model that a file names: a shipped one, or one in a folder that SOUNDSTREAM_MODELS names.
 
     Args:
-        threads, postfilter: as `load`.
+        threads, postfilter, provider: as `load`.
     Raises:
         ModelMismatch: no known folder holds it.
         ArtifactError: the model is damaged.
@@ -338,20 +343,24 @@ def load_for(model_id: bytes, threads: int = 1, postfilter: bool = True) -> Code
             f"the file was made by {describe(model_id)}, which is not among the shipped ones "
             f"({', '.join(shipped())}); give its folder with --model or in {VARIABLE}"
         )
-    return load(folder, threads, postfilter)
+    return load(folder, threads, postfilter, provider)
 
 
-def _reload(folder: Path, model_id: bytes, threads: int, postfilter: bool) -> Codec:
+def _reload(folder: Path, model_id: bytes, threads: int, postfilter: bool, provider: str) -> Codec:
     """The codec of this id, from its folder if it is still there, or from where files find their model."""
     try:
         if id_of(folder) == model_id:
-            return load(folder, threads, postfilter)
+            return load(folder, threads, postfilter, provider)
     except ArtifactError:
         pass
-    return load_for(model_id, threads, postfilter)
+    return load_for(model_id, threads, postfilter, provider)
 
 
-copyreg.pickle(Codec, lambda codec: (_reload, (codec.folder, codec.model_id, codec.threads, codec.postfilter)))
+def _reduced(codec: Codec) -> tuple[Callable[..., Codec], tuple[Path, bytes, int, bool, str]]:
+    return _reload, (codec.folder, codec.model_id, codec.threads, codec.postfilter, codec.provider)
+
+
+copyreg.pickle(Codec, _reduced)
 """A codec is pickled and copied by the id of its model: another process loads it from the same place."""
 
 

@@ -11,6 +11,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from soundstream.arrays import Array
 from soundstream.errors import ArtifactError, ConfigError
 
+CPU = "cpu"
+"""The provider of ONNX Runtime that is always there."""
 STATE_SUFFIX = ".next"
 MACS_PROPERTY = "macs_per_frame"
 """Metadata of an ONNX graph: multiplications with additions for one frame of one signal."""
@@ -23,6 +25,24 @@ _LOAD_ERRORS = (
     state.NotImplemented,
     state.RuntimeException,
 )
+
+
+def execution_provider(name: str) -> str:
+    """What ONNX Runtime calls a provider, such as CUDAExecutionProvider for `cuda`.
+
+    Raises:
+        ConfigError: the ONNX Runtime that is installed does not have it.
+    """
+    found = {
+        provider.removesuffix("ExecutionProvider").lower(): provider
+        for provider in onnxruntime.get_available_providers()
+    }
+    if name.lower() not in found:
+        raise ConfigError(
+            f"provider {name!r} is not in this ONNX Runtime, which has: {', '.join(found)}; "
+            "for cuda install onnxruntime-gpu in the place of onnxruntime"
+        )
+    return found[name.lower()]
 
 
 class State:
@@ -52,11 +72,12 @@ class Network:
     Args:
         hop_length: samples a frame, which tell the length of a result in samples from that in frames, and back.
         threads: CPU threads of ONNX Runtime.
+        provider: as `execution_provider`; what it lacks runs on the CPU.
     Raises:
-        ConfigError: threads is no whole number from 1 on.
+        ConfigError: threads is no whole number from 1 on, or the provider is not there.
     """
 
-    def __init__(self, path: Path, hop_length: int, threads: int = 1) -> None:
+    def __init__(self, path: Path, hop_length: int, threads: int = 1, provider: str = CPU) -> None:
         if not isinstance(threads, int | np.integer) or threads < 1:
             raise ConfigError(f"threads is {threads!r}; expected a whole number from 1 on")
         options = onnxruntime.SessionOptions()
@@ -64,7 +85,8 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            providers = [*dict.fromkeys(map(execution_provider, (provider, CPU)))]
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except _LOAD_ERRORS as error:
             raise ArtifactError(f"ONNX Runtime cannot load {path}: {error}") from error
         self._hop_length = hop_length

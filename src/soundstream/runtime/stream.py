@@ -17,11 +17,13 @@ from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
 from soundstream.runtime.postfilter import PitchPostfilter
 from soundstream.runtime.quantizer import Quantizer
-from soundstream.runtime.session import Network, State
+from soundstream.runtime.session import CPU, Network, State
 from soundstream.runtime.side import with_side, without_side
 
 BLOCK_S = 1.0
 """Sound in one call of a network at most; it bounds memory on long input."""
+CONTEXTS = 4
+"""A call has at least so many times the frames of a context, which it computes too."""
 TURN_S = 0.1
 """Time over which the denoise switch goes from off to on, or back, in the middle of a stream."""
 
@@ -32,17 +34,19 @@ class Model:
     Args:
         threads: CPU threads of ONNX Runtime; one is enough for many times real time.
         postfilter: what is decoded passes the pitch post-filter.
+        provider: of ONNX Runtime, as `execution_provider` takes it.
     """
 
-    def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = False) -> None:
+    def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = False, provider: str = CPU) -> None:
         self.spec, self.postfilter = artifact.spec, postfilter
-        self._artifact, self._threads = artifact, threads
+        self._artifact, self._threads, self._provider = artifact, threads, provider
         levels = artifact.spec.levels
         self.quantizer = Quantizer(
             artifact.codebooks, artifact.factors, (levels.place, levels.bands) if levels else None
         )
-        granule, self.turn_frames = self.spec.granule, self.spec.frames_in(TURN_S)
-        self.block_frames = -(-self.spec.frames_in(BLOCK_S) // granule) * granule
+        grid, self.turn_frames = self.spec.grid, self.spec.frames_in(TURN_S)
+        least = max(self.spec.frames_in(BLOCK_S), CONTEXTS * self.spec.context_frames)
+        self.block_frames = -(-least // grid) * grid
         """Frames in one call of a network at most, and over which the denoise switch turns."""
 
     @cached_property
@@ -97,7 +101,7 @@ class Model:
         return PitchPostfilter(channels, self.spec.sample_rate, self.spec.hop_length)
 
     def _network(self, name: str) -> Network:
-        return Network(self._artifact.folder / name, self.spec.hop_length, self._threads)
+        return Network(self._artifact.folder / name, self.spec.hop_length, self._threads, self._provider)
 
     @cached_property
     def silence(self) -> Array:
@@ -175,9 +179,8 @@ class LatentStream:
             sizes = spec.segment_samples, spec.overlap_samples, len(self._rest)
             return SegmentEncoder(self._encode_alone, *sizes, empty)
         if spec.context_frames:
-            return Chunks(
-                self._encode_alone, spec.context_frames, self._model.block_frames, (spec.hop_length, 1), empty
-            )
+            frames = spec.context_frames, self._model.block_frames
+            return Chunks(self._encode_alone, *frames, (spec.hop_length, 1), empty, spec.grid)
         return None
 
     def _encode_alone(self, pcm: Array) -> Array:
@@ -339,9 +342,8 @@ class DecoderStream:
         if spec.start_frames and self._wait:
             return Opening(self._network_pcm, spec.start_frames, self._model.block_frames, 1, empty)
         if spec.context_frames:
-            return Chunks(
-                self._decode_alone, spec.context_frames, self._model.block_frames, (1, spec.hop_length), empty
-            )
+            frames = spec.context_frames, self._model.block_frames
+            return Chunks(self._decode_alone, *frames, (1, spec.hop_length), empty, spec.grid)
         return None
 
     def push(self, codes: Codes) -> Array:
