@@ -128,6 +128,24 @@ def test_other_files_are_called_that(tmp_path, name, content):
         read_tensors(tmp_path / name)
 
 
+PLAIN = {"kwargs": {"rates": [2, 4], "lr": 0.1, "name": None, "causal": True}, "version": ("1.0",)}
+
+
+def test_tensors_may_stand_beside_plain_data(tmp_path):
+    """As DAC's own files have them."""
+    torch.save({"state_dict": {"a": torch.ones(2)}, "metadata": PLAIN}, tmp_path / "x.pth")
+    assert [*read_tensors(tmp_path / "x.pth")] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"metadata": {"a": [torch.ones(1)]}}, {"metadata": PLAIN, "optimizer": {}}, {"state_dict": [], **PLAIN}]
+)
+def test_anything_else_beside_tensors_is_refused(other, tmp_path):
+    torch.save({"state_dict": {"a": torch.ones(2)}} | other, tmp_path / "x.pth")
+    with pytest.raises(ArtifactError, match="something else than tensors by name"):
+        read_tensors(tmp_path / "x.pth")
+
+
 def test_a_list_of_tensors_has_no_names(tmp_path):
     torch.save([torch.zeros(2)], tmp_path / "x.th")
     with pytest.raises(ArtifactError, match="something else than tensors by name"):

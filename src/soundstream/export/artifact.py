@@ -68,7 +68,7 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
     for name in OPTIONAL_FILES:
         (folder / name).unlink(missing_ok=True)
     if not model.quantizer.is_plain:
-        factors(model.quantizer).save(folder / QUANTIZER_FILE)
+        factors(model.quantizer).save(folder / QUANTIZER_FILE, exact=model.config.EXACT)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return write_manifest(folder)
@@ -95,7 +95,7 @@ def factors(quantizer: ResidualVectorQuantizer) -> Factors:
 def _description(model: SoundStream, decoder: onnx.ModelProto) -> str:
     """config.json: the spec, which is all that the runtime reads, and the settings of the networks."""
     spec = model.config.spec()
-    memory = spec.memory_frames + memory_frames(decoder, model.config.hop_length)
+    memory = spec.memory_frames + memory_frames(decoder, model.config.hop_length, spec.window_frames)
     spec = dataclasses.replace(spec, memory_frames=memory)
     return json.dumps(model.config.to_dict() | {"spec": spec.to_dict()}, indent=2) + "\n"
 
@@ -200,7 +200,7 @@ def decoder_graph(model: SoundStream) -> onnx.ModelProto:
 def _finished(graph: Graph, output: str, channels: int, length: str, config: FamilyConfig) -> onnx.ModelProto:
     """The checked graph, with what it costs and the settings of its networks."""
     model = graph.finish(output, channels, length)
-    macs = macs_per_frame(model, config.hop_length)
+    macs = macs_per_frame(model, config.hop_length, config.spec().window_frames)
     helper.set_model_props(model, {"codec": json.dumps(config.to_dict()), MACS_PROPERTY: str(macs)})
     onnx.checker.check_model(model)
     return model

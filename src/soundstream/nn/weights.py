@@ -1,4 +1,4 @@
-"""Tensors of a file that others published, each used exactly once."""
+"""Tensors of a file that others published, each used exactly once, and the layers that they fill."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from soundstream.errors import ArtifactError, InputError
+from soundstream.nn.layers.conv import CausalConv
+from soundstream.nn.layers.snake import Snake
+from soundstream.nn.quantize import ResidualVectorQuantizer
 
 ADVICE = "give the file that was published, whole: .safetensors, .th or .bin"
 SHOWN = 6
 """Names of tensors in one message at most."""
+
+
+WRAPPED = {"state_dict", "metadata"}
+"""What files have that hold tensors by name, and plain data beside them, as those of DAC."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -21,7 +28,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         InputError: it cannot be opened.
-        ArtifactError: it holds something else than tensors by name.
+        ArtifactError: it holds something else than tensors by name, and plain data beside them.
     """
     try:
         with path.open("rb"):
@@ -32,9 +39,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # bytes of any kind make the unpickler fail in any way
         raise ArtifactError(f"{path} holds no weights, or more than weights; {ADVICE}") from error
+    if isinstance(tensors, dict) and set(tensors) == WRAPPED and _is_plain(tensors["metadata"]):
+        tensors = tensors["state_dict"]
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise ArtifactError(f"{path} holds something else than tensors by name; {ADVICE}")
     return tensors
+
+
+def _is_plain(data: object) -> bool:
+    """Whether it is nothing but words, numbers, and lists and dictionaries of them."""
+    if isinstance(data, dict):
+        return all(map(_is_plain, (*data, *data.values())))
+    if isinstance(data, list | tuple):
+        return all(map(_is_plain, data))
+    return data is None or isinstance(data, str | int | float)
 
 
 class Weights:
@@ -96,3 +114,45 @@ class Weights:
                 f"{len(left)} tensors have no place in this model: {', '.join(left[:SHOWN])}{more}; "
                 "these are weights of another model"
             )
+
+
+@torch.no_grad()
+def fill_conv(conv: CausalConv, weights: Weights, name: str) -> None:
+    """Kernel and bias of a convolution, published as `[out, in, kernel]`."""
+    outputs, inputs, _, kernel = conv.weight.shape
+    conv.weight[:, :, 0] = weights.take_normalized(f"{name}.weight", (outputs, inputs, kernel))
+    conv.bias.copy_(weights.take(f"{name}.bias", (outputs,)))
+
+
+@torch.no_grad()
+def fill_upsample(conv: CausalConv, stride: int, weights: Weights, name: str) -> None:
+    """A transposed convolution, published as `[in, out, 2 stride]`, as one of kernel 2 with an output a phase.
+
+    Of an input its own hop gets one half of the kernel, the next hop the other.
+    """
+    outputs = len(conv.weight) // stride
+    kernel = weights.take_normalized(f"{name}.weight", (conv.in_channels, outputs, 2 * stride))
+    own, following = (half.permute(1, 2, 0).flatten(0, 1) for half in kernel.chunk(2, dim=2))
+    conv.weight.copy_(torch.stack([following, own], dim=-1)[:, :, None])
+    conv.bias.copy_(weights.take(f"{name}.bias", (outputs,)).repeat_interleave(stride))
+
+
+@torch.no_grad()
+def fill_snake(snake: Snake, weights: Weights, name: str) -> None:
+    """Alphas, published as `[1, channels, 1]`."""
+    snake.alpha.copy_(weights.take(f"{name}.alpha", (1, len(snake.alpha), 1)).flatten())
+
+
+@torch.no_grad()
+def fill_factored(quantizer: ResidualVectorQuantizer, weights: Weights, name: str) -> None:
+    """Entries and projections of factorised codebooks, published as convolutions of kernel 1, by number."""
+    parts = {
+        "in_proj": (quantizer.project_in, quantizer.bias_in),
+        "out_proj": (quantizer.project_out, quantizer.bias_out),
+    }
+    for i, entries in enumerate(quantizer.codebooks):
+        for part, (kernels, biases) in parts.items():
+            kernels[i] = weights.take_normalized(f"{name}.{i}.{part}.weight", (*kernels[i].shape, 1))[..., 0]
+            biases[i] = weights.take(f"{name}.{i}.{part}.bias", biases[i].shape)
+        entries.copy_(weights.take(f"{name}.{i}.codebook.weight", entries.shape))
+    quantizer.sums.copy_(quantizer.codebooks * quantizer.usage[..., None])

@@ -60,9 +60,14 @@ class Factors:
         bounds = [*(start for start in self.starts if start < num_quantizers), num_quantizers]
         return [range(start, end) for start, end in itertools.pairwise(bounds)]
 
-    def save(self, path: Path) -> None:
-        """Write the arrays as float16, and how entries are compared; strides and groups stand in the spec."""
-        arrays = {name: value.astype(np.float16) for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+    def save(self, path: Path, exact: bool = False) -> None:
+        """Write the arrays as float16, or float32, and how entries are compared; strides and groups stand in the spec.
+
+        Args:
+            exact: as float32.
+        """
+        kind = np.float32 if exact else np.float16
+        arrays = {name: value.astype(kind) for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         with path.open("wb") as file:
             np.savez(file, allow_pickle=False, cosine=np.array(self.cosine), **arrays)
 

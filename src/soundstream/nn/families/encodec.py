@@ -41,7 +41,7 @@ from soundstream.nn.layers.scaling import Gain
 from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.quantize import ResidualVectorQuantizer
 from soundstream.nn.streaming import Chain, State, StreamingModule
-from soundstream.nn.weights import Weights
+from soundstream.nn.weights import Weights, fill_conv, fill_upsample
 from soundstream.spec import CodecSpec
 
 KERNEL = 7
@@ -260,21 +260,13 @@ def _fill_residual(unit: nn.Module, weights: Weights, name: str) -> None:
 
 def _fill_conv(conv: nn.Module, weights: Weights, name: str) -> None:
     assert isinstance(conv, CausalConv)
-    outputs, inputs, _, kernel = conv.weight.shape
-    conv.weight[:, :, 0] = weights.take_normalized(f"{name}.conv.weight", (outputs, inputs, kernel))
-    conv.bias.copy_(weights.take(f"{name}.conv.bias", (outputs,)))
+    fill_conv(conv, weights, f"{name}.conv")
     _fill_norm(conv, weights, name)
 
 
 def _fill_upsample(layer: nn.Module, weights: Weights, name: str) -> None:
-    """A transposed kernel `[in, out, 2 stride]`: of an input its own hop gets one half, the next the other."""
     assert isinstance(layer, CausalUpsample | CentredUpsample)
-    conv, stride = layer.conv, layer.stride
-    inputs, outputs = conv.in_channels, len(conv.weight) // stride
-    kernel = weights.take_normalized(f"{name}.conv.weight", (inputs, outputs, 2 * stride))
-    own, following = (half.permute(1, 2, 0).flatten(0, 1) for half in kernel.chunk(2, dim=2))
-    conv.weight.copy_(torch.stack([following, own], dim=-1)[:, :, None])
-    conv.bias.copy_(weights.take(f"{name}.conv.bias", (outputs,)).repeat_interleave(stride))
+    fill_upsample(layer.conv, layer.stride, weights, f"{name}.conv")
     _fill_norm(layer, weights, name)
 
 
