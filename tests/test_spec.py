@@ -34,6 +34,14 @@ def test_bit_rates_count_the_stride_of_each_codebook():
         SPEC.quantizers_for(422)
 
 
+def test_windows_and_places_have_a_grid_and_are_told_only_where_there_are_some():
+    """Or else models that lack them would change their ids."""
+    spec = dataclasses.replace(SPEC, context_frames=64, window_frames=32, period_frames=48)
+    assert (SPEC.granule, SPEC.grid, spec.granule, spec.grid) == (4, 4, 32, 96)
+    assert set(spec.to_dict()) - set(SPEC.to_dict()) == {"window_frames", "period_frames"}
+    assert CodecSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
 def test_look_ahead_and_hop_make_the_latency():
     assert SPEC.latency_ms == 32
 
@@ -47,6 +55,8 @@ def test_look_ahead_and_hop_make_the_latency():
         ({"counts": ()}, "counts"),
         ({"codebooks": ()}, "counts"),
         ({"memory_frames": -1}, "memory_frames"),
+        ({"window_frames": 0}, "window_frames"),
+        ({"context_frames": 33, "window_frames": 32}, "whole windows of 32"),
         ({"segment_samples": 1000}, "segments have 1000 samples"),
         ({"segment_samples": 1024, "overlap_samples": 1024}, "overlap by 1024"),
     ],

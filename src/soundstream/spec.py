@@ -19,6 +19,9 @@ SIDES = ("encoder", "decoder")
 PADDING = "zero_padding"
 """Name of a whole number of graphs, 1, by which what is padded and trimmed at the ends of a signal is multiplied."""
 
+_LATER = {"levels": None, "window_frames": 1, "period_frames": 1}
+"""Fields that earlier specs do not have, and what they are where there is nothing to say."""
+
 
 @dataclass(frozen=True)
 class Codebook:
@@ -90,6 +93,12 @@ class CodecSpec:
     """Samples beyond its own hop that the encoder needs for a frame; 0 is causal."""
     context_frames: Annotated[int, Whole(0, 2**20)] = 0
     """Frames to either side of one on which its latents, or its decoded audio, depend; 0 is causal, or segments."""
+    window_frames: Annotated[int, Whole(1, 2**16)] = 1
+    """Frames that networks with context take together, as local attention does, in windows from the start of a signal
+    on: what is coded are whole windows."""
+    period_frames: Annotated[int, Whole(1, 2**16)] = 1
+    """Frames after which networks with context compute alike again, where what they do depends on the place in a
+    signal: pieces of it begin on multiples of so many."""
     start_frames: Annotated[int, Whole(0, 2**20)] = 0
     """Frames at the start of a signal that a causal codec takes at once, since the first depends on all of them; its
     networks then complete the last frame themselves. Live sessions do not wait for them."""
@@ -112,6 +121,10 @@ class CodecSpec:
         if self.levels and not (self.levels.place < len(self.codebooks) and self.levels.bands < self.latent_dim):
             raise ConfigError(
                 f"levels are {self.levels}; there are {len(self.codebooks)} codebooks of {self.latent_dim}"
+            )
+        if self.context_frames % self.window_frames:
+            raise ConfigError(
+                f"context_frames is {self.context_frames}; expected whole windows of {self.window_frames} frames"
             )
         if self.segment_samples % self.hop_length or self.overlap_samples >= max(1, self.segment_samples):
             raise ConfigError(
@@ -142,8 +155,13 @@ class CodecSpec:
 
     @property
     def granule(self) -> int:
-        """Frames that codes cover together: what is coded are multiples of them."""
-        return math.lcm(*self.strides)
+        """Frames that codes, or windows, cover together: what is coded are multiples of them."""
+        return math.lcm(self.window_frames, *self.strides)
+
+    @property
+    def grid(self) -> int:
+        """Frames on whose multiples pieces of a signal begin, so that the networks make of them what the whole has."""
+        return math.lcm(self.granule, self.period_frames)
 
     def stack(self, num_quantizers: int) -> tuple[tuple[int, int], ...]:
         """Bits of a plain code and frames that it covers, for the first codebooks; none where all are alike in that."""
@@ -262,7 +280,8 @@ class CodecSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what there is none of is left out, so that models without it keep their ids."""
         fields = dataclasses.asdict(self)
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items() if v is not None}
+        told = {name: v for name, v in fields.items() if name not in _LATER or v != _LATER[name]}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in told.items()}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> CodecSpec:

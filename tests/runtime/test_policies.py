@@ -1,4 +1,7 @@
-"""Codecs that are not causal: toy families whose layers look ahead, in chunks with context and in segments."""
+"""Codecs that are not causal: toy families whose layers look ahead, in chunks with context and in segments.
+
+Of the first kind there is one more, whose layers see windows, and do what depends on the place in the signal.
+"""
 
 import io
 import itertools
@@ -26,6 +29,8 @@ HOP, RATE = 40, 8_000
 CONTEXT = 4
 """Frames that two layers of kernel 5 see to either side."""
 BLOCK_FRAMES = int(BLOCK_S * RATE / HOP)
+WINDOW, PERIOD = 6, 9
+GRANULE, GRID = 6, 18
 SEGMENT, OVERLAP = 30 * HOP, 3 * HOP + 7
 FRAMES = 2 * BLOCK_FRAMES + 20
 STEP = SEGMENT - OVERLAP
@@ -75,35 +80,79 @@ class Spread(StreamingModule):
         return graph.node("Reshape", [turned, graph.constant(f"{name}.shape", [0, 1, 1, -1])], name)
 
 
+class Windowed(StreamingModule):
+    """Each frame and the mean of its window, from the first frame on."""
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        windows = x.unflatten(3, (-1, WINDOW))
+        return (windows + windows.mean(4, keepdim=True)).flatten(3), state
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        shapes = (graph.constant(f"{name}.{key}", v) for key, v in (("in", [0, 0, -1, WINDOW]), ("out", [0, 0, 1, -1])))
+        windows = graph.node("Reshape", [x, next(shapes)], f"{name}.windows")
+        mean = graph.node("ReduceMean", [windows, graph.constant(f"{name}.axis", [3])], f"{name}.mean")
+        return graph.node("Reshape", [graph.node("Add", [windows, mean], f"{name}.sum"), next(shapes)], name)
+
+
+class Periodic(StreamingModule):
+    """Adds what depends on the place of a frame, over and over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.linspace(-1, 1, PERIOD)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return x + self.table[torch.arange(x.shape[3]) % PERIOD], state
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        time = graph.node("Shape", [x], f"{name}.time", start=3, end=4)
+        zero, one = (graph.constant(f"{name}.{i}", [i]) for i in (0, 1))
+        axis = graph.constant(f"{name}.axis", [0])
+        bounds = [graph.node("Squeeze", [end, axis], f"{name}.bound{i}") for i, end in enumerate((zero, time, one))]
+        place = graph.node("Range", bounds, f"{name}.range")
+        place = graph.node("Mod", [place, graph.constant(f"{name}.period", [PERIOD])], f"{name}.place")
+        added = graph.node("Gather", [graph.constant(f"{name}.table", self.table), place], f"{name}.added")
+        return graph.node("Add", [x, added], name)
+
+
 @dataclass(frozen=True)
 class Config(FamilyConfig):
-    """Of both toy families: with `segment` it is of the second kind."""
+    """Of all toy families, by their names."""
 
     hop_length: int = HOP
-    segment: int = 0
+    kind: str = "chunks"
+
+    @property
+    def segment(self):
+        return self.kind == "segments"
 
     def spec(self):
-        kind = {"segment_samples": SEGMENT, "overlap_samples": OVERLAP} if self.segment else {"context_frames": CONTEXT}
+        kind = {
+            "chunks": {"context_frames": CONTEXT},
+            "windows": {"context_frames": 2 * WINDOW, "window_frames": WINDOW, "period_frames": PERIOD},
+            "segments": {"segment_samples": SEGMENT, "overlap_samples": OVERLAP},
+        }[self.kind]
         return replace(super().spec(), **kind)
 
 
-def toy(segment):
+def toy(kind):
     """A model whose every frame depends on those around it."""
     torch.manual_seed(0)
-    config = Config(sample_rate=RATE, latent_dim=8, num_quantizers=3, codebook_size=16, segment=segment)
-    encoder = Chain(whole=Whole(), down=CausalConv(1, 8, HOP, HOP), one=Centred(8), two=Centred(8))
-    decoder = Chain(one=Centred(8), two=Centred(8), wide=CausalConv(8, HOP, 1), spread=Spread())
+    config = Config(sample_rate=RATE, latent_dim=8, num_quantizers=3, codebook_size=16, kind=kind)
+    middle = [{"windowed": Windowed(), "periodic": Periodic()} if kind == "windows" else {} for _ in range(2)]
+    encoder = Chain(whole=Whole(), down=CausalConv(1, 8, HOP, HOP), one=Centred(8), **middle[0], two=Centred(8))
+    decoder = Chain(one=Centred(8), **middle[1], two=Centred(8), wide=CausalConv(8, HOP, 1), spread=Spread())
     return SoundStream(config, Networks(encoder, decoder)).eval()
 
 
-@pytest.fixture(scope="module", params=[0, 1], ids=["chunks", "segments"])
+@pytest.fixture(scope="module", params=["chunks", "windows", "segments"])
 def model(request):
     return exportable(toy(request.param))
 
 
 @pytest.fixture(scope="module")
 def codec(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy") / str(model.config.segment)
+    folder = tmp_path_factory.mktemp("toy") / model.config.kind
     export(model, folder)
     return soundstream.load(folder, postfilter=False)
 
@@ -129,7 +178,7 @@ def whole_latents(model, pcm):
     """What the networks make of each part of a signal that they are meant to see at once."""
     pcm = torch.from_numpy(pcm)[:, None]
     if not model.config.segment:
-        return model.encode(functional.pad(pcm, (0, -pcm.shape[2] % HOP))).numpy()
+        return model.encode(functional.pad(pcm, (0, -pcm.shape[2] % (HOP * model.config.spec().granule)))).numpy()
     starts = range(0, pcm.shape[2], SEGMENT - OVERLAP)
     pieces = [pcm[..., start : start + SEGMENT] for start in starts]
     return np.concatenate([model.encode(piece).numpy() for piece in pieces], axis=2)
@@ -188,7 +237,7 @@ def test_buffers_stay_small(codec):
     for _ in range(30):
         decoder.push_latents(encoder.push(noise(10 * HOP, 1)))
         held = [encoder._policy._held, getattr(decoder._policy, "_splitter", decoder._policy)._held]
-        assert all(one is None or one.nbytes < 4 * 8 * HOP * (BLOCK_FRAMES + 20) for one in held)
+        assert all(one is None or one.nbytes < 4 * 8 * HOP * (BLOCK_FRAMES + 40) for one in held)
 
 
 @pytest.mark.parametrize("samples", [0, 1, SEGMENT + 1, FRAMES * HOP - 3])
@@ -227,6 +276,21 @@ def test_a_damaged_file_is_concealed_or_refused(codec):
             list(codec.repair(reader, damage))
     else:
         assert sum(block.shape[1] for block in codec.repair(reader, damage)) == 2 * FRAMES * HOP and len(damage) == 1
+
+
+def test_behind_damage_frames_lie_on_the_grid_of_the_whole(codec):
+    """Far behind what was lost sound is that of the whole, though the packets do not begin on the grid."""
+    if codec.spec.segment_samples:
+        return
+    pcm, bitrate = noise(4 * FRAMES * HOP), codec.spec.bitrate(3)
+    data = codec.encode(pcm, RATE, bitrate)
+    whole, bad, damage = codec.decode(data)[0], bytearray(data), []
+    bad[len(data) // 3] ^= 1
+    parts = np.concatenate([*codec.repair(RepairingReader(io.BytesIO(bytes(bad))), damage)], axis=1)
+    behind = round((damage[0].start_s + damage[0].duration_s) * RATE) + HOP * GRID
+    assert damage[0].start_s * RATE / HOP % GRID
+    np.testing.assert_allclose(parts[:, behind:], whole[:, behind:], rtol=0, atol=1e-4)
+    assert np.abs(parts - whole).max() > 0.1
 
 
 def test_what_needs_a_causal_codec_is_refused(codec):

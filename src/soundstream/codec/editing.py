@@ -156,8 +156,8 @@ class _Joined:
     def __init__(self, codec: Codec, readers: Sequence[Reader]) -> None:
         self._coding, self._readers = codec.coding, readers
         spec = codec.spec
-        self._max_shared = codec.model.memory_frames + spec.context_frames + spec.granule + _MAX_OVER
-        self._granule = spec.granule
+        self._max_shared = codec.model.memory_frames + spec.context_frames + spec.grid + _MAX_OVER
+        self._granule, self._grid = spec.granule, spec.grid
         first = readers[0].header
         self._hop, self._rate = first.hop_length * first.sample_rate, first.codec_sample_rate
         self._held: list[Codes] = []
@@ -205,7 +205,7 @@ class _Joined:
         """Frames that a file of this header holds again if it is the next part; None if it cannot be."""
         place = (self._end - header.lead_in) * self._rate
         shared = self._frames - self._begin - place // self._hop
-        apart = place < 0 or place % self._hop or shared % self._granule
+        apart = place < 0 or place % self._hop or (self._frames - shared) % self._grid
         return None if apart or shared > _count(self._held) else shared
 
     def _drop(self, frames: int) -> None:

@@ -92,7 +92,7 @@ class Reading:
             early = 2 + spec.segment_samples // step
         number = max(0, sample * spec.sample_rate // (step * sample_rate) - early)
         whole = spec.sample_rate // math.gcd(step * sample_rate, spec.sample_rate)
-        number -= number % math.lcm(whole, spec.granule)
+        number -= number % math.lcm(whole, spec.grid)
         return number * frames, number * step * sample_rate // spec.sample_rate
 
     def repair(
@@ -134,8 +134,9 @@ class Reading:
         """Decoded audio at the codec's rate, `delay_samples` late; a loss is silence with soft edges."""
         hop = self.spec.hop_length
         ramp = np.linspace(0, 1, hop, dtype=np.float32)
-        stream, last, rising = DecoderStream(self.model, channels, denoise), None, False
+        stream, last, rising, place = DecoderStream(self.model, channels, denoise), None, False, 0
         for item in _in_pieces(items, self.model.block_frames):
+            place += item.frames if isinstance(item, Loss) else item.shape[2]
             if isinstance(item, Loss) and not item.frames:
                 continue
             if isinstance(item, Loss):
@@ -145,7 +146,7 @@ class Reading:
                 elif last is not None:
                     silence[:, :hop] = stream.push(last) * ramp[::-1]
                 yield silence
-                stream, last, rising = DecoderStream(self.model, channels, denoise), None, True
+                stream, last, rising = DecoderStream(self.model, channels, denoise, place=place), None, True
                 continue
             pcm = stream.push(item)
             if rising and pcm.shape[1]:

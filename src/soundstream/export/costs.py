@@ -10,9 +10,13 @@ import onnx
 from soundstream.runtime.session import STATE_SUFFIX
 
 
-def macs_per_frame(model: onnx.ModelProto, hop_length: int) -> int:
-    """Multiplications with additions of convolutions and matrix products of a graph, for one frame of one signal."""
-    graph, shapes = _inferred(model, hop_length)
+def macs_per_frame(model: onnx.ModelProto, hop_length: int, window: int = 1) -> int:
+    """Multiplications with additions of convolutions and matrix products of a graph, for one frame of one signal.
+
+    Args:
+        window: frames that the network takes together.
+    """
+    graph, shapes = _inferred(model, hop_length, window)
     inner = {"Conv": slice(1, None), "MatMul": slice(-2, -1)}
     products = sum(
         math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][inner[node.op_type]])
@@ -20,26 +24,30 @@ def macs_per_frame(model: onnx.ModelProto, hop_length: int) -> int:
         if node.op_type in inner
     )
     lstms = [node for node in graph.node if node.op_type == "LSTM"]
-    return products + sum(shapes[n.output[0]][0] * math.prod(shapes[w]) for n in lstms for w in n.input[1:3])
+    recurrent = sum(shapes[n.output[0]][0] * math.prod(shapes[w]) for n in lstms for w in n.input[1:3])
+    return (products + recurrent) // window
 
 
-def memory_frames(model: onnx.ModelProto, hop_length: int) -> int:
+def memory_frames(model: onnx.ModelProto, hop_length: int, window: int = 1) -> int:
     """Frames before one that its output may depend on, at most: what all states together hold of the past.
 
     Each of these is the end of what went before the samples that a layer takes next, and is joined to them. Other
     states, as those of an LSTM, do not count.
+
+    Args:
+        window: frames that the network takes together.
     """
-    graph, shapes = _inferred(model, hop_length)
+    graph, shapes = _inferred(model, hop_length, window)
     states = {value.name: value.type.tensor_type.shape.dim[3].dim_value for value in graph.input}
     outputs = {output.name for output in model.graph.output}
     joined = {name: shapes.get(f"{name}.joined") for name in states if f"{name}{STATE_SUFFIX}" in outputs}
-    return math.ceil(sum(states[name] / (shape[3] - states[name]) for name, shape in joined.items() if shape))
+    return math.ceil(sum(window * states[name] / (shape[3] - states[name]) for name, shape in joined.items() if shape))
 
 
-def _inferred(model: onnx.ModelProto, hop_length: int) -> tuple[onnx.GraphProto, dict[str, list[int]]]:
-    """The graph for one frame of one signal, and the shapes of what its nodes give."""
+def _inferred(model: onnx.ModelProto, hop_length: int, window: int) -> tuple[onnx.GraphProto, dict[str, list[int]]]:
+    """The graph for a window of one signal, and the shapes of what its nodes give."""
     model = copy.deepcopy(model)
-    sizes = {"batch": 1, "frames": 1, "samples": hop_length}
+    sizes = {"batch": 1, "frames": window, "samples": window * hop_length}
     for value in model.graph.input:
         for dimension in value.type.tensor_type.shape.dim:
             dimension.dim_value = sizes.get(dimension.dim_param) or dimension.dim_value

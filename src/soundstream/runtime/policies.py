@@ -49,17 +49,34 @@ class Chunks:
         chunk: frames at once; more take more memory and have to run over less context.
         items: of a frame, that come and that go: hop_length and 1 of an encoder.
         empty: what comes of nothing, `[channels, ..., 0]`.
+        grid: frames on whose multiples begins what is run; the chunk has a multiple of them.
+        window: frames that the network takes together, of which the grid has some; the last ones are filled with zeros.
+        place: of the first frame that comes on the grid.
     """
 
-    def __init__(self, run: Run, context: int, chunk: int, items: tuple[int, int], empty: Array) -> None:
+    def __init__(
+        self,
+        run: Run,
+        context: int,
+        chunk: int,
+        items: tuple[int, int],
+        empty: Array,
+        grid: int = 1,
+        window: int = 1,
+        place: int = 0,
+    ) -> None:
         self._run, self._context, self._chunk, self._empty = run, context, chunk, empty
+        self._grid, self._window = grid, window
         self._taken, self._given = items
         self._held: Array | None = None
-        self._first, self._done = 0, 0
+        self._first, self._done = 0, place % grid
         """The frame with which what is held begins, and the next one to give."""
 
     def push(self, items: Array) -> Array:
-        self._held = items if self._held is None else np.concatenate([self._held, items], axis=-1)
+        if self._held is None:
+            self._held = _with_zeros(items, before=self._done * self._taken)
+        else:
+            self._held = np.concatenate([self._held, items], axis=-1)
         parts = [self._empty]
         while self._done + self._chunk + self._context <= self._known():
             parts.append(self._piece(self._done + self._chunk))
@@ -79,12 +96,19 @@ class Chunks:
         """What comes of the frames up to `end`."""
         assert self._held is not None
         stop = min(self._known(), end + self._context) - self._first
-        found = self._run(np.ascontiguousarray(self._held[..., : stop * self._taken]))
+        piece = _with_zeros(self._held[..., : stop * self._taken], behind=-stop % self._window * self._taken)
+        found = self._run(np.ascontiguousarray(piece))
         found = found[..., (self._done - self._first) * self._given : (end - self._first) * self._given]
-        first = max(0, end - self._context)
+        first = max(0, end - self._context) // self._grid * self._grid
         self._held = self._held[..., (first - self._first) * self._taken :].copy()
         self._first, self._done = first, end
         return found
+
+
+def _with_zeros(items: Array, before: int = 0, behind: int = 0) -> Array:
+    """Items with so many zeros along the last axis before them, and behind."""
+    ends = [(0, 0)] * (items.ndim - 1) + [(before, behind)]
+    return np.pad(items, ends) if before or behind else items
 
 
 class Opening:

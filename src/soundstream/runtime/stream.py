@@ -180,7 +180,7 @@ class LatentStream:
             return SegmentEncoder(self._encode_alone, *sizes, empty)
         if spec.context_frames:
             frames = spec.context_frames, self._model.block_frames
-            return Chunks(self._encode_alone, *frames, (spec.hop_length, 1), empty, spec.grid)
+            return Chunks(self._encode_alone, *frames, (spec.hop_length, 1), empty, spec.grid, spec.window_frames)
         return None
 
     def _encode_alone(self, pcm: Array) -> Array:
@@ -319,11 +319,12 @@ class DecoderStream:
     Args:
         denoise: how much noise to remove, with a model whose decoder can: 0 none, 1 all that can be.
         wait: hold back the first `spec.start_frames`, where they may come in several pushes.
+        place: of the first frame in the signal, of a codec to which it matters (`spec.grid`).
     Raises:
         ConfigError: it is not 0 to 1, or above 0 with a model whose decoder was not trained for it.
     """
 
-    def __init__(self, model: Model, channels: int, denoise: float = 0.0, wait: bool = False) -> None:
+    def __init__(self, model: Model, channels: int, denoise: float = 0.0, wait: bool = False, place: int = 0) -> None:
         model.spec.check_denoise(denoise, "decoder")
         self._model, self._denoise, self._channels, self._wait = model, denoise, channels, wait
         self._streams = model.spec.streams(channels)
@@ -331,9 +332,9 @@ class DecoderStream:
         self._rows = self._streams * model.spec.channels
         """Channels of all streams."""
         self._postfilter = model.new_postfilter(self._rows)
-        self._policy = self._chosen_policy(self._rows)
+        self._policy = self._chosen_policy(self._rows, place)
 
-    def _chosen_policy(self, channels: int) -> Policy | None:
+    def _chosen_policy(self, channels: int, place: int) -> Policy | None:
         """How the signal of a codec that is not causal is taken."""
         spec = self._model.spec
         if spec.segment_samples:
@@ -343,7 +344,8 @@ class DecoderStream:
             return Opening(self._network_pcm, spec.start_frames, self._model.block_frames, 1, empty)
         if spec.context_frames:
             frames = spec.context_frames, self._model.block_frames
-            return Chunks(self._decode_alone, *frames, (1, spec.hop_length), empty, spec.grid)
+            grid = spec.grid, spec.window_frames, place
+            return Chunks(self._decode_alone, *frames, (1, spec.hop_length), empty, *grid)
         return None
 
     def push(self, codes: Codes) -> Array:
