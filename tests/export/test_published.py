@@ -206,9 +206,19 @@ def test_a_name_on_a_hub_is_the_same_model_and_its_card_says_so(hub, tmp_path, m
     assert "somebody/encodec/model.safetensors" in (tmp_path / "model/README.md").read_text()
 
 
+def test_a_hub_that_has_the_older_kind_of_file_gives_that(hub, tmp_path, monkeypatch):
+    """As that of SNAC's weights."""
+    monkeypatch.chdir(tmp_path)
+    (hub / "model.safetensors").unlink()
+    torch.save(renamed(TENSORS), hub / "pytorch_model.bin")
+    found = import_published("encodec", "24khz", Path("somebody/encodec"), tmp_path / "model")
+    assert found == import_published("encodec", "24khz", hub / "pytorch_model.bin", tmp_path / "other")
+    assert "somebody/encodec/pytorch_model.bin" in (tmp_path / "model/README.md").read_text()
+
+
 def test_what_a_hub_does_not_have_or_send_is_named(hub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"no file somebody/else, and the hub has none .*404"):
+    with pytest.raises(InputError, match=r"no file somebody/else, and the hub has none: .*pytorch_model.bin"):
         import_published("encodec", "24khz", Path("somebody/else"), tmp_path / "model")
     hub.parent.parent.rename(hub.parents[2] / "short")
     with pytest.raises(InputError, match=r"(ended after|cannot be reached).*bytes"):

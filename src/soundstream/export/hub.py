@@ -13,8 +13,10 @@ from soundstream.errors import InputError
 
 HUB = "https://huggingface.co"
 """Its address; the environment variable `HF_ENDPOINT` names another one, as for the hub's own programs."""
-FILE = "model.safetensors"
+FILES = ("model.safetensors", "pytorch_model.bin")
+"""What is fetched: the first of them that a model has."""
 TIMEOUT_S = 30.0
+NOT_FOUND = 404
 _ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILES = (".th", ".pt", ".pth", ".bin", ".safetensors")
 
@@ -25,21 +27,35 @@ def is_hub_id(weights: Path) -> bool:
 
 
 def fetch(model: str, folder: Path) -> Path:
-    """Download the safetensors file of a model; returns where it lies in the folder.
+    """Download the weights of a model; returns where they lie in the folder, under the name that the hub has.
 
     Raises:
         InputError: the hub cannot be reached, has no such file, or stopped on the way.
     """
-    url, place = f"{os.environ.get('HF_ENDPOINT', HUB)}/{model}/resolve/main/{FILE}", folder / FILE
-    advice = f"fetch {FILE} of {model} by other means, and give its path"
+    for name in FILES:
+        if (place := _fetched(model, name, folder)) is not None:
+            return place
+    raise InputError(f"no file {model}, and the hub has none: {_url(model, FILES[0])} and {FILES[1]} are not there")
+
+
+def _fetched(model: str, name: str, folder: Path) -> Path | None:
+    """One file; None if the hub says that there is none."""
+    url, place = _url(model, name), folder / name
     try:
         with urlopen(url, timeout=TIMEOUT_S) as source, place.open("wb") as file:
             shutil.copyfileobj(source, file)
             promised = source.headers.get("Content-Length")
     except HTTPError as error:
-        raise InputError(f"no file {model}, and the hub has none ({url}: {error.code} {error.reason})") from error
+        if error.code == NOT_FOUND:
+            return None
+        raise InputError(f"no file {model}, and the hub gives none ({url}: {error.code} {error.reason})") from error
     except (OSError, ValueError) as error:
+        advice = f"fetch {name} of {model} by other means, and give its path"
         raise InputError(f"no file {model}, and the hub cannot be reached ({error}); {advice}") from error
     if promised is not None and place.stat().st_size != int(promised):
         raise InputError(f"{url} ended after {place.stat().st_size:,} of {int(promised):,} bytes; try again")
     return place
+
+
+def _url(model: str, name: str) -> str:
+    return f"{os.environ.get('HF_ENDPOINT', HUB)}/{model}/resolve/main/{name}"

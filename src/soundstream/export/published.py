@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from soundstream.export.artifact import export
-from soundstream.export.hub import FILE, fetch, is_hub_id
+from soundstream.export.hub import fetch, is_hub_id
 from soundstream.export.place import check_place, install
 from soundstream.nn.families import published
 from soundstream.nn.model import SoundStream
@@ -37,7 +37,7 @@ def import_published(family: str, variant: str, weights: Path, place: Path, forc
         file = fetch(str(weights), Path(work)) if hub else weights
         model = module.convert(read_tensors(file), config)
         model_id = export(model, fresh)
-        source = (f"{weights}/{FILE}" if hub else weights.name), hashlib.sha256(file.read_bytes()).hexdigest()
+        source = (f"{weights}/{file.name}" if hub else weights.name), hashlib.sha256(file.read_bytes()).hexdigest()
         (fresh / "README.md").write_text(_card(model, variant, source, model_id, module.CARD), encoding="utf-8")
         install(fresh, place)
     return model_id
