@@ -33,7 +33,7 @@ def codes(
 ) -> None:
     """Write the codes of a sound as an array, or make sound of such an array.
 
-    [dim]soundstream codes talk.wav -o talk.npy[/dim] writes whole numbers, channels x codebooks x frames, which
+    [dim]soundstream codes talk.wav -o talk.npy[/dim] writes whole numbers, streams x codebooks x frames, which
     numpy.load reads; rate, length and model stand behind them.
 
     [dim]soundstream codes talk.nac -o talk.npy[/dim] takes out those of a file as they are.
@@ -51,6 +51,7 @@ def codes(
         return
     coded = codes_to_file(source, output, **asdict(options), model=model, force=force, flat=flat)
     if not quiet:
-        channels, count, frames = coded.codes.shape
-        line = f"{source} -> {output}: {channels} channels x {count} codebooks x {frames:,} frames"
+        streams, count, frames = coded.codes.shape
+        of = "stream" if streams == 1 else "streams"
+        line = f"{source} -> {output}: {frames:,} frames of {count} codes, {streams} {of}"
         messages.print(line, soft_wrap=True, markup=False, highlight=False)
