@@ -24,18 +24,18 @@ FLOORS = [
     {"nn", "runtime"},
     {"export", "live", "train"},
     {"codec"},
-    {"evaluate", "serve"},
+    {"evaluate", "serve", "tokens"},
     {"release"},
     {"cli"},
     {"__main__"},
 ]
 """Rooms from the lowest floor to the highest: each may import those below its own floor, and none beside it."""
-FACE = {"codec", "errors", "live", "spec"}
+FACE = {"codec", "errors", "live", "spec", "tokens"}
 """What the package itself imports."""
 TORCH = {"torch", "safetensors", "onnx", "jaxtyping"}
 TORCH_ROOMS = {"export", "nn", "release", "train"}
 """Rooms that need PyTorch; besides themselves, only the command line knows them."""
-INSIDE_A_FUNCTION = {"cli.training.entropy", "cli.training.train", "evaluate.speed.peers"}
+INSIDE_A_FUNCTION = {"cli.training.entropy", "cli.training.train", "evaluate.speed.peers", "tokens.dataset"}
 """Modules that import from the torch half only where a command asks for it."""
 MAX_CHAIN = 14
 """Modules in the longest chain of imports."""

@@ -6,6 +6,7 @@ data = soundstream.encode(pcm, sample_rate=48_000, bitrate=6000)
 pcm, sample_rate = soundstream.decode(data)
 """
 
+from soundstream import tokens
 from soundstream.codec import (
     Codec,
     CodedAudio,
@@ -106,5 +107,6 @@ __all__ = [
     "save_codes",
     "to_codes",
     "to_codes_many",
+    "tokens",
     "unflatten_codes",
 ]

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from soundstream import __version__
-from soundstream.cli import bench, codes, convert, edit, evaluate, files, info, live, serve
+from soundstream.cli import bench, codes, convert, edit, evaluate, files, info, live, serve, tokenize
 from soundstream.cli.display import messages, tell_warnings
 from soundstream.cli.training import entropy, grow, imports, levels, train
 from soundstream.errors import CodecError
@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "cat": edit.cat,
     "info": info.info,
     "codes": codes.codes,
+    "tokenize": tokenize.tokenize_corpus,
     "convert": convert.convert,
     "send": live.send,
     "receive": live.receive,

@@ -67,6 +67,14 @@ def shown_files(what: str, files: int, total_bytes: int, quiet: bool) -> Iterato
 
 
 @contextmanager
+def shown_rate(what: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar that is told how much of how much is done, and words on how fast."""
+    with _bar(what, TextColumn("{task.fields[said]}"), quiet, transient=True) as progress:
+        task = progress.add_task(what, total=None, said="")
+        yield lambda done, total, said: progress.update(task, completed=done, total=total, said=said)
+
+
+@contextmanager
 def counted(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar that is told how many items of how many are done."""
     with _bar(what, MofNCompleteColumn(), quiet, transient=False) as progress:
