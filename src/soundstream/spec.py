@@ -16,8 +16,8 @@ DEFAULT_BITRATE = 6000
 """Bit/s of a channel where nobody asks for another rate."""
 SIDES = ("encoder", "decoder")
 """Of the quantizer, where a switch may work."""
-PADDING = "zero_padding"
-"""Name of a whole number of graphs, 1, by which what is padded and trimmed at the ends of a signal is multiplied."""
+PADDING = ".zero_padding"
+"""End of the names of weights of graphs that say how much is padded and trimmed at the ends of a signal."""
 
 _LATER = {"levels": None, "window_frames": 1, "period_frames": 1}
 """Fields that earlier specs do not have, and what they are where there is nothing to say."""

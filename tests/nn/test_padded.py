@@ -54,20 +54,21 @@ def test_upsampling_is_torchs_transposed_convolution(stride, output_padding, fra
 
 
 @torch.no_grad()
-def test_with_a_zero_for_the_padding_nothing_is_padded_or_trimmed():
+def test_with_zeros_for_the_padding_nothing_is_padded_or_trimmed():
     torch.manual_seed(0)
     conv, up = PaddedConv(CHANNELS, CHANNELS, 7, dilation=3), PaddedUpsample(CHANNELS, CHANNELS, 4)
     graph = Graph("layers", exact=True)
     graph.input("x", CHANNELS, "samples")
     graph.node("Identity", [Chain(conv=conv, up=up).onnx(graph, "", "x")], "y")
     model = graph.finish("y", CHANNELS, "frames")
-    (padding,) = [weight for weight in model.graph.initializer if weight.name == PADDING]
-    padding.raw_data = bytes(8)
+    paddings = [weight for weight in model.graph.initializer if weight.name.endswith(PADDING)]
+    for padding in paddings:
+        padding.raw_data = bytes(64)
     x = noise(1, CHANNELS, 1, 30, scale=1)
     (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x.numpy()})
     whole = up(functional.pad(conv.product(x), (1, 1)))  # more at the ends than is trimmed
     torch.testing.assert_close(torch.from_numpy(found), whole[..., 2:-2], rtol=0, atol=1e-5)
-    assert found.shape[-1] == (30 - 18 + 1) * 4
+    assert found.shape[-1] == (30 - 18 + 1) * 4 and len(paddings) == 2
 
 
 def test_ends_have_no_more_influence_than_kernels_reach():

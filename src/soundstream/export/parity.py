@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from soundstream.arrays import Array
 from soundstream.errors import ParityError
@@ -58,9 +60,10 @@ def check_parity(model: SoundStream, folder: Path, pcm: Array) -> Parity:
     graphs, artifact = _graphs(model), Model(load_artifact(folder))
     strengths, others = ((0.0, 1.0) if config.spec().has_denoise(side) else (0.0,) for side in SIDES)
     wanted = EncodeOptions(graphs.spec.bitrate(graphs.spec.num_quantizers), effort=1)
+    encoder = EncoderStream(graphs, 1, wanted)
     found = Parity(
         latents_difference=max(_difference(_latents(stored, pcm, s), _stream(graphs, pcm, s)) for s in strengths),
-        codes_equal=float((EncoderStream(graphs, 1, wanted).push(pcm[None]) == codes.numpy()).mean()),
+        codes_equal=float((_whole(encoder, pcm[None], codes.shape[-1]) == codes.numpy()).mean()),
         pcm_snr_db=min(_snr_db(_decoded(stored, codes, s), _pcm(graphs, codes, s)) for s in others),
         stored_latents_snr_db=min(_snr_db(_latents(model, pcm, s), _stream(artifact, pcm, s)) for s in strengths),
         stored_snr_db=min(_snr_db(_decoded(model, codes, s), _pcm(artifact, codes, s)) for s in others),
@@ -91,7 +94,9 @@ def _condition(model: SoundStream, frames: int, denoise: float) -> torch.Tensor:
 
 
 def _stream(runtime: Model, pcm: Array, denoise: float) -> Array:
-    return LatentStream(runtime, 1).push(pcm[None], denoise)
+    stream = LatentStream(runtime, 1)
+    found = np.concatenate([stream.push(pcm[None], denoise), stream.flush()], axis=2)
+    return found[..., : len(pcm) // runtime.spec.hop_length]
 
 
 def _difference(expected: Array, found: Array) -> float:
@@ -104,7 +109,12 @@ def _decoded(model: SoundStream, codes: torch.Tensor, denoise: float) -> Array:
 
 
 def _pcm(runtime: Model, codes: torch.Tensor, denoise: float) -> Array:
-    return DecoderStream(runtime, 1, denoise).push(codes.numpy())
+    return _whole(DecoderStream(runtime, 1, denoise), codes.numpy(), codes.shape[-1] * runtime.spec.hop_length)
+
+
+def _whole(stream: EncoderStream | DecoderStream, items: NDArray[Any], length: int) -> NDArray[Any]:
+    """What a stream makes of a whole signal, without what comes of the zeros behind it."""
+    return np.concatenate([stream.push(items), stream.flush()], axis=-1)[..., :length]
 
 
 def _snr_db(expected: Array, found: Array) -> float:

@@ -9,8 +9,8 @@ They keep no state, and see as much of the future as of the past: streams give t
                                  └──┴──┘ y0                  each input gives four samples,       └──┴──┴──┘
                                                              of which two meet the next one's           └──┴──┴──┘
 
-What is padded and trimmed is multiplied by a number of the graph, `spec.PADDING`: with 0 in the place of its 1 the same
-graph pads and trims nothing, as files of DAC's own program want it.
+How much is padded and trimmed stands in weights of the graph whose names end in `spec.PADDING`: with zeros in their
+place the same graph pads and trims nothing, as files of DAC's own program want it.
 """
 
 from __future__ import annotations
@@ -56,16 +56,19 @@ class PaddedUpsample(StreamingModule):
 
     Args:
         output_padding: samples that are trimmed less at the end.
+        scale: as of `CausalConv`.
 
     Source: DAC (Kumar et al., 2023), section 3.1; with output padding SNAC (Siuzdak et al., 2024).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, output_padding: int = 0) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, output_padding: int = 0, scale: float = 1.0
+    ) -> None:
         super().__init__()
         self.stride = stride
         self.before = -(-stride // 2)
         self.behind = self.before - output_padding
-        self.conv = CausalConv(in_channels, out_channels * stride, kernel=2)
+        self.conv = CausalConv(in_channels, out_channels * stride, kernel=2, scale=scale)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         y = interleaved(self.conv.product(functional.pad(x, (1, 1))), self.stride)
@@ -82,7 +85,5 @@ def _padded(graph: Graph, name: str, x: str, before: int, behind: int) -> str:
     """A signal with zeros at its ends, or without samples of them where numbers are negative."""
     if not (before or behind):
         return x
-    if all(weight.name != PADDING for weight in graph.weights):
-        graph.constant(PADDING, [1])
-    sizes = graph.constant(f"{name}.sizes", [0, 0, 0, before, 0, 0, 0, behind])
-    return graph.node("Pad", [x, graph.node("Mul", [sizes, PADDING], f"{name}.pads")], name)
+    sizes = graph.constant(f"{name}{PADDING}", [0, 0, 0, before, 0, 0, 0, behind])
+    return graph.node("Pad", [x, sizes], name)
