@@ -115,7 +115,7 @@ class ShardJob:
     @property
     def bytes(self) -> int:
         """Of its sources."""
-        return sum(source.bytes for source in self.sources)
+        return sum(source.bytes or 0 for source in self.sources)
 
 
 def shard_name(number: int) -> str:

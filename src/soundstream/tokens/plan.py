@@ -97,7 +97,7 @@ def _check_same(name: str, settings: Settings, header: Header, plan: list[ShardJ
 
 def _plan(sources: Sequence[Source], shard_mb: float | None) -> list[ShardJob]:
     """Sources in shards, which depend on nothing but their sizes."""
-    total = sum(source.bytes for source in sources)
+    total = sum(source.bytes or 0 for source in sources)
     low, high = (mb * _MEGABYTE for mb in _SHARD_MB)
     limit = shard_mb * _MEGABYTE if shard_mb else min(high, max(low, total / _SHARDS))
     jobs: list[ShardJob] = []
@@ -105,7 +105,7 @@ def _plan(sources: Sequence[Source], shard_mb: float | None) -> list[ShardJob]:
     filled = 0
     for i, source in enumerate(sources):
         taken.append(source)
-        filled += source.bytes
+        filled += source.bytes or 0
         if len(taken) == _SHARD_SOUNDS or filled >= limit or i == len(sources) - 1:
             jobs.append(ShardJob(len(jobs), i + 1 - len(taken), tuple(taken)))
             taken, filled = [], 0

@@ -37,8 +37,8 @@ class Source:
     """None is the end of the file."""
     tags: dict[str, str] = field(default_factory=dict)
     """What a manifest says of it beside path and times."""
-    bytes: int = 0
-    """Size of the file, of a piece its share: what it counts for when shards are filled."""
+    bytes: int | None = None
+    """Size of the file, of a piece its share: what it counts for when shards are filled. None is not known yet."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def _in_path(place: FilePath, wrong: list[Failure]) -> Iterator[Source]:
         raise ConfigError("stdin cannot be tokenized; give folders, files or a list of files")
     path = absolute(place)
     if path.is_dir():
-        yield from (Source(str(file)) for file, _ in files_in(path) if file.suffix.lower() in SUFFIXES)
+        files = (str(file) for file, _ in files_in(path) if file.suffix.lower() in SUFFIXES)
+        yield from map(Source, sorted(files))
     elif path.suffix.lower() in MANIFESTS | LISTS:
         with open_input(path) as file:
             yield from _listed(str(path), file.read(), wrong)
@@ -112,7 +113,7 @@ def _in_url(url: str, wrong: list[Failure]) -> Iterator[Source]:
         raise InputError(f"cannot read {url}: No such file or directory")
     for name, told in sorted(files.find(place, detail=True).items()):
         if PurePosixPath(name).suffix.lower() in SUFFIXES:
-            yield Source(files.unstrip_protocol(name), bytes=told.get("size") or _UNKNOWN_BYTES)
+            yield Source(files.unstrip_protocol(name), bytes=told.get("size"))
 
 
 def _listed(name: str, text: bytes, wrong: list[Failure]) -> Iterator[Source]:
@@ -177,7 +178,7 @@ def _weighed(sources: Iterable[Source]) -> list[Source]:
     """With the sizes of files; pieces share that of theirs."""
     sources = [*sources]
     pieces = Counter(source.path for source in sources)
-    sizes = {source.path: source.bytes or _size(source.path) for source in sources}
+    sizes = {one.path: _size(one.path) if one.bytes is None else one.bytes for one in sources}
     return [replace(source, bytes=sizes[source.path] // pieces[source.path]) for source in sources]
 
 
