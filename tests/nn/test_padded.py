@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from onnx_layers import OnnxLayer
 from soundstream.nn.graph import Graph
-from soundstream.nn.layers.padded import PaddedConv, PaddedUpsample
+from soundstream.nn.layers.padded import PaddedConv, PaddedEnd, PaddedUpsample
 from soundstream.nn.streaming import Chain
 from soundstream.spec import PADDING
 from tiny import noise
@@ -59,7 +59,7 @@ def test_with_zeros_for_the_padding_nothing_is_padded_or_trimmed():
     conv, up = PaddedConv(CHANNELS, CHANNELS, 7, dilation=3), PaddedUpsample(CHANNELS, CHANNELS, 4)
     graph = Graph("layers", exact=True)
     graph.input("x", CHANNELS, "samples")
-    graph.node("Identity", [Chain(conv=conv, up=up).onnx(graph, "", "x")], "y")
+    graph.node("Identity", [Chain(conv=conv, up=up, end=PaddedEnd(3)).onnx(graph, "", "x")], "y")
     model = graph.finish("y", CHANNELS, "frames")
     paddings = [weight for weight in model.graph.initializer if weight.name.endswith(PADDING)]
     for padding in paddings:
@@ -68,7 +68,15 @@ def test_with_zeros_for_the_padding_nothing_is_padded_or_trimmed():
     (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x.numpy()})
     whole = up(functional.pad(conv.product(x), (1, 1)))  # more at the ends than is trimmed
     torch.testing.assert_close(torch.from_numpy(found), whole[..., 2:-2], rtol=0, atol=1e-5)
-    assert found.shape[-1] == (30 - 18 + 1) * 4 and len(paddings) == 2
+    assert found.shape[-1] == (30 - 18 + 1) * 4 and len(paddings) == 3
+
+
+@pytest.mark.parametrize("samples", [0, 8])
+def test_an_end_has_zeros_behind_the_last_sample(samples):
+    layer, x = PaddedEnd(samples), noise(2, 3, 1, 5)
+    for form in (layer, OnnxLayer(layer, 3)):
+        y, _ = form.step(x, {})
+        assert torch.equal(y[..., :5], x) and y.shape[-1] == 5 + samples and not y[..., 5:].any()
 
 
 def test_ends_have_no_more_influence_than_kernels_reach():

@@ -2,6 +2,7 @@
 
     PaddedConv         zeros, convolution, zeros:  stride 1 keeps the time, others divide it
     PaddedUpsample     transposed convolution, of which both ends are trimmed
+    PaddedEnd          zeros behind the last sample
 
 They keep no state, and see as much of the future as of the past: streams give them chunks with context (`CodecSpec`).
 
@@ -79,6 +80,20 @@ class PaddedUpsample(StreamingModule):
         y = self.conv.product_onnx(graph, f"{name}.product", graph.node("Pad", [x, ends], f"{name}.overhang"))
         y = interleaved_onnx(graph, name, y, len(self.conv.weight), self.stride)
         return _padded(graph, name, y, -self.before, -self.behind)
+
+
+class PaddedEnd(StreamingModule):
+    """Zeros behind a signal `[batch, channels, 1, time]`, where the layers before it give too few samples."""
+
+    def __init__(self, samples: int) -> None:
+        super().__init__()
+        self.samples = samples
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return functional.pad(x, (0, self.samples)), state
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        return _padded(graph, name, x, 0, self.samples)
 
 
 def _padded(graph: Graph, name: str, x: str, before: int, behind: int) -> str:
