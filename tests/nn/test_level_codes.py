@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import tiny
-from soundstream.export.artifact import export
+from soundstream.export.artifact import export, exportable
 from soundstream.nn.families.spectral import LEVEL_PLACE
 from soundstream.nn.levels import EDGES_HZ, MAX_GAIN_DB, MEMORY, TAPS, UNIT_DB, LevelGain, LevelStage, level_edges
 from soundstream.runtime.artifact import load_artifact
@@ -89,7 +89,7 @@ def test_codes_follow_gains_that_last():
 
 
 def test_the_runtime_finds_the_codes_that_torch_finds(model):
-    made = tiny.model(config=tiny.LEVELS)
+    made = exportable(tiny.model(config=tiny.LEVELS))
     latents, levels, quantized = (tiny.noise(2, n, 40, seed=i) for i, n in enumerate((DIM, BANDS, DIM)))
     with torch.no_grad():
         expected = made.level_stage.encode(made.level_stage.gains(latents, levels, quantized))

@@ -76,7 +76,7 @@ def test_the_codebook_covers_gains_in_the_loop_and_keeps_a_zero():
     for frame, codes in enumerate(stage.encode(gains).T):
         total = 0.7 * total + stage.codebook[codes]
         left += float((gains[..., frame] - total).square().mean()) / gains.shape[2]
-    assert left < 0.6 * float(gains.square().mean())
+    assert left < 0.65 * float(gains.square().mean())
     assert not stage.codebook[0].any()
 
 

@@ -83,7 +83,7 @@ class Codec(Writing, Reading):
         Args:
             pcm: `[channels, samples]` or `[samples]`, 1 to 8 channels; float in [-1, 1], int16 or int32.
             sample_rate: Hz, 8,000 to 192,000.
-            bitrate: nominal bit/s of each channel, 750 to 18,750 in steps of 750 with the default model; None is
+            bitrate: nominal bit/s of each channel, 750 to 18,000 in steps of 750 with the default model; None is
                 6,000, or the highest below it that the model has.
             options: `vbr`, `max_bitrate`, `tags`, `entropy`, `denoise` and `effort`, as `EncodeOptions` has them.
         Raises:

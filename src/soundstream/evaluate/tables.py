@@ -186,10 +186,12 @@ TABLES: dict[str, tuple[str, Make]] = {
             "gpu",
             "level_codes",
             "level_gains",
+            "level_stages",
             "limits",
             "networks",
             "effort",
             "rate_distortion",
+            "tokens",
             "entropy",
         )
     },

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import helper
 from torch import Tensor, nn
 
@@ -27,7 +26,14 @@ from soundstream.nn.graph import Graph, quantize_weight
 from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.model import LEVELS, SoundStream
 from soundstream.nn.quantize import ResidualVectorQuantizer
-from soundstream.runtime.artifact import DENOISER_FILE, FILES, LEVELS_FILE, OPTIONAL_FILES, write_manifest
+from soundstream.runtime.artifact import (
+    DENOISER_FILE,
+    FILES,
+    LEVEL_CODEBOOK_FILE,
+    LEVELS_FILE,
+    OPTIONAL_FILES,
+    write_manifest,
+)
 from soundstream.runtime.factors import QUANTIZER_FILE, Factors
 from soundstream.runtime.session import MACS_PROPERTY
 
@@ -50,21 +56,21 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
         raise ConfigError(f"{folder} holds other files; give a new folder or that of an earlier artifact")
     folder.mkdir(parents=True, exist_ok=True)
     model = exportable(model)
-    codebooks = io.BytesIO()
-    np.save(codebooks, stacked_codebooks(model).astype(np.float32 if model.config.EXACT else np.float16))
     graphs = {"encoder.onnx": encoder_graph(model), "decoder.onnx": decoder_graph(model)}
     if model.denoiser:
         graphs[DENOISER_FILE] = denoiser_graph(model)
     if model.level_stage:
         graphs[LEVELS_FILE] = levels_graph(model)
-    contents = {
+    contents: dict[str, bytes] = {
         "config.json": _description(model, graphs["decoder.onnx"]).encode(),
-        "codebooks.npy": codebooks.getvalue(),
+        "codebooks.npy": _array(model.quantizer.codebooks, model.config.EXACT),
         **{
             name: (with_int8_products(graph) if int8_products else graph).SerializeToString()
             for name, graph in graphs.items()
         },
     }
+    if model.level_stage:
+        contents[LEVEL_CODEBOOK_FILE] = _array(model.level_stage.codebook, model.config.EXACT)
     for name in OPTIONAL_FILES:
         (folder / name).unlink(missing_ok=True)
     if not model.quantizer.is_plain:
@@ -74,14 +80,11 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
     return write_manifest(folder)
 
 
-def stacked_codebooks(model: SoundStream) -> NDArray[np.float32]:
-    """`[num_quantizers, codebook_size, width]`; entries of levels, and all others, are zero where they say nothing."""
-    codebooks = model.quantizer.codebooks.numpy()
-    if not (model.level_stage and model.config.levels):
-        return codebooks
-    wide = np.pad(codebooks, ((0, 0), (0, 0), (0, model.config.levels.bands)))
-    levels = np.pad(model.level_stage.codebook.numpy(), ((0, 0), (codebooks.shape[2], 0)))
-    return np.insert(wide, model.config.levels.place, levels, axis=0)
+def _array(codebook: Tensor, exact: bool) -> bytes:
+    """A .npy file of entries."""
+    file = io.BytesIO()
+    np.save(file, codebook.numpy().astype(np.float32 if exact else np.float16))
+    return file.getvalue()
 
 
 def factors(quantizer: ResidualVectorQuantizer) -> Factors:

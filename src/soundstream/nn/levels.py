@@ -86,19 +86,23 @@ class LevelGain(CausalConv):
     """Entries of levels `[batch, bands, 1, frames]` to factors of coefficients `[batch, coefficients, 1, frames]`."""
 
     def __init__(self, edges: list[int]) -> None:
-        super().__init__(len(edges) - 1, edges[-1], TAPS)
-        decay = MEMORY ** torch.arange(TAPS - 1, -1, -1)
-        fix(self, NEPERS * _members(edges).T[..., None, None] * decay)
+        bands = len(edges) - 1
+        super().__init__(bands, bands, TAPS, groups=bands)
+        fix(self, (NEPERS * MEMORY ** torch.arange(TAPS - 1, -1, -1)).expand(bands, 1, 1, TAPS).clone())
+        self.bands_of: Tensor
+        self.register_buffer("bands_of", _members(edges).argmax(0), persistent=False)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         with without_autocast(x):
             gains, state = super().step(x.to(self.weight.dtype), state)
-            return gains.clamp(-MAX_NEPERS, MAX_NEPERS).exp(), state
+            return gains.clamp(-MAX_NEPERS, MAX_NEPERS).exp()[:, self.bands_of], state
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
         gains = super().onnx(graph, name, x)
         ends = [graph.constant(f"{name}.{sign}", torch.tensor(sign * MAX_NEPERS)) for sign in (-1, 1)]
-        return graph.node("Exp", [graph.node("Clip", [gains, *ends], f"{name}.bounded")], f"{name}.factors")
+        factors = graph.node("Exp", [graph.node("Clip", [gains, *ends], f"{name}.bounded")], f"{name}.factors")
+        places = graph.constant(f"{name}.bands_of", self.bands_of.tolist())
+        return graph.node("Gather", [factors, places], f"{name}.spread", axis=1)
 
 
 class LevelStage(nn.Module):

@@ -5,8 +5,10 @@ encoder.onnx     pcm, condition, mask (with a denoiser) and states in; latents a
 decoder.onnx     latents, condition (if the encoder takes none) and states in; pcm and states out
 denoiser.onnx    pcm and states in; mask and states out; needed only while noise is removed
 codebooks.npy    float16 [num_quantizers, codebook_size, width]; width is latent_dim unless there is a quantizer.npz;
-                 codebook_size is that of the largest, and what is behind the last entry of another means nothing
+                 codebook_size is that of the largest, and what is behind the last entry of another means nothing;
+                 that of levels, and latents of its own, are not among them
 levels.onnx      latents, quantized and states in; gains of bands and states out; of codecs that code them
+levels.npy       the codebook of those gains, float16 [codebook_size, bands]
 quantizer.npz    projections of the codebooks; a plain quantizer has none
 entropy.npz      tables of the entropy coder; a model without them writes plain codes
 manifest.json    SHA-256 of each file above, and the model id made of them
@@ -33,8 +35,8 @@ from soundstream.spec import Codebook, CodecSpec, Switch
 
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
 DENOISER_FILE = "denoiser.onnx"
-LEVELS_FILE = "levels.onnx"
-OPTIONAL_FILES = (DENOISER_FILE, LEVELS_FILE, TABLES_FILE, QUANTIZER_FILE)
+LEVELS_FILE, LEVEL_CODEBOOK_FILE = "levels.onnx", "levels.npy"
+OPTIONAL_FILES = (DENOISER_FILE, LEVELS_FILE, LEVEL_CODEBOOK_FILE, TABLES_FILE, QUANTIZER_FILE)
 FORMAT = 1
 MODEL_ID_BYTES = 8
 MODELS = Path(__file__).parent.parent / "models"
@@ -78,7 +80,7 @@ def load_artifact(name_or_path: str | PathLike[str] = "default") -> Artifact:
     if changed or manifest["model_id"] != _model_id(digests):
         raise ArtifactError(f"{folder} is damaged: {', '.join(changed) or 'manifest.json'} does not match its checksum")
     spec = _read_spec(folder / "config.json")
-    codebooks = _read_codebooks(folder / "codebooks.npy", spec, QUANTIZER_FILE in digests)
+    codebooks = _read_codebooks(folder, spec, QUANTIZER_FILE in digests)
     factors = _read_factors(folder / QUANTIZER_FILE, spec, codebooks, QUANTIZER_FILE in digests)
     tables = Tables.load(folder / TABLES_FILE) if TABLES_FILE in digests else None
     model_id = bytes.fromhex(manifest["model_id"])
@@ -192,16 +194,28 @@ def _read_factors(path: Path, spec: CodecSpec, codebooks: NDArray[np.float32], e
     return factors
 
 
-def _read_codebooks(path: Path, spec: CodecSpec, any_width: bool) -> NDArray[np.float32]:
-    expected = [spec.num_quantizers, 1 << spec.codebook_bits, spec.latent_dim]
+def _read_codebooks(folder: Path, spec: CodecSpec, any_width: bool) -> NDArray[np.float32]:
+    size, levels = 1 << spec.codebook_bits, spec.levels
+    if not levels:
+        width = None if any_width else spec.latent_dim
+        return _read_array(folder / "codebooks.npy", (spec.num_quantizers, size, width))
+    shape = (spec.num_quantizers - 1, size, spec.latent_dim - levels.bands)
+    latents = np.pad(_read_array(folder / "codebooks.npy", shape), ((0, 0), (0, 0), (0, levels.bands)))
+    gains = np.pad(_read_array(folder / LEVEL_CODEBOOK_FILE, (size, levels.bands)), ((0, 0), (shape[2], 0)))
+    return np.insert(latents, levels.place, gains, axis=0)
+
+
+def _read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
+    """An array of this shape; None is any size."""
     try:
-        codebooks = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         raise ArtifactError(f"{path} is not an array: {error}") from error
-    shape = list(codebooks.shape) if isinstance(codebooks, np.ndarray) else []
-    if (shape[:2] if any_width and len(shape) == 3 else shape) != (expected[:2] if any_width else expected):
-        raise ArtifactError(f"{path} does not hold codebooks {expected}, as config.json says")
-    return codebooks.astype(np.float32)
+    found = array.shape if isinstance(array, np.ndarray) else ()
+    if len(found) != len(shape) or any(size not in {None, other} for size, other in zip(shape, found, strict=True)):
+        sizes = ["any" if size is None else size for size in shape]
+        raise ArtifactError(f"{path} does not hold codebooks {sizes}, as config.json says")
+    return array.astype(np.float32)
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -108,7 +108,7 @@ def _fitted(
     torch.manual_seed(config.seed)
     predictor = Predictor(torch.from_numpy(codebooks[place : place + NEW]), torch.from_numpy(counts), config.hidden)
     optimizer, schedule = optimized(predictor, config)
-    rng = np.random.default_rng(config.seed)
+    rng, searched = np.random.default_rng(config.seed), sorted({len(clip) for clip in codes if len(clip) > place})
 
     def known(crops: Codes) -> Iterator[NDArray[np.int8]]:
         for q, inputs in zip(range(place + NEW), contexts(vectors, shifts, crops), strict=False):
@@ -116,7 +116,7 @@ def _fitted(
                 yield inputs
 
     for step in range(1, config.steps + 1):
-        crops = draw(codes, config, rng, int(rng.integers(place + NEW, len(codebooks) + 1)), grid)
+        crops = draw(codes, config, rng, int(rng.choice(searched)), grid)
         loss = torch.zeros(())
         for i, inputs in enumerate(known(crops)):
             logits = predictor(functional.dropout(as_floats(inputs), config.dropout), i)

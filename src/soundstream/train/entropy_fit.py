@@ -40,7 +40,7 @@ REDUCED_DIM = 160
 INPUT_UNITS = 32
 """An input of 1.0 in whole numbers."""
 SEARCHED = (1 / 6, 1 / 3, 1.0)
-"""Shares of the codebooks that the corpus is coded with, rounded up."""
+"""Shares of the codebooks that the corpus is coded with, rounded down: of 24 codebooks those of 3, 6 and 18 kbit/s."""
 MIN_CLIP_S = 10.0
 """Least audio taken of a file that has so much."""
 
@@ -352,7 +352,7 @@ def corpus_codes(
         encoder, most = LatentStream(model, len(pcm)), model.spec.num_quantizers
         latents = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)
         left_s -= latents.shape[2] / model.spec.frame_rate
-        for count in sorted({math.ceil(most * share) for share in SEARCHED}):
+        for count in sorted({max(1, math.floor(most * share)) for share in SEARCHED}):
             codes, _ = without_side(
                 CodeStream(model, 1).push(latents, count, DEFAULT_EFFORT)[0], model.spec.side_numbers
             )

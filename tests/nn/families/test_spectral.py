@@ -8,7 +8,15 @@ from torch.nn import functional
 
 from soundstream.errors import ConfigError
 from soundstream.nn.families import build
-from soundstream.nn.families.spectral import MAX_EXPONENT, Noise, NoisyOutput, analysis, decoder, encoder, projection
+from soundstream.nn.families.spectral import (
+    MAX_EXPONENT,
+    CoefficientOutput,
+    Noise,
+    analysis,
+    decoder,
+    encoder,
+    projection,
+)
 from soundstream.nn.families.spectral import Config as SpectralConfig
 from soundstream.nn.layers.mdct import ENERGY_FLOOR, Features, InverseMdct, Mdct, band_edges, mdct_basis
 from tiny import SPECTRAL, noise
@@ -69,7 +77,7 @@ def test_features_are_levels_of_bands_and_signed_roots():
 
 def moved_output(in_channels=6, edges=(2, 5, 8), output="exp"):
     torch.manual_seed(0)
-    output = NoisyOutput(in_channels, list(edges), output)
+    output = CoefficientOutput(in_channels, list(edges), output)
     for parameter in output.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     return output
@@ -101,7 +109,7 @@ def test_an_output_stays_finite_whatever_comes():
 
 def test_every_value_of_a_fresh_squared_output_can_move():
     torch.manual_seed(0)
-    output = NoisyOutput(6, [2, 5, 8], "square")
+    output = CoefficientOutput(6, [2, 5, 8], "square")
     output(noise(2, 6, 1, 5, scale=1), torch.zeros(2, 8, 1, 5)).sum().backward()
     assert output.value.weight.grad.flatten(1).any(1).all()
 

@@ -102,6 +102,8 @@ class Config(FamilyConfig):
     output: Annotated[str, OneOf(OUTPUTS)] = "exp"
     """Coefficients are value * exp(scale) with `exp`; with `square` the value counts squared, with its sign, and so
     undoes the roots that the encoder sees."""
+    noise: Annotated[bool, Flag()] = True
+    """Whether the decoder adds noise, of a level that it learns; `base` learned to do without."""
     denoiser_blocks: Annotated[int, Whole(0, 64)] = 0
     """ConvNeXt blocks of the denoiser before the encoder; 0 is no denoiser, and FiLM alone."""
     denoiser_width: Annotated[int, Whole(1, 4096)] = 192
@@ -228,14 +230,14 @@ class Noise(CausalConv):
         return graph.node("Sin", [super().onnx(graph, name, x)], f"{name}.sine")
 
 
-class NoisyOutput(nn.Module):
+class CoefficientOutput(nn.Module):
     """value(x) * exp(scale(norm(x))) + noise * exp(level(x)) for each coefficient: it spans the dynamic range of audio.
 
     The value starts as channels passed through, the scale near one, the level as that of the channel of its band.
-    With the `output` square the value counts squared, with its sign.
+    With the `output` square the value counts squared, with its sign. Without noise there is no level.
     """
 
-    def __init__(self, in_channels: int, edges: list[int], output: str = "exp") -> None:
+    def __init__(self, in_channels: int, edges: list[int], output: str = "exp", noise: bool = True) -> None:
         super().__init__()
         bands, out_channels = len(edges) - 1, edges[-1]
         self.squared = output == "square"
@@ -245,34 +247,44 @@ class NoisyOutput(nn.Module):
         self.value.weight.data = passed + self.squared * silent[:, None, None, None] * self.value.weight.data
         self.norm = nn.LayerNorm(in_channels)
         self.scale = CausalConv(in_channels, out_channels, kernel=1, scale=SCALE_START)
-        self.level = CausalConv(in_channels, out_channels, kernel=1, scale=0.0)
-        start_level, rise = NOISE_START[output]
-        self.level.bias.data.fill_(start_level)
-        for band, (start, end) in enumerate(itertools.pairwise(edges)):
-            self.level.weight.data[start:end, band] = rise
+        self.level = _noise_level(in_channels, edges, output) if noise else None
 
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
         with without_autocast(x):
-            x, noise = x.to(self.value.weight.dtype), noise.to(self.value.weight.dtype)
-            normalized = self.norm(x.transpose(1, 3)).transpose(1, 3)
-            scale, level = (part.clamp(max=MAX_EXPONENT).exp() for part in (self.scale(normalized), self.level(x)))
-            value = self.value(x)
-            return (value * value.abs() if self.squared else value) * scale + noise * level
+            x = x.to(self.value.weight.dtype)
+            value, scale = self.value(x), self.scale(self.norm(x.transpose(1, 3)).transpose(1, 3))
+            y = (value * value.abs() if self.squared else value) * scale.clamp(max=MAX_EXPONENT).exp()
+            if noise is None or self.level is None:
+                return y
+            return y + noise.to(y.dtype) * self.level(x).clamp(max=MAX_EXPONENT).exp()
 
-    def onnx(self, graph: Graph, name: str, x: str, noise: str) -> str:
+    def onnx(self, graph: Graph, name: str, x: str, noise: str | None) -> str:
         """The same in a graph."""
-        y = graph.layer_norm(self.norm, f"{name}.norm", graph.channels_last(x, f"{name}.last"))
-        y = graph.channels_first(y, f"{name}.normalized")
         loudest = graph.constant(f"{name}.loudest", torch.tensor(MAX_EXPONENT))
-        parts = self.scale.onnx(graph, f"{name}.scale", y), self.level.onnx(graph, f"{name}.level", x)
-        scale, level = (
-            graph.node("Exp", [graph.node("Min", [part, loudest], f"{part}.bounded")], f"{part}.exp") for part in parts
-        )
+
+        def exponential(part: str) -> str:
+            return graph.node("Exp", [graph.node("Min", [part, loudest], f"{part}.bounded")], f"{part}.exp")
+
+        y = graph.layer_norm(self.norm, f"{name}.norm", graph.channels_last(x, f"{name}.last"))
+        scale = exponential(self.scale.onnx(graph, f"{name}.scale", graph.channels_first(y, f"{name}.normalized")))
         value = self.value.onnx(graph, f"{name}.value", x)
         if self.squared:
             value = graph.node("Mul", [value, graph.node("Abs", [value], f"{value}.size")], f"{value}.squared")
-        value = graph.node("Mul", [value, scale], f"{name}.scaled")
-        return graph.node("Add", [value, graph.node("Mul", [noise, level], f"{name}.levelled")], name)
+        y = graph.node("Mul", [value, scale], f"{name}.scaled")
+        if noise is None or self.level is None:
+            return y
+        level = exponential(self.level.onnx(graph, f"{name}.level", x))
+        return graph.node("Add", [y, graph.node("Mul", [noise, level], f"{name}.levelled")], name)
+
+
+def _noise_level(in_channels: int, edges: list[int], output: str) -> CausalConv:
+    """The logarithm of the noise's amplitude by coefficient."""
+    level = CausalConv(in_channels, edges[-1], kernel=1, scale=0.0)
+    start, rise = NOISE_START[output]
+    level.bias.data.fill_(start)
+    for band, (first, end) in enumerate(itertools.pairwise(edges)):
+        level.weight.data[first:end, band] = rise
+    return level
 
 
 class Decoder(Chain):
@@ -284,19 +296,18 @@ class Decoder(Chain):
 
     def __init__(
         self,
+        latent_dim: int,
         hidden: dict[str, StreamingModule],
-        noise: Noise,
-        out: NoisyOutput,
-        imdct: InverseMdct,
-        gain: dict[str, LevelGain],
+        out: CoefficientOutput,
+        others: dict[str, StreamingModule],
     ) -> None:
-        super().__init__(**hidden, noise=noise, imdct=imdct, **gain)
-        self.hidden, self.out, self.latent_dim = list(hidden), out, noise.in_channels
-        self.has_gain = bool(gain)
+        super().__init__(**hidden, **others)
+        self.hidden, self.out, self.latent_dim = list(hidden), out, latent_dim
+        self.has_noise, self.has_gain = "noise" in others, "gain" in others
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         x, entries = x[:, : self.latent_dim], x[:, self.latent_dim :]
-        noise, new_state = self.step_layer("noise", x, state)
+        noise, new_state = self.step_layer("noise", x, state) if self.has_noise else (None, {})
         for name in self.hidden:
             x, part = self.step_layer(name, x, state)
             new_state |= part
@@ -313,7 +324,7 @@ class Decoder(Chain):
         both = x
         if self.has_gain:
             x = graph.slice(both, "latents.coded", start=0, end=self.latent_dim, axis=1)
-        noise = self.noise.onnx(graph, "noise", x)
+        noise = self.noise.onnx(graph, "noise", x) if self.has_noise else None
         for part in self.hidden:
             x = getattr(self, part).onnx(graph, part, x)
         x = self.out.onnx(graph, "out", x, noise)
@@ -354,15 +365,15 @@ def projection(config: Config) -> CausalConv:
 
 def decoder(config: Config) -> Decoder:
     """Latents `[batch, latent_dim, 1, frames]` to audio `[batch, 1, 1, samples]`, `overlap` samples late."""
-    width = config.decoder_width
-    first = _pass_through(config.latent_dim, width)
-    return Decoder(
-        hidden={"first": first, **blocks(config.decoder_blocks, width, config.kernel)},
-        noise=Noise(config.latent_dim, config.hop_length),
-        out=NoisyOutput(width, _edges(config), config.output),
-        imdct=InverseMdct(config.hop_length, config.overlap),
-        gain={"gain": LevelGain(config.level_edges)} if config.level_codes else {},
-    )
+    width, others = config.decoder_width, dict[str, StreamingModule]()
+    hidden = {"first": _pass_through(config.latent_dim, width), **blocks(config.decoder_blocks, width, config.kernel)}
+    if config.noise:
+        others["noise"] = Noise(config.latent_dim, config.hop_length)
+    out = CoefficientOutput(width, _edges(config), config.output, config.noise)
+    others["imdct"] = InverseMdct(config.hop_length, config.overlap)
+    if config.level_codes:
+        others["gain"] = LevelGain(config.level_edges)
+    return Decoder(config.latent_dim, hidden, out, others)
 
 
 def level_stage(config: Config) -> LevelStage | None:
