@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from benchmarks import encodec_parity
+from benchmarks.originals import described
 from soundstream.codec import Codec
 from soundstream.evaluate.provenance import provenance, write_report
 
@@ -24,18 +25,18 @@ SECONDS = (10, 90)
 _CODE = """
 import pathlib, sys, soundstream
 source, model, bitrate = sys.argv[1:]
-soundstream.encode_file(source, "coded.nac", int(bitrate), model=model, effort=1, force=True)
+soundstream.encode_file(source, "coded.nac", int(bitrate) or None, model=model, effort=1, force=True)
 soundstream.decode_file("coded.nac", "back.wav", model=model, force=True)
 print(pathlib.Path("/proc/self/status").read_text())
 """
 
 
-def measured(codec: Codec, seconds: int, folder: Path) -> dict[str, Any]:
+def measured(codec: Codec, seconds: int, folder: Path, bitrate: int | None = BITRATE) -> dict[str, Any]:
     """A row: a process that codes noise of so many seconds and decodes it again."""
     rate, samples = codec.spec.sample_rate, seconds * codec.spec.sample_rate
     noise = 0.1 * np.random.default_rng(0).normal(size=(samples, codec.spec.channels))
     soundfile.write(folder / "noise.wav", noise, rate, subtype="PCM_16")
-    command = [sys.executable, "-c", _CODE, "noise.wav", str(codec.folder), str(BITRATE)]
+    command = [sys.executable, "-c", _CODE, "noise.wav", str(codec.folder), str(bitrate or 0)]
     lines = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     back = soundfile.info(folder / "back.wav")
@@ -51,7 +52,7 @@ def main() -> None:
     theirs = encodec_parity.original(**encodec_parity.STEREO)
     with TemporaryDirectory() as work, encodec_parity.imported(theirs, "48khz") as ours:
         rows = [measured(ours, seconds, Path(work)) for seconds in SECONDS]
-        data = f"noise in stereo at 48 kHz and {BITRATE} bit/s; {encodec_parity.described()}"
+        data = f"noise in stereo at 48 kHz and {BITRATE} bit/s; {described('transformers')}"
         report = provenance(ours.model_id.hex(), data)
     write_report(args.output, report | {"rows": rows})
 

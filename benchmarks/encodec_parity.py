@@ -9,24 +9,21 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks import originals
+from benchmarks.originals import SEED, described, difference, latents_of, row, sounds, summary
 from soundstream.arrays import Array
-from soundstream.codec import Codec, load
+from soundstream.codec import Codec
 from soundstream.evaluate.provenance import provenance, write_report
-from soundstream.export.published import import_published
-from soundstream.runtime.stream import DecoderStream, LatentStream, Model
 
 RATES = (1500, 3000, 6000, 12_000, 24_000)
 """Of the 24 kHz model."""
-SEED = 0
 GAIN = 1.4
 """Size of kernels with which a signal does not fade in the networks."""
 
@@ -96,21 +93,6 @@ def decoded(model: Any, theirs: Any, frames: list[int]) -> Array:
     return model.decode(theirs.audio_codes, theirs.audio_scales, last_frame_pad_length=short).audio_values[0].numpy()
 
 
-def sounds(sample_rate: int, channels: int) -> dict[str, Array]:
-    """What is coded, `[channels, samples]`, by name."""
-    rng = np.random.default_rng(SEED)
-    second = sample_rate
-    made = {
-        "noise, 10 s": 0.2 * rng.normal(size=(channels, 10 * second)),
-        "noise, 10,007 samples": 0.2 * rng.normal(size=(channels, 10_007)),
-        "noise, a second and a sample": 0.2 * rng.normal(size=(channels, second + 1)),
-        "one sample": np.full((channels, 1), 0.5),
-        "silence": np.zeros((channels, second)),
-        "full scale": np.sign(rng.uniform(-1, 1, (channels, second))),
-    }
-    return {name: pcm.astype(np.float32) for name, pcm in made.items()}
-
-
 @torch.no_grad()
 def compare(theirs: Any, ours: Codec) -> Iterator[dict[str, Any]]:
     """A row for each sound and rate."""
@@ -125,75 +107,27 @@ def compare(theirs: Any, ours: Codec) -> Iterator[dict[str, Any]]:
 def _whole(theirs: Any, ours: Codec, pcm: Array, kilobits: float) -> dict[str, Any]:
     codes = theirs.encode(torch.from_numpy(pcm)[None], bandwidth=kilobits).audio_codes[0, 0].numpy()
     heard = theirs.decode(torch.from_numpy(codes)[None, None], [None]).audio_values[0].numpy()
-    latents = _difference(_latents(ours.model, pcm), theirs.encoder(torch.from_numpy(pcm)[None]))
-    return _row(ours, pcm, kilobits, codes, heard) | {"latents_difference": latents}
+    latents = difference(latents_of(ours.model, pcm), theirs.encoder(torch.from_numpy(pcm)[None]))
+    return row(ours, pcm, int(1000 * kilobits), codes, heard) | {"latents_difference": latents}
 
 
 def _segments(theirs: Any, ours: Codec, pcm: Array, kilobits: float) -> dict[str, Any]:
     coded, frames = theirs.encode(torch.from_numpy(pcm)[None], bandwidth=kilobits), ours.spec.segments_of(pcm.shape[1])
     codes, gains = joined(coded, frames)
     heard = decoded(theirs, coded, frames)[:, : pcm.shape[1]]
-    return _row(ours, pcm, kilobits, codes, heard, gains)
-
-
-def _row(
-    ours: Codec, pcm: Array, kilobits: float, codes: NDArray[np.int64], heard: Array, gains: Array | None = None
-) -> dict[str, Any]:
-    """Our codes beside theirs, and our sound of theirs beside their own."""
-    found, side = ours.split_codes(ours.to_codes(pcm, ours.spec.sample_rate, int(1000 * kilobits), effort=1))
-    given = codes if gains is None else ours.join_codes(codes, gains)
-    of_gains = {} if gains is None else {"gains_difference": _difference(side, gains)}
-    samples = min(heard.shape[1], codes.shape[1] * ours.spec.hop_length)
-    return {
-        "codes": codes.size,
-        "codes_used": len(np.unique(codes[0])),
-        "codes_equal": round(float((found == codes).mean()), 6),
-        "audio_difference": _difference(_sound(ours, given)[:, :samples], heard),
-        "audio_peak": round(float(np.abs(heard).max()), 4),
-    } | of_gains
-
-
-def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """What holds for all rows."""
-    return {
-        "codes": sum(row["codes"] for row in rows),
-        "codes_other": sum(round(row["codes"] * (1 - row["codes_equal"])) for row in rows),
-        "least_codes_equal": min(row["codes_equal"] for row in rows),
-        "most_audio_difference": max(row["audio_difference"] for row in rows),
-    }
-
-
-def _latents(model: Model, pcm: Array) -> Array:
-    stream = LatentStream(model, 1)
-    return np.concatenate([stream.push(pcm), stream.flush()], axis=2)
-
-
-def _sound(codec: Codec, codes: NDArray[np.int64]) -> Array:
-    """Decoded as the network gives it, whatever its peaks."""
-    stream = DecoderStream(codec.model, codec.spec.channels)
-    return np.concatenate([stream.push(codes[None]), stream.flush()], axis=1)
-
-
-def _difference(found: Array, expected: Any) -> float:
-    """The largest difference; of two that are not alike in shape infinity."""
-    expected = np.asarray(expected)
-    return float(f"{np.abs(found - expected).max():.3g}") if found.shape == expected.shape else float("inf")
+    return row(ours, pcm, int(1000 * kilobits), codes, heard, gains)
 
 
 @contextmanager
 def imported(theirs: Any, variant: str) -> Iterator[Codec]:
     """Our model of the weights that `transformers` saves."""
-    with TemporaryDirectory() as work:
-        theirs.save_pretrained(work)
-        folder = Path(work) / "artifact"
-        import_published("encodec", variant, Path(work) / "model.safetensors", folder)
-        yield load(folder, postfilter=False)
 
+    def saved(folder: Path) -> Path:
+        theirs.save_pretrained(folder)
+        return folder / "model.safetensors"
 
-def described() -> str:
-    """Where the weights come from, and what computed with them."""
-    names = f"transformers {version('transformers')}, torch {version('torch')}, onnxruntime {version('onnxruntime')}"
-    return f"random weights of seed {SEED}; {names}"
+    with originals.imported("encodec", variant, saved) as codec:
+        yield codec
 
 
 def main() -> None:
@@ -208,7 +142,7 @@ def main() -> None:
         with imported(theirs, variant) as ours:
             rows += list(compare(theirs, ours))
             ids.append(ours.model_id.hex())
-    report = provenance(", ".join(ids), f"made sounds; {described()}")
+    report = provenance(", ".join(ids), f"made sounds; {described('transformers')}")
     write_report(args.output, report | summary(rows) | {"rows": rows})
 
 
