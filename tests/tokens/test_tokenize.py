@@ -15,6 +15,7 @@ import soundfile
 
 from soundstream import AudioError, CodecError, ConfigError, InputError, OutputError, audio, tokens
 from soundstream.cli import app
+from soundstream.system.processes import workers
 from soundstream.tokens import engines
 from soundstream.tokens.layout import ShardJob
 from soundstream.tokens.sources import Source
@@ -266,7 +267,7 @@ def test_a_bitrate_and_a_number_of_codebooks_say_the_same(corpus, make, made, tm
 def test_the_command_says_what_it_made(corpus, tiny_artifact, tmp_path, capsys):
     app(["tokenize", str(corpus), "-o", str(tmp_path / "out"), "--model", str(tiny_artifact)], standalone_mode=False)
     said = capsys.readouterr().err
-    assert "12 sounds, 0.00 h, in 1 shards; 2 failed; --retry tries them again" in said
+    assert "12 sounds, 0.00 h, in 1 shard; 2 failed; --retry tries them again" in said
     assert said.count("failed: ") == 2 and "empty.wav is empty" in said
     settings = json.loads((tmp_path / "out" / "tokens.json").read_bytes())
     assert settings["bitrate"] == 6000 and settings["spec"]["sample_rate"] == 24_000
@@ -280,3 +281,20 @@ def test_a_full_disk_ends_the_run_with_its_name(corpus, make, tmp_path, monkeypa
     with pytest.raises(OutputError, match=r"00\d+\.tar: No space left"):
         make(corpus, tmp_path / "out")
     assert not [*(tmp_path / "out").glob("*.tar")] and not [*(tmp_path / "out").glob(".*")]
+
+
+def _deaf(job):
+    """A worker that loses what asks it to end, as the callbacks of libraries do."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    Path(job.sources[0].path).touch()
+    time.sleep(END_S)
+
+
+def test_a_process_that_does_not_hear_is_ended_all_the_same(tmp_path):
+    mark, start = tmp_path / "mark", time.monotonic()
+    with pytest.raises(KeyboardInterrupt), workers(1) as pool:
+        pool.submit(_deaf, ShardJob(0, 0, (Source(str(mark)),)))
+        while not mark.exists() and time.monotonic() - start < END_S:
+            time.sleep(0.02)
+        raise KeyboardInterrupt
+    assert mark.exists() and time.monotonic() - start < END_S / 2

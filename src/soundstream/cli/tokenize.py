@@ -95,12 +95,16 @@ def tokenize_corpus(
 
 
 def _summed(summary: Summary) -> str:
-    parts = [f"{summary.sounds:,} sounds, {_hours(summary.duration_s)}, in {summary.shards:,} shards"]
+    parts = [f"{summary.sounds:,} sounds, {_hours(summary.duration_s)}, in {_counted(summary.shards)}"]
     if summary.made < summary.shards:
-        parts.append(f"done already: {summary.shards - summary.made:,} shards")
+        parts.append(f"done already: {_counted(summary.shards - summary.made)}")
     if summary.failed:
         parts.append(f"{len(summary.failed):,} failed; --retry tries them again")
     return "; ".join(parts)
+
+
+def _counted(shards: int) -> str:
+    return f"{shards:,} shard{'s' * (shards != 1)}"
 
 
 @contextmanager
@@ -115,7 +119,7 @@ def _told(quiet: bool) -> Iterator[Callable[[Progress], None]]:
             bar(progress.done_bytes, progress.total_bytes, said)
             if not (quiet or messages.is_terminal) and time.monotonic() - last > _LINE_S:
                 last = time.monotonic()
-                _say(f"{progress.done_bytes / progress.total_bytes:.0%}, {said}{_left(progress)}")
+                _say(f"{progress.done_bytes / max(1, progress.total_bytes):.0%}, {said}{_left(progress)}")
 
         yield watch
 
