@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from soundstream.arrays import Array
-from soundstream.errors import ArtifactError, ConfigError
+from soundstream.errors import ArtifactError, ConfigError, ModelMismatch
+from soundstream.spec import PADDING, SKIPPED
 
 CPU = "cpu"
 """The provider of ONNX Runtime that is always there."""
@@ -25,6 +28,12 @@ _LOAD_ERRORS = (
     state.NotImplemented,
     state.RuntimeException,
 )
+_PADDED = re.compile(rb"(" + re.escape(PADDING.encode()) + rb"\x4a\x40).{64}", re.DOTALL)
+"""A weight of eight whole numbers."""
+_SKIPPED = re.compile(rb"(" + re.escape(SKIPPED.encode()) + rb"(\d+)\.(start|end)\x4a\x08).{8}", re.DOTALL)
+"""One of a single number."""
+_SIGNS = {b"start": 1, b"end": -1}
+_WHOLE = struct.Struct("<q")
 
 
 def execution_provider(name: str) -> str:
@@ -73,11 +82,13 @@ class Network:
         hop_length: samples a frame, which tell the length of a result in samples from that in frames, and back.
         threads: CPU threads of ONNX Runtime.
         provider: as `execution_provider`; what it lacks runs on the CPU.
+        padded: False pads and trims nothing at the ends, in graphs that say how much they do.
     Raises:
         ConfigError: threads is no whole number from 1 on, or the provider is not there.
+        ModelMismatch: the graph is to pad nothing, and does not say how much it does.
     """
 
-    def __init__(self, path: Path, hop_length: int, threads: int = 1, provider: str = CPU) -> None:
+    def __init__(self, path: Path, hop_length: int, threads: int = 1, provider: str = CPU, padded: bool = True) -> None:
         if not isinstance(threads, int | np.integer) or threads < 1:
             raise ConfigError(f"threads is {threads!r}; expected a whole number from 1 on")
         options = onnxruntime.SessionOptions()
@@ -86,7 +97,8 @@ class Network:
         options.log_severity_level = 3
         try:
             providers = [*dict.fromkeys(map(execution_provider, (provider, CPU)))]
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            graph = str(path) if padded else without_padding(path.read_bytes())
+            self.session = onnxruntime.InferenceSession(graph, options, providers=providers)
         except _LOAD_ERRORS as error:
             raise ArtifactError(f"ONNX Runtime cannot load {path}: {error}") from error
         self._hop_length = hop_length
@@ -126,6 +138,10 @@ class Network:
         self.session.run_with_iobinding(state.binding)
         return results, state.next
 
+    def run(self, **inputs: Array) -> Array:
+        """The first result, of whatever length, of a graph without states."""
+        return np.asarray(self.session.run([self._results[0].name], inputs)[0])
+
     def _sizes(self, inputs: dict[str, Array]) -> dict[str | int, int]:
         """Sizes by their names `batch`, `frames` and `samples`, from those of the inputs; a begun frame is one."""
         sizes = {
@@ -136,6 +152,20 @@ class Network:
         sizes.setdefault("frames", -(-sizes.get("samples", 0) // self._hop_length))
         sizes["samples"] = sizes["frames"] * self._hop_length
         return sizes
+
+
+def without_padding(graph: bytes) -> bytes:
+    """The same graph without anything padded or trimmed at the ends of a signal, and what goes beside layers cut.
+
+    Weights with names for it say that; their bytes follow the names, as ONNX stores them.
+
+    Raises:
+        ModelMismatch: there are none.
+    """
+    changed, count = _PADDED.subn(lambda found: found[1] + bytes(64), graph)
+    if not count:
+        raise ModelMismatch("the model's networks cannot do without padding, as DAC's can; give a model of DAC")
+    return _SKIPPED.sub(lambda found: found[1] + _WHOLE.pack(int(found[2]) * _SIGNS[found[3]]), changed)
 
 
 def _tensor(array: Array) -> onnxruntime.OrtValue:

@@ -60,6 +60,15 @@ class Model:
         return self._network("decoder.onnx")
 
     @cached_property
+    def unpadded_decoder(self) -> Network:
+        """The decoder without zeros at the ends of what it is given, and with all that its last layers make of it.
+
+        Raises:
+            ModelMismatch: it has no such form.
+        """
+        return self._network("decoder.onnx", padded=False)
+
+    @cached_property
     def denoiser(self) -> Network | None:
         """What tells the encoder how to remove noise; None if FiLM does all of it."""
         return self._network(DENOISER_FILE) if self._artifact.has_denoiser else None
@@ -100,8 +109,8 @@ class Model:
             return None
         return PitchPostfilter(channels, self.spec.sample_rate, self.spec.hop_length)
 
-    def _network(self, name: str) -> Network:
-        return Network(self._artifact.folder / name, self.spec.hop_length, self._threads, self._provider)
+    def _network(self, name: str, padded: bool = True) -> Network:
+        return Network(self._artifact.folder / name, self.spec.hop_length, self._threads, self._provider, padded)
 
     @cached_property
     def silence(self) -> Array:

@@ -13,7 +13,7 @@ import math
 from torch import Tensor, nn
 
 from soundstream.nn.graph import Graph
-from soundstream.nn.layers.padded import PaddedConv
+from soundstream.nn.layers.padded import PaddedConv, skipped_onnx
 from soundstream.nn.layers.snake import Snake
 from soundstream.nn.streaming import Chain, State, StreamingModule
 
@@ -38,6 +38,7 @@ class ResidualUnit(StreamingModule):
 
     def __init__(self, channels: int, dilation: int, groups: int = 1) -> None:
         super().__init__()
+        self.reach = REACH * dilation
         self.branch = Chain(
             snake0=Snake(channels),
             conv0=PaddedConv(channels, channels, KERNEL, dilation=dilation, groups=groups, scale=SCALE),
@@ -49,7 +50,8 @@ class ResidualUnit(StreamingModule):
         return x + self.branch(x), state
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
-        return graph.node("Add", [x, self.branch.onnx(graph, name, x)], f"{name}.sum")
+        beside = skipped_onnx(graph, name, x, self.reach)
+        return graph.node("Add", [beside, self.branch.onnx(graph, name, x)], f"{name}.sum")
 
 
 class Tanh(StreamingModule):

@@ -11,7 +11,8 @@ They keep no state, and see as much of the future as of the past: streams give t
                                                              of which two meet the next one's           └──┴──┴──┘
 
 How much is padded and trimmed stands in weights of the graph whose names end in `spec.PADDING`: with zeros in their
-place the same graph pads and trims nothing, as files of DAC's own program want it.
+place the same graph pads and trims nothing, as files of DAC's own program want it. What goes beside such layers is then
+to be cut (`skipped_onnx`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from soundstream.nn.graph import Graph
+from soundstream.nn.graph import LAST, Graph
 from soundstream.nn.layers.conv import CausalConv, interleaved, interleaved_onnx
 from soundstream.nn.streaming import State, StreamingModule
-from soundstream.spec import PADDING
+from soundstream.spec import PADDING, SKIPPED
 
 
 class PaddedConv(CausalConv):
@@ -94,6 +95,14 @@ class PaddedEnd(StreamingModule):
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
         return _padded(graph, name, x, 0, self.samples)
+
+
+def skipped_onnx(graph: Graph, name: str, x: str, reach: int) -> str:
+    """What goes beside layers that see so many samples to either side, whole: ONNX Runtime leaves the cut out.
+
+    With other numbers in the place of its start and its end, it is as long as what passes the layers unpadded.
+    """
+    return graph.slice(x, f"{name}{SKIPPED}{reach}", start=0, end=LAST, axis=3)
 
 
 def _padded(graph: Graph, name: str, x: str, before: int, behind: int) -> str:
