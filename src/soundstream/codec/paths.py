@@ -12,6 +12,7 @@ from soundstream import audio
 from soundstream.arrays import Array
 from soundstream.bitstream import Reader, RepairingReader
 from soundstream.codec.codec import codec_for, load
+from soundstream.codec.dac_files import dac_sound, is_dac, read_dac
 from soundstream.codec.reading import Damage, check_start
 from soundstream.errors import AudioWarning, ConfigError, InputError, OutputError
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
@@ -114,7 +115,7 @@ def decode_file(
     """Restore the audio of a `.nac` file, with the rate, channels and exact length of the original, and its tags.
 
     Args:
-        source: a path, or "-" for stdin.
+        source: a path, or "-" for stdin; also a file of DAC's own program, `.dac`, which names no model.
         output: a path that ends in .wav, .flac, .ogg or .opus, or "-" for WAV on stdout, which comes as it is decoded;
             None is the source's name with `.wav`.
         start_s: seconds to leave out at the start.
@@ -135,6 +136,10 @@ def decode_file(
     if conceal and start_s:
         raise ConfigError("--conceal decodes a whole file; leave out --from")
     name = output_name(source, output, ".wav")
+    if is_dac(source):
+        if conceal or start_s or denoise:
+            raise ConfigError("a .dac file is decoded whole and as it is; leave out --from, --conceal and --denoise")
+        return _decode_dac(source, name, sample_rate, bits, model, threads, force, watch)
     damage: list[Damage] = []
     with open_input(source) as stream:
         reader = RepairingReader(stream) if conceal else Reader(stream)
@@ -158,6 +163,33 @@ def decode_file(
                 raise _ends_before(reader, start_s)
     output_bytes = None if name == "-" else Path(name).stat().st_size
     return _transfer(source, name, rate, header.channels, count, output_bytes, tuple(damage))
+
+
+def _decode_dac(
+    source: FilePath,
+    name: str,
+    sample_rate: int | None,
+    bits: str | int | None,
+    model: FilePath | None,
+    threads: int,
+    force: bool,
+    watch: Watch | None,
+) -> Transfer:
+    """`decode_file` of a file of DAC's own program."""
+    if model is None:
+        raise ConfigError(f"{source} does not say which model made it; give one of `soundstream import dac`: --model")
+    check_not_input(name, source)
+    found, codec = read_dac(source), load(model, threads, postfilter=False)
+    rate, channels = audio.whole_rate(sample_rate or found.sample_rate), len(found.codes)
+    left, count = audio.resampled_length(found.num_samples, found.sample_rate, rate), 0
+    with (
+        named(str(source)),
+        audio.open_writer(name, rate, channels, force, bits=bits, num_samples=left, tags={}) as writer,
+    ):
+        for block in _watched(dac_sound(found, codec, rate), left, watch):
+            writer.write(block)
+            count += block.shape[1]
+    return _transfer(source, name, rate, channels, count, None if name == "-" else Path(name).stat().st_size)
 
 
 def output_name(source: FilePath, output: FilePath | None, suffix: str) -> str:
