@@ -14,6 +14,7 @@ import numpy as np
 from soundstream.arrays import Array, Codes
 from soundstream.codec.codec import Codec, load, load_for
 from soundstream.errors import InputError, ModelMismatch
+from soundstream.spec import CodecSpec
 from soundstream.system.files import FilePath
 from soundstream.tokens.layout import FAILED, INDEX, SETTINGS, Header, failures_from_json, shard_name
 from soundstream.tokens.sources import Failure
@@ -69,7 +70,7 @@ class Tokens(Sequence[TokenizedSound]):
         return Tokens, (self.place,)
 
     @property
-    def spec(self) -> Any:
+    def spec(self) -> CodecSpec:
         """`CodecSpec` of the model."""
         return self.header.spec
 
