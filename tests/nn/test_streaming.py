@@ -11,10 +11,11 @@ from soundstream.nn import denoiser
 from soundstream.nn.families import seanet, spectral
 from soundstream.nn.families.seanet import ResidualUnit
 from soundstream.nn.families.spectral import Noise
-from soundstream.nn.layers.conv import CausalConv, CausalUpsample, Elu
+from soundstream.nn.layers.conv import CausalConv, CausalUpsample, Elu, HeldConv
 from soundstream.nn.layers.convnext import ConvNeXtBlock
 from soundstream.nn.layers.lstm import Lstm
 from soundstream.nn.layers.mdct import InverseMdct, Mdct
+from soundstream.nn.layers.transformer import CausalTransformer
 from soundstream.nn.levels import BandLevels, LevelGain
 from soundstream.nn.streaming import Chain
 from tiny import CONFIG, SPECTRAL, TRUNK, VARIANTS, noise
@@ -30,7 +31,10 @@ LAYERS |= {
     "elu": (Elu, 3, 1, 1),
     "residual unit": (lambda: ResidualUnit(4, dilation=9), 4, 1, 1),
     "depthwise conv": (lambda: CausalConv(4, 4, 7, groups=4), 4, 1, 1),
+    "depthwise upsample": (lambda: CausalUpsample(4, 4, 2, groups=4), 4, 1, 2),
+    "held conv": (lambda: HeldConv(3, 4, 4, 2), 3, 2, 1),
     "lstm": (lambda: Lstm(4, layers=2), 4, 1, 1),
+    "transformer": (lambda: CausalTransformer(4, layers=2, heads=2, feedforward=6, window=5), 4, 1, 1),
     "convnext block": (lambda: ConvNeXtBlock(4, kernel=7), 4, 1, 1),
     "mdct": (lambda: Mdct(40, overlap=10), 1, 40, 1),
     "noise": (lambda: Noise(4, 5), 4, 1, 1),

@@ -117,24 +117,26 @@ class Weights:
 
 
 @torch.no_grad()
-def fill_conv(conv: CausalConv, weights: Weights, name: str) -> None:
-    """Kernel and bias of a convolution, published as `[out, in, kernel]`."""
+def fill_conv(conv: CausalConv, weights: Weights, name: str, bias: bool = True) -> None:
+    """Kernel and bias of a convolution, published as `[out, in, kernel]`; or a bias of zero where they have none."""
     outputs, inputs, _, kernel = conv.weight.shape
     conv.weight[:, :, 0] = weights.take_normalized(f"{name}.weight", (outputs, inputs, kernel))
-    conv.bias.copy_(weights.take(f"{name}.bias", (outputs,)))
+    conv.bias.copy_(weights.take(f"{name}.bias", (outputs,)) if bias else torch.zeros(outputs))
 
 
 @torch.no_grad()
-def fill_upsample(conv: CausalConv, stride: int, weights: Weights, name: str) -> None:
-    """A transposed convolution, published as `[in, out, 2 stride]`, as one of kernel 2 with an output a phase.
+def fill_upsample(conv: CausalConv, stride: int, weights: Weights, name: str, bias: bool = True) -> None:
+    """A transposed convolution, published as `[in, out / groups, 2 stride]`, as one of kernel 2 with an output a phase.
 
-    Of an input its own hop gets one half of the kernel, the next hop the other.
+    Of an input its own hop gets one half of the kernel, the next hop the other. One of several groups is depthwise.
     """
     outputs = len(conv.weight) // stride
-    kernel = weights.take_normalized(f"{name}.weight", (conv.in_channels, outputs, 2 * stride))
+    kernel = weights.take_normalized(f"{name}.weight", (conv.in_channels, outputs // conv.groups, 2 * stride))
+    kernel = kernel.transpose(0, 1) if conv.groups > 1 else kernel
     own, following = (half.permute(1, 2, 0).flatten(0, 1) for half in kernel.chunk(2, dim=2))
     conv.weight.copy_(torch.stack([following, own], dim=-1)[:, :, None])
-    conv.bias.copy_(weights.take(f"{name}.bias", (outputs,)).repeat_interleave(stride))
+    biases = weights.take(f"{name}.bias", (outputs,)) if bias else torch.zeros(outputs)
+    conv.bias.copy_(biases.repeat_interleave(stride))
 
 
 @torch.no_grad()

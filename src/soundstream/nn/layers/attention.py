@@ -54,22 +54,25 @@ class WindowAttention(StreamingModule):
     def onnx(self, graph: Graph, name: str, x: str) -> str:
         windows = graph.constant(f"{name}.in", [0, -1, self.window, self.channels])
         y = graph.node("Reshape", [graph.channels_last(x, f"{name}.last"), windows], f"{name}.windows")
-        y = _matrix(graph, self.qkv, f"{name}.qkv", graph.layer_norm(self.norm, f"{name}.norm", y))
+        y = matrix_onnx(graph, self.qkv, f"{name}.qkv", graph.layer_norm(self.norm, f"{name}.norm", y))
         heads = graph.constant(f"{name}.heads", [0, 0, 0, 3, self.heads, self.head])
         y = graph.node("Reshape", [y, heads], f"{name}.parts")
         y = graph.node("Transpose", [y], f"{name}.by_part", perm=(3, 0, 1, 4, 2, 5))
         y = self._heard_onnx(graph, name, y)
         y = graph.node("Transpose", [y], f"{name}.joining", perm=(0, 1, 3, 2, 4))
         joined = graph.node("Reshape", [y, graph.constant(f"{name}.flat", [0, 1, -1, self.channels])], f"{name}.joined")
-        y = graph.channels_first(_matrix(graph, self.out, f"{name}.out", joined), f"{name}.branch")
+        y = graph.channels_first(matrix_onnx(graph, self.out, f"{name}.out", joined), f"{name}.branch")
         return graph.node("Add", [x, y], f"{name}.sum")
 
     def _heard_onnx(self, graph: Graph, name: str, parts: str) -> str:
         """What each frame takes from those of its window, `[batch, windows, heads, window, head]`."""
         pair = graph.slice(parts, f"{name}.pair", start=0, end=2, axis=0)
-        pair = self._turned_onnx(graph, name, pair)
-        queries, keys = (graph.node("Gather", [pair, _place(graph, f"{name}.{i}", i)], f"{name}.of{i}") for i in (0, 1))
-        values = graph.node("Gather", [parts, _place(graph, f"{name}.2", 2)], f"{name}.of2")
+        turn = [graph.constant(f"{name}.turn{i}", part) for i, part in enumerate(self.turn)]
+        pair = turned_onnx(graph, name, pair, turn, self.head)
+        queries, keys = (
+            graph.node("Gather", [pair, place_onnx(graph, f"{name}.{i}", i)], f"{name}.of{i}") for i in (0, 1)
+        )
+        values = graph.node("Gather", [parts, place_onnx(graph, f"{name}.2", 2)], f"{name}.of2")
         keys = graph.node("Transpose", [keys], f"{name}.keys", perm=(0, 1, 2, 4, 3))
         scale = graph.constant(f"{name}.scale", torch.tensor(1 / math.sqrt(self.head)))
         scores = graph.node("Mul", [graph.node("MatMul", [queries, keys], f"{name}.near"), scale], f"{name}.scores")
@@ -77,19 +80,10 @@ class WindowAttention(StreamingModule):
             "MatMul", [graph.node("Softmax", [scores], f"{name}.shares", axis=-1), values], f"{name}.heard"
         )
 
-    def _turned_onnx(self, graph: Graph, name: str, x: str) -> str:
-        """`turned` in a graph."""
-        half = self.head // 2
-        first, second = (graph.slice(x, f"{name}.half{i}", start=i * half, end=(i + 1) * half, axis=5) for i in (0, 1))
-        across = graph.node("Concat", [graph.node("Neg", [second], f"{name}.back"), first], f"{name}.across", axis=5)
-        cosines, sines = (graph.constant(f"{name}.turn{i}", self.turn[i]) for i in (0, 1))
-        along = graph.node("Mul", [x, cosines], f"{name}.along")
-        return graph.node("Add", [along, graph.node("Mul", [across, sines], f"{name}.aside")], f"{name}.turned")
 
-
-def rotary_turn(window: int, width: int) -> Tensor:
+def rotary_turn(window: int, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Cosines and sines `[2, window, width]` of the angle by which each pair of a head is turned at each place."""
-    frequencies = ROTARY_BASE ** -(torch.arange(0, width, 2) / width)
+    frequencies = ROTARY_BASE ** -(torch.arange(0, width, 2, dtype=dtype) / width)
     angles = torch.arange(window)[:, None] * torch.cat([frequencies, frequencies])
     return torch.stack([angles.cos(), angles.sin()])
 
@@ -100,11 +94,20 @@ def turned(x: Tensor, turn: Tensor) -> Tensor:
     return x * turn[0] + torch.cat([-second, first], dim=-1) * turn[1]
 
 
-def _matrix(graph: Graph, linear: nn.Linear, name: str, x: str) -> str:
+def turned_onnx(graph: Graph, name: str, x: str, turn: list[str], width: int) -> str:
+    """`turned` in a graph; `turn` are names of cosines and sines."""
+    half = width // 2
+    first, second = (graph.slice(x, f"{name}.half{i}", start=i * half, end=(i + 1) * half, axis=-1) for i in (0, 1))
+    across = graph.node("Concat", [graph.node("Neg", [second], f"{name}.back"), first], f"{name}.across_half", axis=-1)
+    along = graph.node("Mul", [x, turn[0]], f"{name}.along")
+    return graph.node("Add", [along, graph.node("Mul", [across, turn[1]], f"{name}.aside")], f"{name}.turned")
+
+
+def matrix_onnx(graph: Graph, linear: nn.Linear, name: str, x: str) -> str:
     """A linear layer without a bias in a graph."""
     return graph.node("MatMul", [x, graph.weight(f"{name}.weight", linear.weight, (1, 0))], name)
 
 
-def _place(graph: Graph, name: str, place: int) -> str:
+def place_onnx(graph: Graph, name: str, place: int) -> str:
     """A single index, which leaves no axis where it is gathered."""
     return graph.node("Squeeze", [graph.constant(f"{name}.index", [place])], f"{name}.place")

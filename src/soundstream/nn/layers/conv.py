@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soundstream.nn.graph import Graph
+from soundstream.nn.graph import LAST, Graph
 from soundstream.nn.streaming import State, StreamingModule
 
 GAIN = 1.2
@@ -83,17 +83,48 @@ class CausalConv(StreamingModule):
         return graph.node("Conv", [x, *weights], name, strides=strides, dilations=dilations, group=self.groups)
 
 
+class HeldConv(CausalConv):
+    """A causal convolution that takes the first sample for all those before it.
+
+    Its state has `known`, which is 0 until a sample has come.
+
+    Source: the layer of Mimi (Défossez et al., 2024) that halves the frame rate.
+    """
+
+    def init_state(self, batch: int) -> State:
+        return super().init_state(batch) | {"known": self.weight.new_zeros(batch, 1, 1, 1)}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        left = torch.where(state["known"] > 0, state["left"].to(x.dtype), x[..., :1])
+        y, after = super().step(x, {"left": left})
+        return y, after | {"known": torch.ones_like(state["known"])}
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        for key, channels, length in (("left", self.in_channels, self.left_samples), ("known", 1, 1)):
+            graph.state(f"{name}.{key}", channels, length)
+        zero, one = (graph.constant(f"{name}.{i}", torch.tensor(float(i))) for i in (0, 1))
+        was = graph.node("Greater", [f"{name}.known", zero], f"{name}.was")
+        first = graph.slice(x, f"{name}.first", start=0, end=1, axis=3)
+        left = graph.node("Where", [was, f"{name}.left", first], f"{name}.held")
+        joined = graph.node("Concat", [left, x], f"{name}.left.joined", axis=3)
+        graph.slice(joined, f"{name}.left.next", start=-self.left_samples, end=LAST, axis=3)
+        none = graph.node("Mul", [f"{name}.known", zero], f"{name}.none")
+        graph.node("Add", [none, one], f"{name}.known.next")
+        return self.product_onnx(graph, name, joined)
+
+
 class CausalUpsample(StreamingModule):
     """Transposed convolution with kernel 2 x stride, as a plain convolution of kernel 2 and a reshape; a bias a phase.
 
     `[batch, in_channels, 1, time]` becomes `[batch, out_channels, 1, time * stride]`. Output channel
-    `c * stride + s` of the convolution is sample `s` of channel `c`. Its state is one input sample.
+    `c * stride + s` of the convolution is sample `s` of channel `c`. Its state is one input sample. With `groups` equal
+    to the channels it is depthwise.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, groups: int = 1) -> None:
         super().__init__()
         self.stride = stride
-        self.conv = CausalConv(in_channels, out_channels * stride, kernel=2)
+        self.conv = CausalConv(in_channels, out_channels * stride, kernel=2, groups=groups)
 
     def init_state(self, batch: int) -> State:
         return self.conv.init_state(batch)
