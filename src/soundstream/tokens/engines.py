@@ -64,13 +64,16 @@ def run_ray(work: Work, jobs: Sequence[ShardJob], at_once: int | None = None) ->
     Where a worker or a machine is lost, Ray gives its task to another one.
 
     Raises:
-        CodecError: Ray is not installed, or as the worker.
+        CodecError: Ray is not installed or does not start, or as the worker.
     """
     with needs(extra("scale")):
         import ray
         import ray.data
-    if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False)
+    try:
+        if not ray.is_initialized():
+            ray.init(include_dashboard=False, log_to_driver=False)
+    except Exception as error:  # Ray raises that very class where its parts do not start in time
+        raise CodecError(f"Ray does not start, or is not where RAY_ADDRESS says: {error}") from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     items = [{"job": pickle.dumps(job)} for job in jobs]
     rows = ray.data.from_items(items, override_num_blocks=min(len(items), _MAX_TASKS))

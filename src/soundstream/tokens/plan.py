@@ -44,7 +44,7 @@ def settings_of(codec: Codec, options: EncodeOptions, num_quantizers: int | None
         bitrate=codec.spec.bitrate(count),
         denoise=float(options.denoise),
         effort=options.effort,
-        provider=codec.provider,
+        provider=codec.provider.lower(),
         shard_mb=shard_mb,
     )
 
