@@ -31,16 +31,23 @@ print(pathlib.Path("/proc/self/status").read_text())
 """
 
 
-def measured(codec: Codec, seconds: int, folder: Path, bitrate: int | None = BITRATE) -> dict[str, Any]:
-    """A row: a process that codes noise of so many seconds and decodes it again."""
+def measured(
+    codec: Codec, seconds: int, folder: Path, bitrate: int | None = BITRATE, channels: int = 0
+) -> dict[str, Any]:
+    """A row: a process that codes noise of so many seconds and decodes it again.
+
+    Args:
+        channels: of the noise; 0 are those that the codec takes together.
+    """
+    channels = channels or codec.spec.channels
     rate, samples = codec.spec.sample_rate, seconds * codec.spec.sample_rate
-    noise = 0.1 * np.random.default_rng(0).normal(size=(samples, codec.spec.channels))
+    noise = 0.1 * np.random.default_rng(0).normal(size=(samples, channels))
     soundfile.write(folder / "noise.wav", noise, rate, subtype="PCM_16")
     command = [sys.executable, "-c", _CODE, "noise.wav", str(codec.folder), str(bitrate or 0)]
     lines = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     back = soundfile.info(folder / "back.wav")
-    assert (back.frames, back.channels, back.samplerate) == (samples, codec.spec.channels, rate)
+    assert (back.frames, back.channels, back.samplerate) == (samples, channels, rate)
     return {"seconds": seconds, "peak_memory_mb": peak // 1024, "bytes": (folder / "coded.nac").stat().st_size}
 
 

@@ -1,9 +1,10 @@
-"""What one can do with EnCodec's models, imported: all that one can with the shipped ones, or a refusal by name."""
+"""What one can do with EnCodec's and DAC's models, imported: all that one can with the shipped ones, or a refusal."""
 
 import io
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import torch
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from encodec_weights import CONFIG, STEREO, published
+import dac_weights
+import encodec_weights
 from soundstream import load
 from soundstream.cli.commands import app
 from soundstream.errors import CodecError
@@ -21,23 +23,29 @@ from soundstream.evaluate.speed import bench
 from soundstream.export.published import import_published
 from soundstream.live.network.rtp import Packetizer
 from soundstream.live.network.udp import Reception, decode
-from soundstream.nn.families import encodec
+from soundstream.nn.families import dac, encodec
 from soundstream.serve.app import make_app
 from soundstream.serve.models import Models
 
-VARIANTS = {"24khz": CONFIG, "48khz": STEREO}
-IDS = {"24khz": "916b6e633ebd4f86", "48khz": "397c9cabcd2076c9"}
+KINDS = {
+    "24khz": (encodec, encodec_weights.CONFIG, encodec_weights.published),
+    "48khz": (encodec, encodec_weights.STEREO, encodec_weights.published),
+    "44khz": (dac, replace(dac_weights.WIDE_BAND, num_quantizers=8), dac_weights.published),
+}
+"""Family, settings and weights of a variant."""
+IDS = {"24khz": "916b6e633ebd4f86", "48khz": "397c9cabcd2076c9", "44khz": "71015e5d9ae42a34"}
 """Of the weights that `published` draws; they change when anything in an artifact is written otherwise."""
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(scope="module", params=KINDS)
 def folder(request, tmp_path_factory):
     """An imported model of each kind, narrow."""
     place = tmp_path_factory.mktemp("imported") / request.param
-    torch.save(published(VARIANTS[request.param]), place.with_suffix(".th"))
+    family, config, published = KINDS[request.param]
+    torch.save(published(config), place.with_suffix(".th"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(encodec.VARIANTS, request.param, VARIANTS[request.param])
-        import_published("encodec", request.param, place.with_suffix(".th"), place)
+        patch.setitem(family.VARIANTS, request.param, config)
+        import_published(config.family, request.param, place.with_suffix(".th"), place)
     return place
 
 
@@ -48,6 +56,8 @@ def codec(folder):
 
 causal = pytest.mark.parametrize("folder", ["24khz"], indirect=True)
 segments = pytest.mark.parametrize("folder", ["48khz"], indirect=True)
+one_stream = pytest.mark.parametrize("folder", ["24khz", "44khz"], indirect=True)
+chunks = pytest.mark.parametrize("folder", ["44khz"], indirect=True)
 
 
 def sound(seconds=1.25, rate=48_000, channels=2):
@@ -195,7 +205,7 @@ def received(codec, packets, lost):
     return np.concatenate([decode(slot, decoder, reception.statistics) for slot in reception.drain()], axis=1)
 
 
-@causal
+@one_stream
 def test_parts_are_joined_and_damage_is_concealed(folder, codec, clips):
     run("encode", clips / "speech/a.wav", "-o", "a.nac", "--model", folder)
     run("cut", "a.nac", "--to", 0.5, "-o", "b.nac", "--model", folder)
@@ -220,6 +230,13 @@ def test_segments_are_cut_and_what_they_cannot_is_named(folder, codec, clips):
     assert "a codec with segments" in refused("decode", "a.nac", "-o", "a.wav", "--conceal", "--model", folder)
     assert "take a causal one" in refused("send", "clips/speech/a.wav", "--to", "127.0.0.1:9", "--model", folder)
     assert not [*clips.parent.glob("*.wav")] and not (clips.parent / "c.nac").exists()
+
+
+@chunks
+def test_what_needs_a_causal_model_is_named(folder, codec, clips):
+    assert "take a causal one" in refused("send", "clips/speech/a.wav", "--to", "127.0.0.1:9", "--model", folder)
+    with pytest.raises(CodecError, match="take a causal one"):
+        codec.open_encoder(44_100)
 
 
 def refused(*words):

@@ -181,6 +181,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "choices",
             "choices_recipe",
             "choices_light",
+            "dac_speed",
             "discriminators",
             "encodec_speed",
             "gpu",

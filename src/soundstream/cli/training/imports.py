@@ -12,20 +12,22 @@ from soundstream.system.extras import extra, needs
 
 
 def import_weights(
-    family: Annotated[str, typer.Argument(metavar="FAMILY", help="Whose networks they are: encodec.")],
-    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="Which published model: 24khz, 48khz.")],
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="Whose networks they are: encodec, dac, snac.")],
+    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="Which published model, such as 24khz.")],
     weights: Annotated[
         Path,
-        typer.Argument(metavar="WEIGHTS", help="The published file: .th, .bin or .safetensors; or ORG/NAME of a hub."),
+        typer.Argument(
+            metavar="WEIGHTS", help="The published file: .th, .pth, .bin, .safetensors; or ORG/NAME of a hub."
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Artifact folder to write.")],
     force: Force = False,
 ) -> None:
-    """Make a model of weights that others published: EnCodec's, of its authors or in the names of `transformers`.
+    """Make a model of weights that others published: EnCodec's, DAC's or SNAC's.
 
     [dim]soundstream import encodec 24khz encodec_24khz-d7cc33bc.th -o encodec[/dim], then
-    [dim]soundstream encode talk.wav --model encodec[/dim]. Nothing in the file is executed. The model's card says where
-    the weights come from, and their licence.
+    [dim]soundstream encode talk.wav --model encodec[/dim]. Files may be of the authors, or of `transformers` where it
+    has the model. Nothing in them is executed. The model's card says where the weights come from, and their licence.
     """
     with needs(extra("train")):
         from soundstream.export.published import import_published
