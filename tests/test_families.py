@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +14,14 @@ from soundstream.bitstream import Reader
 from soundstream.codec.editing import cat, cut
 from soundstream.errors import ConfigError
 from soundstream.export.artifact import export
-from soundstream.nn.families import build
+from soundstream.nn.families import build, family, names
+from soundstream.nn.families.dac import Config as DacConfig
 from soundstream.nn.families.encodec import Config as EncodecConfig
 from soundstream.nn.families.seanet import Config as SeanetConfig
 from soundstream.nn.families.spectral import Config as SpectralConfig
 from soundstream.runtime.stream import DecoderStream, LatentStream
 
+GUIDE = Path(__file__).parent.parent / "docs/guides/families.md"
 RATE = 24_000
 SMALL = {"latent_dim": 16, "num_quantizers": 4, "codebook_size": 64}
 CONFIGS = (
@@ -27,9 +31,14 @@ CONFIGS = (
 )
 """Of causal networks with a channel each."""
 SEGMENTS = {"audio_channels": 2, "segment_samples": 4800, "overlap_samples": 480}
-ALL = (*CONFIGS, EncodecConfig(channels=4, sample_rate=48_000, **SEGMENTS, **SMALL))
-every = pytest.mark.parametrize("codec", ALL, ids=["seanet", "spectral", "encodec", "encodec-stereo"], indirect=True)
-"""Marks what holds for segments of a stereo codec too."""
+STEREO = EncodecConfig(channels=4, sample_rate=48_000, **SEGMENTS, **SMALL)
+ALL = {
+    **{config.family: config for config in CONFIGS},
+    "encodec-stereo": STEREO,
+    "dac": DacConfig(sample_rate=24_000, strides=(2, 4, 5, 8), encoder_channels=4, decoder_channels=32, **SMALL),
+}
+every = pytest.mark.parametrize("codec", ALL.values(), ids=ALL, indirect=True)
+"""Marks what holds for segments of a stereo codec too, and for chunks."""
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=lambda config: config.family)
@@ -144,7 +153,7 @@ def test_codes_come_and_go_in_chunks_as_of_the_whole(codec, samples):
     np.testing.assert_allclose(np.concatenate(parts, axis=1), codec.from_codes(codes, rate, samples), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("codec", ALL[len(CONFIGS) :], ids=["encodec-stereo"], indirect=True)
+@pytest.mark.parametrize("codec", [STEREO], ids=["encodec-stereo"], indirect=True)
 def test_what_segments_cannot_is_named(codec):
     data = codec.encode(noise(5000, 2), 48_000, codec.spec.bitrate(2))
     with pytest.raises(ConfigError, match="take a causal one"):
@@ -163,3 +172,27 @@ def test_a_live_session_gives_each_hop_at_once_and_the_sound_of_the_file(codec):
     whole, _ = codec.decode(codec.encode(pcm, RATE, spec.bitrate(4), effort=1))
     first = spec.memory_frames * 320 if spec.start_frames else 0
     np.testing.assert_allclose(live[:, first:], whole[:, first : live.shape[1]], rtol=0, atol=1e-4)
+
+
+def test_the_guide_tells_of_every_published_model_what_its_spec_says():
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*) \|$", GUIDE.read_text(), re.MULTILINE)
+    told = {(name, variant): [cell.strip() for cell in cells.split("|")] for name, variant, cells in rows}
+    published = {
+        (name, variant): config.spec()
+        for name in names()
+        for variant, config in getattr(family(name), "VARIANTS", {}).items()
+    }
+    shipped = {("spectral", "base"): load("base").spec, ("seanet", "seanet"): load("seanet").spec}
+    assert told.keys() == (published | shipped).keys()
+    for key, spec in (published | shipped).items():
+        rate, channels, frame_rate, codebooks, bitrates, streaming, _ = told[key]
+        ends = [f"{spec.bitrate(count):,}" for count in (min(spec.counts), max(spec.counts))]
+        assert (rate, float(frame_rate)) == (f"{spec.sample_rate:,}", round(spec.frame_rate, 2))
+        assert channels == ("each by itself" if spec.channels == 1 else f"{spec.channels} together")
+        assert bitrates == " to ".join(dict.fromkeys(ends))
+        books = spec.num_quantizers - bool(spec.levels)
+        assert codebooks.startswith(f"{books} x {spec.codebooks[0].size}")
+        assert (", ".join(map(str, spec.strides)) in codebooks) == (spec.granule > 1)
+        kind = "segments" if spec.segment_samples else "chunks" if spec.context_frames else "live"
+        assert streaming.split(",")[0].split()[0] == kind
+        assert kind != "live" or f"{1000 / spec.frame_rate:.1f} ms" in streaming
