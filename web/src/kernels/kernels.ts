@@ -1,0 +1,75 @@
+/** The WebAssembly of `kernels.as.ts`, and its memory. */
+
+import { KERNELS } from "./kernels.wasm.ts";
+
+interface Exports {
+  memory: WebAssembly.Memory;
+  base(): number;
+  layer(weights: number, inputs: number, biases: number, out: number, units: number, width: number, shift: number): void;
+  frequencies(logits: number, table: number, out: number, size: number, last: number, total: number): void;
+  distances(vectors: number, book: number, norms: number, out: number, rows: number, dim: number, size: number): void;
+}
+
+const PAGE_BYTES = 65536;
+const ALIGNED = 16;
+
+/** Places in one memory, which is never given back: a model makes what it needs once. */
+export class Kernels {
+  private top: number;
+
+  private constructor(readonly run: Exports) {
+    this.top = run.base();
+  }
+
+  static async create(): Promise<Kernels> {
+    const bytes = Uint8Array.from(atob(KERNELS), (letter) => letter.charCodeAt(0));
+    const { instance } = await WebAssembly.instantiate(bytes);
+    return new Kernels(instance.exports as unknown as Exports);
+  }
+
+  /** Reserve bytes, which are zero. */
+  room(bytes: number): number {
+    const at = Math.ceil(this.top / ALIGNED) * ALIGNED;
+    this.top = at + bytes;
+    const missing = this.top - this.run.memory.buffer.byteLength;
+    if (missing > 0) this.run.memory.grow(Math.ceil(missing / PAGE_BYTES));
+    return at;
+  }
+
+  /** Numbers in the memory; they move when it grows, so ask for them each time. */
+  floats(at: number, length: number): Float32Array {
+    return new Float32Array(this.run.memory.buffer, at, length);
+  }
+
+  ints(at: number, length: number): Int32Array {
+    return new Int32Array(this.run.memory.buffer, at, length);
+  }
+
+  shorts(at: number, length: number): Int16Array {
+    return new Int16Array(this.run.memory.buffer, at, length);
+  }
+
+  /** Keep whole numbers. @returns where. */
+  keepInts(values: ArrayLike<number>): number {
+    const at = this.room(4 * values.length);
+    this.ints(at, values.length).set(values);
+    return at;
+  }
+
+  keepFloats(values: ArrayLike<number>): number {
+    const at = this.room(4 * values.length);
+    this.floats(at, values.length).set(values);
+    return at;
+  }
+
+  /** Keep int8 rows of `width`, each filled up with zeros to `padded`. */
+  keepRows(values: ArrayLike<number>, width: number, padded: number): number {
+    const rows = values.length / width;
+    const at = this.room(rows * padded);
+    const memory = new Int8Array(this.run.memory.buffer, at, rows * padded);
+    for (let row = 0; row < rows; row++) {
+      for (let i = 0; i < width; i++) memory[row * padded + i] = values[row * width + i]!;
+    }
+    return at;
+  }
+}
