@@ -27,8 +27,8 @@ from soundstream.evaluate import clips
 from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.runtime.options import EncodeOptions
 
-PIECE_S, PIECES, PIECES_A_SHARD = 10, 24, 2
-BITRATES = (3000, 6000)
+PIECE_S, PIECES, PIECES_A_SHARD = 10, 16, 2
+BITRATES = (3000,)
 ROUNDS = 3
 EFFORT = EncodeOptions().effort
 RUNS = (1, 2)
