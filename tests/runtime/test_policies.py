@@ -23,12 +23,12 @@ from soundstream.nn.graph import Graph
 from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule
-from soundstream.runtime.stream import BLOCK_S, DecoderStream, LatentStream
+from soundstream.runtime.stream import CONTEXT_BLOCK_S, DecoderStream, LatentStream
 
 HOP, RATE = 40, 8_000
 CONTEXT = 4
 """Frames that two layers of kernel 5 see to either side."""
-BLOCK_FRAMES = int(BLOCK_S * RATE / HOP)
+BLOCK_FRAMES = int(CONTEXT_BLOCK_S * RATE / HOP)
 WINDOW, PERIOD = 6, 9
 GRANULE, GRID = 6, 18
 SEGMENT, OVERLAP = 30 * HOP, 3 * HOP + 7

@@ -22,6 +22,8 @@ from soundstream.runtime.side import with_side, without_side
 
 BLOCK_S = 1.0
 """Sound in one call of a network at most; it bounds memory on long input."""
+CONTEXT_BLOCK_S = 2.0
+"""The same of networks with context: what they compute twice is a smaller share of more."""
 CONTEXTS = 4
 """A call has at least so many times the frames of a context, which it computes too."""
 TURN_S = 0.1
@@ -45,7 +47,8 @@ class Model:
             artifact.codebooks, artifact.factors, (levels.place, levels.bands) if levels else None
         )
         grid, self.turn_frames = self.spec.grid, self.spec.frames_in(TURN_S)
-        least = max(self.spec.frames_in(BLOCK_S), CONTEXTS * self.spec.context_frames)
+        block_s = CONTEXT_BLOCK_S if self.spec.context_frames else BLOCK_S
+        least = max(self.spec.frames_in(block_s), CONTEXTS * self.spec.context_frames)
         self.block_frames = -(-least // grid) * grid
         """Frames in one call of a network at most, and over which the denoise switch turns."""
 
