@@ -137,6 +137,30 @@ def test_tensors_may_stand_beside_plain_data(tmp_path):
     assert [*read_tensors(tmp_path / "x.pth")] == ["a"]
 
 
+def test_a_model_is_found_beside_what_a_training_run_keeps(tmp_path):
+    """As HILCodec's own files have it, whose codebooks say in words that they have begun."""
+    model = {"a": torch.ones(2), "layers.0._extra_state": {"initted": True}}
+    run = {"epoch": 3, "scheduler": None, "optimizer": {"state": {0: {"step": torch.ones(1)}}, "lr": [0.1]}}
+    torch.save({"model": model} | run, tmp_path / "x.pth")
+    found = read_tensors(tmp_path / "x.pth")
+    assert [*found] == ["a"] and torch.equal(found["a"], torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"model": {"a": torch.ones(2)}, "kind": torch.float32},
+        {"model": {"a": torch.ones(2), "b": [1]}},
+        {"model": {"a": torch.ones(2), "b._extra_state": {1j: 2}}},
+        {"model": [torch.ones(2)], "epoch": 3},
+    ],
+)
+def test_a_model_that_is_more_than_tensors_is_refused(content, tmp_path):
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(ArtifactError, match="something else than tensors by name"):
+        read_tensors(tmp_path / "x.pth")
+
+
 @pytest.mark.parametrize(
     "other", [{"metadata": {"a": [torch.ones(1)]}}, {"metadata": PLAIN, "optimizer": {}}, {"state_dict": [], **PLAIN}]
 )

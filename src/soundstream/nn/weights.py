@@ -21,6 +21,10 @@ SHOWN = 6
 
 WRAPPED = {"state_dict", "metadata"}
 """What files have that hold tensors by name, and plain data beside them, as those of DAC."""
+MODEL = "model"
+"""Where files of a training run have the tensors of a model; what is beside it, as of optimizers, is passed over."""
+EXTRA_STATE = "_extra_state"
+"""End of the names under which torch keeps what a module says of itself beside its tensors."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -28,7 +32,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         InputError: it cannot be opened.
-        ArtifactError: it holds something else than tensors by name, and plain data beside them.
+        ArtifactError: it holds something else than tensors by name, and tensors and plain data beside them.
     """
     try:
         with path.open("rb"):
@@ -39,20 +43,33 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # bytes of any kind make the unpickler fail in any way
         raise ArtifactError(f"{path} holds no weights, or more than weights; {ADVICE}") from error
-    if isinstance(tensors, dict) and set(tensors) == WRAPPED and _is_plain(tensors["metadata"]):
-        tensors = tensors["state_dict"]
+    tensors = _unwrapped(tensors)
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise ArtifactError(f"{path} holds something else than tensors by name; {ADVICE}")
     return tensors
 
 
-def _is_plain(data: object) -> bool:
-    """Whether it is nothing but words, numbers, and lists and dictionaries of them."""
+def _unwrapped(data: object) -> object:
+    """What stands for the tensors of the model in a file, without what modules say of themselves in plain words."""
+    if not isinstance(data, dict):
+        return data
+    others = {name: value for name, value in data.items() if name != MODEL}
+    if set(data) == WRAPPED and _is_plain(data["metadata"]):
+        data = data["state_dict"]
+    elif isinstance(data.get(MODEL), dict) and _is_plain(others, Tensor):
+        data = data[MODEL]
+    if not isinstance(data, dict):
+        return data
+    return {name: value for name, value in data.items() if not (str(name).endswith(EXTRA_STATE) and _is_plain(value))}
+
+
+def _is_plain(data: object, *more: type) -> bool:
+    """Whether it is nothing but words, numbers, `more`, and lists and dictionaries of them."""
     if isinstance(data, dict):
-        return all(map(_is_plain, (*data, *data.values())))
+        return all(_is_plain(item, *more) for item in (*data, *data.values()))
     if isinstance(data, list | tuple):
-        return all(map(_is_plain, data))
-    return data is None or isinstance(data, str | int | float)
+        return all(_is_plain(item, *more) for item in data)
+    return data is None or isinstance(data, (str, int, float, *more))
 
 
 class Weights:
