@@ -16,6 +16,8 @@ Work = Callable[[ShardJob], Report]
 Engine = Callable[[Work, Sequence[ShardJob], int | None], Iterator[Report]]
 """Does jobs, so many at once, and gives reports as they come; None is as many as there are cores."""
 
+_TRIES = 3
+"""Times in a row that processes may be ended before any of them has made a shard."""
 _MAX_TASKS = 5000
 """Of Ray at most; each does several shards where there are more."""
 
@@ -26,19 +28,20 @@ def run_processes(work: Work, jobs: Sequence[ShardJob], at_once: int | None = No
     Where a process is ended from outside, its shard is made again by another one.
 
     Raises:
-        CodecError: as the worker, or processes are ended as often as they make a shard.
+        CodecError: as the worker, or processes are ended again and again before they make one.
     """
     count = min(at_once or cores(), len(jobs))
     if count <= 1:
         yield from map(work, jobs)
         return
-    left = {job.number: job for job in jobs}
+    left, in_vain = {job.number: job for job in jobs}, 0
     while left:
         before = len(left)
         for report in _until_broken(work, [*left.values()], count):
             del left[report.number]
             yield report
-        if len(left) == before:
+        in_vain = in_vain + 1 if len(left) == before else 0
+        if in_vain == _TRIES:
             raise CodecError(
                 f"processes were ended from outside again and again, with {len(left)} shards to make, such as shard "
                 f"{min(left)}; fewer --jobs need less memory"
