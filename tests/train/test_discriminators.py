@@ -16,7 +16,9 @@ ENCODEC = DiscriminatorConfig("ms-stft")
 SMALL = {
     "soundstream": DiscriminatorConfig("soundstream", channels=2, wave_channels=4),
     "ms-stft": DiscriminatorConfig("ms-stft", channels=4, windows=(512, 256)),
+    "dac": DiscriminatorConfig("dac", channels=4, windows=(512, 256), wave_channels=4),
 }
+DAC = DiscriminatorConfig("dac", windows=(2048, 1024, 512), wave_channels=32)
 WAVE_TABLE = [
     (1, 16, (15,), (1,), (1,), 1),
     (16, 64, (41,), (4,), (1,), 4),
@@ -33,6 +35,21 @@ BAND_TABLE = [
     (32, 32, (3, 9), (1, 2), (4, 1), 1),
     (32, 32, (3, 3), (1, 1), (1, 1), 1),
     (32, 1, (3, 3), (1, 1), (1, 1), 1),
+]
+
+
+PERIOD_TABLE = [
+    (1, 32, (5, 1), (3, 1), (1, 1), 1),
+    (32, 128, (5, 1), (3, 1), (1, 1), 1),
+    (128, 512, (5, 1), (3, 1), (1, 1), 1),
+    (512, 1024, (5, 1), (3, 1), (1, 1), 1),
+    (1024, 1024, (5, 1), (1, 1), (1, 1), 1),
+    (1024, 1, (3, 1), (1, 1), (1, 1), 1),
+]
+STACK_TABLE = [
+    (2, 32, (3, 9), (1, 1), (1, 1), 1),
+    *[(32, 32, (3, 9), (1, 2), (1, 1), 1)] * 3,
+    (32, 32, (3, 3), (1, 1), (1, 1), 1),
 ]
 
 
@@ -86,6 +103,40 @@ def test_the_published_sets_have_the_parameters_that_their_layers_give(paper):
     assert parameters(paper[:3]) == pytest.approx(16.9e6, rel=0.005)
     assert parameters(paper[3:]) == pytest.approx(5.5e6, rel=0.01)
     assert parameters([build(ENCODEC, RATE)]) == pytest.approx(5 * 94.5e3, rel=0.001)
+
+
+def test_the_discriminators_of_dac_have_the_published_layers():
+    *periods, first, second, third = build(DAC, RATE).judges
+    assert [table(judge) for judge in periods] == 5 * [PERIOD_TABLE]
+    assert parameters(periods) == pytest.approx(41.1e6, rel=0.005)
+    for judge in (first, second, third):
+        assert sorted(table(judge)) == sorted([*(5 * STACK_TABLE), (32, 1, (3, 3), (1, 1), (1, 1), 1)])
+
+
+def test_folded_waveforms_have_a_column_a_place_of_the_period():
+    judge = build(SMALL["dac"], RATE).judges[2]  # period 5
+    rows = judge.view(torch.arange(12.0).view(1, 1, 12))[0, 0]
+    assert rows[:, 0].tolist() == [0, 5, 10] and rows[2].tolist() == [10, 11, 10, 9, 8]
+    x = noise(1, 1, 5000)
+    changed = x.clone()
+    changed[..., 2::5] += 1
+    differs = (judge(changed).logits != judge(x).logits).flatten(0, 2).any(0)
+    assert differs.tolist() == [False, False, True, False, False]
+
+
+def test_bands_are_seen_apart_and_the_logits_see_all():
+    judge, edges = build(SMALL["dac"], RATE).judges[5], (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+    widths = [band.stop - band.start for band in judge.bands]
+    assert [band.stop for band in judge.bands] == [round(edge * 257) for edge in edges[1:]] and sum(widths) == 257
+    time = torch.arange(4096) / RATE
+    x = noise(1, 1, 4096)
+    found, other = judge(x), judge(x + 0.3 * torch.sin(2 * math.pi * 10_000 * time))
+    changed = [
+        (a - b).abs().mean() / a.abs().mean() > 0.05
+        for a, b in zip(found.features[::5], other.features[::5], strict=True)
+    ]
+    assert changed == [False, False, False, False, True]
+    assert not torch.equal(found.logits, other.logits)
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
@@ -191,7 +242,8 @@ def test_compressed_spectra_take_the_weights_of_a_state_made_without(kind):
     compressed.load_state_dict(plain.state_dict())
     x = noise(2, 1, 4096)
     same = [torch.equal(a.logits, b.logits) for a, b in zip(plain(x), compressed(x), strict=True)]
-    assert same == ([True, True, True, False] if kind == "soundstream" else [False, False])
+    waves = {"soundstream": 3, "ms-stft": 0, "dac": 5}[kind]
+    assert same == [index < waves for index in range(len(same))]
     x.requires_grad_()
     sum(judgement.logits.sum() for judgement in compressed(torch.zeros_like(x) * x)).backward()
     assert x.grad.isfinite().all()

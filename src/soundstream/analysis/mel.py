@@ -29,11 +29,11 @@ def window_function(window: int) -> Array:
 
 
 @lru_cache(maxsize=32)
-def filterbank(window: int, sample_rate: int) -> Array:
+def filterbank(window: int, sample_rate: int, bins: int = BINS) -> Array:
     """Triangular filters `[bins, window // 2 + 1]`, equally spaced in mel from 0 Hz to half the sample rate."""
     frequencies = np.linspace(0, sample_rate / 2, window // 2 + 1)
-    edges = _from_mel(np.linspace(0, _to_mel(sample_rate / 2), BINS + 2))
-    low, centre, high = (edges[i : i + BINS, None] for i in range(3))
+    edges = _from_mel(np.linspace(0, _to_mel(sample_rate / 2), bins + 2))
+    low, centre, high = (edges[i : i + bins, None] for i in range(3))
     filters = np.minimum((frequencies - low) / (centre - low), (high - frequencies) / (high - centre)).clip(0)
     return np.asarray(filters[filters.sum(1) > 0], dtype=np.float32)
 

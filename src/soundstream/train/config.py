@@ -82,6 +82,10 @@ class TrainConfig:
         if self.stage not in STAGES:
             raise ConfigError(f"stage is {self.stage!r}; expected one of: {', '.join(STAGES)}")
         self._check_shares()
+        if self.data.crop_frames % (granule := self.codec.spec().granule):
+            raise ConfigError(
+                f"crop_frames is {self.data.crop_frames}; expected a multiple of {granule}, which codes cover together"
+            )
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}; expected 0 to less than 1")
         if self.is_adversarial:

@@ -42,14 +42,15 @@ class Validator:
     Decoded audio lags the input by `config.delay_samples`; it is compared, and written, without that delay.
 
     Args:
-        clips: mono audio at the codec's rate, cut to whole frames.
+        clips: mono audio at the codec's rate, cut to whole codes.
         voices: numbers of the clips whose harmonics are measured; all of them by default.
     """
 
     def __init__(
         self, clips: Float[Tensor, "batch 1 samples"], config: FamilyConfig, voices: Sequence[int] = ()
     ) -> None:
-        whole = clips.shape[-1] // config.hop_length * config.hop_length
+        each = config.hop_length * config.spec().granule
+        whole = clips.shape[-1] // each * each
         self.clips, self.config = clips[..., :whole], config
         self.voices = list(voices or range(len(clips)))
         self.mel = MelLoss(config.sample_rate)

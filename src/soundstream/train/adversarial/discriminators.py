@@ -2,6 +2,8 @@
 
     soundstream   three that hear the waveform, at 1, 1/2 and 1/4 of the rate, and one that sees its complex spectrum
     ms-stft       one that sees the complex spectrum for each of several windows
+    dac           one that hears the waveform folded at each of several periods, and one for each of several windows
+                  that sees bands of the complex spectrum apart
 
 Each is a `Discriminator`: a view of the audio, then layers whose outputs are the features, then one layer of logits. A
 decoder has to satisfy all views at once.
@@ -9,10 +11,11 @@ decoder has to satisfy all views at once.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -35,6 +38,12 @@ SOUNDSTREAM_WINDOW = 1024
 BLOCKS = ((2, (1, 2)), (2, (2, 2)), (1, (1, 2)), (2, (2, 2)), (1, (1, 2)), (2, (2, 2)))
 """Of each residual block: the factor of channels, the stride over (time, frequency)."""
 BAND_DILATIONS = (1, 2, 4)
+PERIODS = (2, 3, 5, 7, 11)
+"""Samples at which waveforms are folded."""
+PERIOD_GROWTH = (4, 4, 2, 1)
+"""Of the channels of a folded waveform, from layer to layer."""
+BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+"""Edges of the bands that are seen apart, as shares of half the sample rate."""
 NONE = "none"
 
 
@@ -43,13 +52,14 @@ class DiscriminatorConfig:
     """Which discriminators judge, and how large they are. Their cost grows with the square of the channels."""
 
     kind: str = "ms-stft"
-    """`soundstream`: SoundStream's own set; `ms-stft`: EnCodec's; `none`: a run without discriminators."""
+    """`soundstream`: SoundStream's own set; `ms-stft`: EnCodec's; `dac`: DAC's; `none`: a run without any."""
     channels: int = 32
     """Channels of a spectral discriminator's first layer."""
     windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
-    """Windows of `ms-stft` in samples at 24 kHz; at another rate they last as long, to the nearest power of two."""
+    """Windows of `ms-stft` and `dac` in samples at 24 kHz; at another rate they last as long, to the nearest power of
+    two."""
     wave_channels: int = 16
-    """Channels of the first layer of the waveform discriminators of `soundstream`; a multiple of 4."""
+    """Channels of the first layer of the waveform discriminators of `soundstream` and `dac`; a multiple of 4."""
     compression: float = 1.0
     """Power to which magnitudes of spectra are raised: below 1 quiet cells are seen beside loud ones; 1 is plain."""
     compression_floor_db: float = -60.0
@@ -256,6 +266,72 @@ def _band_discriminator(channels: int, view: Spectrum) -> Discriminator:
     return Discriminator(view, layers, _conv(nn.Conv2d(channels, 1, 3, padding=1)))
 
 
+def _dac(config: DiscriminatorConfig, sample_rate: int) -> list[Discriminator]:
+    windows = [_window_at(window, sample_rate) for window in config.windows]
+    return [
+        *(_period_discriminator(config.wave_channels, period) for period in PERIODS),
+        *(BandsDiscriminator(config.channels, Spectrum(window, *_compression(config))) for window in windows),
+    ]
+
+
+class Folded(nn.Module):
+    """Audio `[batch, 1, samples]` to `[batch, 1, rows, period]`, completed by a reflection."""
+
+    def __init__(self, period: int) -> None:
+        super().__init__()
+        self.period = period
+
+    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> Float[Tensor, "batch 1 _rows _period"]:
+        whole = functional.pad(audio, (0, -audio.shape[-1] % self.period), mode="reflect")
+        return whole.reshape(len(whole), 1, -1, self.period)
+
+
+def _period_discriminator(channels: int, period: int) -> Discriminator:
+    """HiFi-GAN's discriminator of the waveform folded at a period; each column is seen by itself.
+
+    Source: DAC (Kumar et al., 2023), section 3.3; layers of HiFi-GAN (Kong et al., 2020). Differs: the start of the
+    weights, and the slope of the ReLUs.
+    """
+    layers = [_conv(nn.Conv2d(1, channels, (5, 1), (3, 1), padding=(2, 0)))]
+    for i, growth in enumerate(PERIOD_GROWTH):
+        stride = 3 if i < len(PERIOD_GROWTH) - 1 else 1
+        layers.append(_conv(nn.Conv2d(channels, growth * channels, (5, 1), (stride, 1), padding=(2, 0))))
+        channels *= growth
+    return Discriminator(Folded(period), layers, _conv(nn.Conv2d(channels, 1, (3, 1), padding=(1, 0))))
+
+
+class BandsDiscriminator(Discriminator):
+    """DAC's discriminator of one complex spectrum, whose bands have layers of their own; the logits see all of them.
+
+    Source: DAC (Kumar et al., 2023), section 3.3. Differs: no padding of the spectrum, the start of the weights, and
+    the slope of the ReLUs.
+    """
+
+    def __init__(self, channels: int, view: Spectrum) -> None:
+        stacks = [_band_layers(channels) for _ in BANDS[1:]]
+        layers: list[nn.Module] = [nn.ModuleList(stack) for stack in stacks]
+        super().__init__(view, layers, _conv(nn.Conv2d(channels, 1, 3, padding=1)))
+        edges = [round(edge * (view.window // 2 + 1)) for edge in BANDS]
+        self.bands = [slice(*pair) for pair in itertools.pairwise(edges)]
+
+    def forward(self, audio: Float[Tensor, "batch 1 samples"]) -> DiscriminatorOutput:
+        """Logits, and the features of all bands."""
+        spectrum, ends, features = self.view(audio), [], []
+        for band, stack in zip(self.bands, self.layers, strict=True):
+            x = spectrum[..., band]
+            for layer in cast(nn.ModuleList, stack):
+                x = functional.leaky_relu(layer(x), SLOPE)
+                features.append(x)
+            ends.append(x)
+        return DiscriminatorOutput(self.logits(torch.cat(ends, dim=-1)), features)
+
+
+def _band_layers(channels: int) -> list[nn.Module]:
+    first = _conv(nn.Conv2d(2, channels, (3, 9), padding=(1, 4)))
+    strided = [_conv(nn.Conv2d(channels, channels, (3, 9), (1, 2), padding=(1, 4))) for _ in range(3)]
+    return [first, *strided, _conv(nn.Conv2d(channels, channels, 3, padding=1))]
+
+
 def _conv(conv: nn.Conv1d | nn.Conv2d) -> nn.Module:
     """Weight norm, and a start that keeps the variance of a signal through leaky ReLUs; PyTorch's own lets it decay."""
     nn.init.kaiming_normal_(conv.weight, a=SLOPE)
@@ -266,4 +342,5 @@ def _conv(conv: nn.Conv1d | nn.Conv2d) -> nn.Module:
 _KINDS: dict[str, Callable[[DiscriminatorConfig, int], list[Discriminator]]] = {
     "ms-stft": _ms_stft,
     "soundstream": _soundstream,
+    "dac": _dac,
 }

@@ -20,6 +20,7 @@ from soundstream.train.losses.perceptual import ComplexLoss, HarmonicLoss, Level
 
 Pair = tuple[float, ...]
 Spectra = list[Float[Tensor, "batch _frames _bins"]]
+Parts = tuple[Float[Tensor, ""], ...]
 Floor = float | Float[Tensor, ""]
 
 OTHER_LOSSES = {"levels": LevelLoss, "complex": ComplexLoss, "harmonic": HarmonicLoss}
@@ -34,7 +35,7 @@ class LossConfig:
     """What the decoded audio is judged by. Pairs hold the value before and after the shift."""
 
     mel: str = "relative"
-    """Kind of mel loss: `relative` is ours, `paper` SoundStream's."""
+    """Kind of mel loss: `relative` is ours, `paper` SoundStream's, `dac` DAC's."""
     balance: bool = True
     """Whether weights are shares of the gradient at the decoder's output, or plain factors of the losses."""
     balancer_decay: float = 0.0
@@ -132,19 +133,21 @@ class MelLoss(nn.Module):
     and the log part is L1, so that windows and levels count alike without weights.
     """
 
-    names: ClassVar[tuple[str, str]] = ("mel_relative", "mel_log")
-    """Of the two parts, in the log."""
+    names: ClassVar[tuple[str, ...]] = ("mel_relative", "mel_log")
+    """Of its parts, in the log."""
+    bins: ClassVar[dict[int, int]] = dict.fromkeys(mel.WINDOWS, mel.BINS)
+    """Bins of the spectrum of each window."""
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
-        for window in mel.WINDOWS:
+        for window, bins in self.bins.items():
             self.register_buffer(f"window{window}", torch.from_numpy(mel.window_function(window)), persistent=False)
-            filters = torch.from_numpy(mel.filterbank(window, sample_rate).T.copy())
+            filters = torch.from_numpy(mel.filterbank(window, sample_rate, bins).T.copy())
             self.register_buffer(f"filters{window}", filters, persistent=False)
 
     def spectra(self, audio: Float[Tensor, "batch 1 samples"]) -> list[Float[Tensor, "batch frames bins"]]:
         """Mel amplitudes at each window."""
-        return [self._spectrum(audio.squeeze(1).float(), window) for window in mel.WINDOWS]
+        return [self._spectrum(audio.squeeze(1).float(), window) for window in self.bins]
 
     def _spectrum(self, audio: Tensor, window: int) -> Tensor:
         shape = getattr(self, f"window{window}")
@@ -152,9 +155,7 @@ class MelLoss(nn.Module):
         magnitude = (torch.view_as_real(spectrum).square().sum(-1) + 1e-12).sqrt()
         return magnitude.transpose(1, 2) @ getattr(self, f"filters{window}")
 
-    def forward(
-        self, target: Spectra, decoded: Spectra, floor: Floor = mel.FLOOR
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    def forward(self, target: Spectra, decoded: Spectra, floor: Floor = mel.FLOOR) -> Parts:
         """Relative and logarithmic part, from the `spectra` of both signals."""
         relative = [_relative_l1(a, b) for a, b in zip(target, decoded, strict=True)]
         log = [(_log(a, floor) - _log(b, floor)).abs().mean() for a, b in zip(target, decoded, strict=True)]
@@ -170,11 +171,9 @@ class PaperMelLoss(MelLoss):
     summed, since the paper does not give the length of its crops; logarithms are floored.
     """
 
-    names: ClassVar[tuple[str, str]] = ("mel_amplitude", "mel_log")
+    names: ClassVar[tuple[str, ...]] = ("mel_amplitude", "mel_log")
 
-    def forward(
-        self, target: Spectra, decoded: Spectra, floor: Floor = mel.FLOOR
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    def forward(self, target: Spectra, decoded: Spectra, floor: Floor = mel.FLOOR) -> Parts:
         """Amplitude and logarithmic part, from the `spectra` of both signals."""
         amplitude = [(a - b).abs().sum(-1).mean() for a, b in zip(target, decoded, strict=True)]
         log = [
@@ -184,7 +183,25 @@ class PaperMelLoss(MelLoss):
         return torch.stack(amplitude).sum(), torch.stack(log).sum()
 
 
-MEL_LOSSES: dict[str, type[MelLoss]] = {"relative": MelLoss, "paper": PaperMelLoss}
+class DacMelLoss(MelLoss):
+    """DAC's multi-scale mel loss: with seven windows s, and mel spectra S_s of 5 to 320 bins,
+
+        sum_s mean |log10 S_s(x) - log10 S_s(y)|
+
+    Source: DAC (Kumar et al., 2023), section 3.4. Differs: amplitudes have the scale that they have everywhere here, in
+    which the floor is meant.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ("mel_log",)
+    bins: ClassVar[dict[int, int]] = {32 << i: 5 << i for i in range(7)}
+
+    def forward(self, target: Spectra, decoded: Spectra, floor: Floor = mel.FLOOR) -> Parts:
+        """The logarithmic part, from the `spectra` of both signals."""
+        log = [(_log(a, floor) - _log(b, floor)).abs().mean() for a, b in zip(target, decoded, strict=True)]
+        return (torch.stack(log).sum() / math.log(10),)
+
+
+MEL_LOSSES: dict[str, type[MelLoss]] = {"relative": MelLoss, "paper": PaperMelLoss, "dac": DacMelLoss}
 
 
 class ReconstructionLoss(nn.Module):
@@ -202,7 +219,7 @@ class ReconstructionLoss(nn.Module):
     def forward(
         self, target: Float[Tensor, "batch 1 samples"], decoded: Float[Tensor, "batch 1 samples"], floor: Floor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The terms by name, and the two parts of `mel` for the log.
+        """The terms by name, and the parts of `mel` for the log.
 
         Args:
             floor: amplitude under which the mel loss does not look.
@@ -211,7 +228,7 @@ class ReconstructionLoss(nn.Module):
             spectra = self.mel.spectra(target)
         parts = self.mel(spectra, self.mel.spectra(decoded), floor)
         pair = [emphasized(audio, self.config.waveform_emphasis) for audio in (target, decoded)]
-        terms = {"waveform": waveform_loss(*pair), "mel": parts[0] + parts[1]}
+        terms = {"waveform": waveform_loss(*pair), "mel": torch.stack(parts).sum()}
         terms |= {name: loss(target, decoded) for name, loss in self.others.items()}
         return terms, dict(zip(self.mel.names, parts, strict=True))
 
