@@ -24,12 +24,12 @@ SEED = 0
 ENCODE, DECODE = "encode", "decode"
 
 
-def sounds(sample_rate: int, channels: int) -> dict[str, Array]:
-    """What is coded, `[channels, samples]`, by name."""
+def sounds(sample_rate: int, channels: int, seconds: int = 10) -> dict[str, Array]:
+    """What is coded, `[channels, samples]`, by name; one of them lasts so long, the others a second or less."""
     rng = np.random.default_rng(SEED)
     second = sample_rate
     made = {
-        "noise, 10 s": 0.2 * rng.normal(size=(channels, 10 * second)),
+        f"noise, {seconds} s": 0.2 * rng.normal(size=(channels, seconds * second)),
         "noise, 10,007 samples": 0.2 * rng.normal(size=(channels, 10_007)),
         "noise, a second and a sample": 0.2 * rng.normal(size=(channels, second + 1)),
         "one sample": np.full((channels, 1), 0.5),
