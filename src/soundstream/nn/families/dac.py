@@ -148,7 +148,15 @@ def convert(tensors: dict[str, Tensor], config: Config) -> SoundStream:
     Raises:
         ArtifactError: a tensor is missing, has another shape, or is of no use.
     """
-    weights, model = Weights(tensors, [*_names(config)]), build(config)
+    weights, model = Weights(tensors, [*names(config)]), build(config)
+    fill_networks(model, weights)
+    fill_factored(model.quantizer, weights, "quantizer.quantizers")
+    weights.finish()
+    return model.eval()
+
+
+def fill_networks(model: SoundStream, weights: Weights) -> None:
+    """All layers of DAC's in the encoder and the decoder of a model, which `names` calls as they are called there."""
     for side in ("encoder", "decoder"):
         for name, layer in model.get_submodule(side).named_modules(prefix=side):
             if isinstance(layer, Snake):
@@ -157,12 +165,9 @@ def convert(tensors: dict[str, Tensor], config: Config) -> SoundStream:
                 fill_conv(layer, weights, name)
             elif isinstance(layer, PaddedUpsample):
                 fill_upsample(layer.conv, layer.stride, weights, name)
-    fill_factored(model.quantizer, weights, "quantizer.quantizers")
-    weights.finish()
-    return model.eval()
 
 
-def _names(config: Config) -> Iterator[tuple[str, str]]:
+def names(config: Config) -> Iterator[tuple[str, str]]:
     """Parts of names in files of `transformers` and of the authors, and what they are called here."""
     yield from ((f".parametrizations.weight.original{i}", f".weight_{kind}") for i, kind in enumerate("gv"))
     for i in range(len(config.strides)):

@@ -12,7 +12,9 @@ from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.streaming import State, StreamingModule
 
 EXPANSION = 4
-"""Inner width of a block over its width."""
+"""Inner width of a block over its width, where nothing else is said."""
+NORM_FLOOR = 1e-5
+"""Added to the variance by which a block divides, likewise."""
 RESIDUAL_SCALE = 0.05
 """Weight of a fresh residual branch."""
 
@@ -22,14 +24,21 @@ class ConvNeXtBlock(StreamingModule):
 
     Source: ConvNeXt (Liu et al., 2022), in one dimension and causal. Differs: no layer scale; the branch starts small,
     at `scale`, which may be zero.
+
+    Args:
+        inner: channels between expand and shrink; 0 is EXPANSION times the others.
+        floor: added to the variance before the norm divides.
     """
 
-    def __init__(self, channels: int, kernel: int, scale: float = RESIDUAL_SCALE) -> None:
+    def __init__(
+        self, channels: int, kernel: int, scale: float = RESIDUAL_SCALE, inner: int = 0, floor: float = NORM_FLOOR
+    ) -> None:
         super().__init__()
+        inner = inner or EXPANSION * channels
         self.depthwise = CausalConv(channels, channels, kernel, groups=channels)
-        self.norm = nn.LayerNorm(channels)
-        self.expand = _linear(channels, EXPANSION * channels)
-        self.shrink = _linear(EXPANSION * channels, channels, scale)
+        self.norm = nn.LayerNorm(channels, eps=floor)
+        self.expand = _linear(channels, inner)
+        self.shrink = _linear(inner, channels, scale)
 
     def init_state(self, batch: int) -> State:
         return self.depthwise.init_state(batch)
@@ -54,6 +63,8 @@ def _linear(inputs: int, outputs: int, scale: float = 1.0) -> nn.Linear:
     return linear
 
 
-def blocks(count: int, width: int, kernel: int, scale: float = RESIDUAL_SCALE) -> dict[str, StreamingModule]:
+def blocks(
+    count: int, width: int, kernel: int, scale: float = RESIDUAL_SCALE, inner: int = 0, floor: float = NORM_FLOOR
+) -> dict[str, StreamingModule]:
     """ConvNeXt blocks by their names in a chain."""
-    return {f"block{i}": ConvNeXtBlock(width, kernel, scale) for i in range(count)}
+    return {f"block{i}": ConvNeXtBlock(width, kernel, scale, inner, floor) for i in range(count)}
