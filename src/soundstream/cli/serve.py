@@ -28,10 +28,33 @@ def serve(
     clips: Annotated[
         Path | None, typer.Option("--clips", metavar="FOLDER", help="Audio files to offer as examples on the page.")
     ] = None,
+    static: Annotated[
+        Path | None,
+        typer.Option(
+            "--static",
+            metavar="FOLDER",
+            help="Write a page for any static host: the codec runs in the browser.",
+        ),
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option("--runtime", metavar="FILE", help="With --static: onnxruntime-web of npm, a .tgz or a folder."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --static: write the folder anew.")] = False,
 ) -> None:
     """Open a web page to hear the codec: record or drop a clip, turn the rate, compare with the original."""
     with needs(extra("serve")):
-        from soundstream.serve.running import run
+        from soundstream.serve.running import examples_in, run
+        from soundstream.serve.static_site import write_site
+    if clips and not clips.is_dir():
+        raise ConfigError(f"--clips {clips} is no folder")
+    shown = clips or _examples()
+    if static:
+        size = write_site(static, model, examples_in(shown) if shown else {}, runtime, force)
+        print(f"{static}: {size / 1e6:.1f} MB; serve it with any server, as python -m http.server -d {static}")
+        return
+    if runtime or force:
+        raise ConfigError("--runtime and --force go with --static")
     if not _is_loopback(host):
         messages.print(
             f"warning: anyone who reaches {host} can use this server; it has limits but no passwords, "
@@ -39,13 +62,11 @@ def serve(
             style="yellow",
             soft_wrap=True,
         )
-    if clips and not clips.is_dir():
-        raise ConfigError(f"--clips {clips} is no folder")
     run(
         host,
         port,
         model,
-        clips or _examples(),
+        shown,
         lambda address: print(f"Listening on {address} (Ctrl+C ends)", flush=True),
     )
 

@@ -24,6 +24,22 @@ class Models:
         self._first = first if first in shipped() else Path(first).name
         self._codecs = {self._first: load(first)} | {name: load(name) for name in shipped() if name != self._first}
 
+    @classmethod
+    def only(cls, name: str) -> Models:
+        """One model alone.
+
+        Raises:
+            ArtifactError: it is missing or damaged.
+        """
+        models = cls.__new__(cls)
+        models._first = DEFAULT if name == "default" else Path(name).name
+        models._codecs = {models._first: load(name)}
+        return models
+
+    def folders(self) -> dict[str, Path]:
+        """The folder of each model by its name on the page."""
+        return {name: codec.folder for name, codec in self._codecs.items()}
+
     def get(self, name: str) -> Codec:
         """A model by its name on the page.
 

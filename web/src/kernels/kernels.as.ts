@@ -57,36 +57,63 @@ export function frequencies(logits: usize, table: usize, out: usize, size: i32, 
  */
 export function distances(vectors: usize, book: usize, norms: usize, out: usize, rows: i32, dim: i32, size: i32): void {
   const wide = size & ~15;
-  for (let row = 0; row < rows; row++) {
+  for (let row = 0; row + 2 <= rows; row += 2) {
     for (let entry = 0; entry < wide; entry += 16) sixteen(vectors, book, norms, out, dim, size, entry);
-    for (let entry = wide; entry < size; entry += 4) four(vectors, book, norms, out, dim, size, entry);
-    vectors += dim << 2;
-    out += size << 2;
+    for (let entry = wide; entry < size; entry += 4) {
+      four(vectors, book, norms, out, dim, size, entry);
+      four(vectors + (dim << 2), book, norms, out + (size << 2), dim, size, entry);
+    }
+    vectors += dim << 3;
+    out += size << 3;
   }
+  for (let entry = 0; (rows & 1) && entry < size; entry += 4) four(vectors, book, norms, out, dim, size, entry);
 }
 
-/** The distances of one vector to 16 entries. */
+/** The distances of two vectors, one behind the other, to 16 entries. */
 // @ts-expect-error: decorators of AssemblyScript
 @inline
 function sixteen(vector: usize, book: usize, norms: usize, out: usize, dim: i32, size: i32, entry: i32): void {
   const at = <usize>(entry << 2);
+  const next = <usize>(dim << 2);
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
+  let e = f32x4.splat(0);
+  let f = f32x4.splat(0);
+  let g = f32x4.splat(0);
+  let h = f32x4.splat(0);
   book += at;
   for (let i = 0; i < dim; i++) {
-    const x = v128.load32_splat(vector + (i << 2));
-    a = f32x4.add(a, f32x4.mul(x, v128.load(book)));
-    b = f32x4.add(b, f32x4.mul(x, v128.load(book, 16)));
-    c = f32x4.add(c, f32x4.mul(x, v128.load(book, 32)));
-    d = f32x4.add(d, f32x4.mul(x, v128.load(book, 48)));
+    const x = v128.load32_splat(vector);
+    const y = v128.load32_splat(vector + next);
+    const first = v128.load(book);
+    const second = v128.load(book, 16);
+    const third = v128.load(book, 32);
+    const fourth = v128.load(book, 48);
+    a = f32x4.add(a, f32x4.mul(x, first));
+    b = f32x4.add(b, f32x4.mul(x, second));
+    c = f32x4.add(c, f32x4.mul(x, third));
+    d = f32x4.add(d, f32x4.mul(x, fourth));
+    e = f32x4.add(e, f32x4.mul(y, first));
+    f = f32x4.add(f, f32x4.mul(y, second));
+    g = f32x4.add(g, f32x4.mul(y, third));
+    h = f32x4.add(h, f32x4.mul(y, fourth));
+    vector += 4;
     book += size << 2;
   }
-  v128.store(out + at, f32x4.sub(v128.load(norms + at), a));
-  v128.store(out + at, f32x4.sub(v128.load(norms + at, 16), b), 16);
-  v128.store(out + at, f32x4.sub(v128.load(norms + at, 32), c), 32);
-  v128.store(out + at, f32x4.sub(v128.load(norms + at, 48), d), 48);
+  keep(norms + at, out + at, a, b, c, d);
+  keep(norms + at, out + at + (size << 2), e, f, g, h);
+}
+
+/** Store norms less products of 16 entries. */
+// @ts-expect-error: decorators of AssemblyScript
+@inline
+function keep(norms: usize, out: usize, a: v128, b: v128, c: v128, d: v128): void {
+  v128.store(out, f32x4.sub(v128.load(norms), a));
+  v128.store(out, f32x4.sub(v128.load(norms, 16), b), 16);
+  v128.store(out, f32x4.sub(v128.load(norms, 32), c), 32);
+  v128.store(out, f32x4.sub(v128.load(norms, 48), d), 48);
 }
 
 /** The distances of one vector to 4 entries. */

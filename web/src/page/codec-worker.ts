@@ -67,6 +67,8 @@ async function code(request: Request): Promise<unknown> {
     if (id !== newest) throw new Dropped("a newer request came");
     self.postMessage({ id, progress: from + share / 2 });
   };
+  await codec.model.loadEncoder(denoise > 0);
+  await codec.model.loadDecoder();
   const started = performance.now();
   const file = await codec.encode(channels, sampleRate, { bitrate, denoise, progress: watch(0) });
   const encoded = performance.now();

@@ -12,6 +12,8 @@ export class ServerError extends Error {
 
 const MAX_S = 60;
 const MAX_CHANNELS = 2;
+/** Live sound that may wait to be coded, at most. */
+const MAX_WAITING_S = 0.3;
 const USUAL_RATE = 48000;
 const MAGIC = [0x89, 0x4e, 0x41, 0x43];
 
@@ -169,7 +171,8 @@ class LiveSocket {
   private readonly encoder = new Codec();
   private readonly decoder = new Codec();
   private settings: Settings & { sample_rate: number } | null = null;
-  private ready: Promise<unknown> = Promise.resolve();
+  private ready = false;
+  private waiting_s = 0;
   private stats: Stats = nothing();
 
   constructor() {
@@ -183,9 +186,12 @@ class LiveSocket {
     if (typeof message !== "string") return void this.sound(message);
     const { type, ...values } = JSON.parse(message) as { type: string } & Settings & { sample_rate: number };
     this.settings = { ...this.settings, ...values };
-    if (type === "open") this.ready = Promise.all([this.encoder.ask("live-encoder", values), this.decoder.ask("live-decoder", values)]);
-    else void this.encoder.ask("set", values);
-    this.ready.catch((error: unknown) => this.complain(error));
+    (type === "open" ? this.open(values) : this.encoder.ask("set", values)).catch((error: unknown) => this.complain(error));
+  }
+
+  private async open(values: object): Promise<void> {
+    await Promise.all([this.encoder.ask("live-encoder", values), this.decoder.ask("live-decoder", values)]);
+    this.ready = true;
   }
 
   close(): void {
@@ -194,9 +200,12 @@ class LiveSocket {
     this.decoder.end();
   }
 
+  /** Code a block; while the models are not ready, or too much waits, it is dropped, which is heard as a gap. */
   private async sound(pcm: Float32Array): Promise<void> {
+    const block_s = pcm.length / (this.settings?.sample_rate ?? Infinity);
+    if (!this.ready || this.waiting_s > MAX_WAITING_S) return;
+    this.waiting_s += block_s;
     try {
-      await this.ready;
       const { packets, busy_s: encode_s } = (await this.encoder.ask("packets", { pcm })) as { packets: Uint8Array[]; busy_s: number };
       const kept = packets.map((packet) => (Math.random() < (this.settings?.loss ?? 0) ? null : packet));
       const found = (await this.decoder.ask("sound", { packets: kept })) as { pcm: Float32Array<ArrayBuffer>; busy_s: number };
@@ -205,6 +214,8 @@ class LiveSocket {
       this.count(pcm.length, packets, kept.filter((packet) => !packet).length, Math.max(encode_s, found.busy_s));
     } catch (error) {
       this.complain(error);
+    } finally {
+      this.waiting_s -= block_s;
     }
   }
 

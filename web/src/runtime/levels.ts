@@ -1,28 +1,25 @@
 /** Codes of levels: what a decoder lacks in bands, found frame by frame. */
 
 import type { Network, State } from "./network.ts";
+import type { Quantizer } from "./quantizer.ts";
 
 /** The codes of gains, and what is left of those before: one entry a frame is added to their decayed sum. */
 export class LevelCoder {
-  private readonly norms: Float32Array;
   private readonly total: Float32Array;
   private state: State;
 
   /**
-   * @param codebook entries `[codebook_size, bands]`.
+   * @param codebook entries `[codebook_size, bands]`, which are those of the quantizer.
    * @param network latents and quantized ones to gains.
    * @param memory share of a gain that is left in the next frame.
    */
   constructor(
     private readonly codebook: Float32Array,
+    private readonly quantizer: Quantizer,
     private readonly bands: number,
     private readonly memory: number,
     private readonly network: Network,
   ) {
-    this.norms = Float32Array.from({ length: codebook.length / bands }, (_, entry) => {
-      const values = codebook.subarray(entry * bands, (entry + 1) * bands);
-      return values.reduce((sum, value) => sum + value * value, 0) / 2;
-    });
     this.total = new Float32Array(bands);
     this.state = network.initState();
   }
@@ -44,19 +41,8 @@ export class LevelCoder {
       this.total[band]! *= Math.fround(this.memory);
       missing[band] = gains[band * frames + frame]! - this.total[band]!;
     }
-    const found = this.nearest(missing);
+    const found = this.quantizer.nearest(missing, 0);
     for (let band = 0; band < this.bands; band++) this.total[band]! += this.codebook[found * this.bands + band]!;
     return found;
-  }
-
-  private nearest(wanted: Float32Array): number {
-    let [best, least] = [0, Infinity];
-    for (let entry = 0; entry < this.norms.length; entry++) {
-      let product = 0;
-      for (let band = 0; band < this.bands; band++) product += this.codebook[entry * this.bands + band]! * wanted[band]!;
-      const distance = Math.fround(this.norms[entry]! - product);
-      if (distance < least) [best, least] = [entry, distance];
-    }
-    return best;
   }
 }

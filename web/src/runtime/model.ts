@@ -11,13 +11,14 @@ export class Model {
   readonly spec: Spec;
   /** Of all but the codebook of levels. */
   readonly quantizer: Quantizer;
+  private levelQuantizer: Quantizer | null = null;
   private readonly networks = new Map<string, Promise<Network>>();
   private readonly loaded = new Map<string, Network>();
 
   /** @param postfilter what is decoded passes the pitch post-filter. */
   constructor(
     private readonly artifact: Artifact,
-    kernels: Kernels,
+    private readonly kernels: Kernels,
     readonly postfilter: boolean,
   ) {
     this.spec = artifact.spec;
@@ -63,7 +64,8 @@ export class Model {
     const { levels, latentDim } = this.spec;
     if (!levels) return null;
     const book = part(this.artifact.codebooks[levels.place]!, latentDim, latentDim - levels.bands, levels.bands);
-    return new LevelCoder(book, levels.bands, levels.memory, this.loaded.get("levels.onnx")!);
+    this.levelQuantizer ??= new Quantizer(this.kernels, [book], levels.bands);
+    return new LevelCoder(book, this.levelQuantizer, levels.bands, levels.memory, this.loaded.get("levels.onnx")!);
   }
 
   /** Latents `[latent_dim, frames]` of codes `[num_quantizers, frames]`; one below 0 adds nothing. */

@@ -393,9 +393,10 @@ function endLive() {
   $("live-figures").hidden = true;
 }
 
-function showLiveStats({ bitrate, packets, lost, load, delay_s }) {
+function showLiveStats({ bitrate, packets, lost, load, delay_s, gaps }) {
   $("live-rate").textContent = rateText(Math.round(bitrate / 10) * 10);
   $("live-lost").textContent = `${lost} of ${packets}`;
+  $("live-gaps").textContent = number(gaps);
   $("live-delay").textContent = `${number(1000 * delay_s)} ms`;
   $("live-load").textContent = `${number(100 * load)} %`;
 }
@@ -509,6 +510,7 @@ async function begin() {
   try {
     facts = await about();
     settings.model = facts.models[0].name;
+    if (facts.local) $("privacy").textContent = "Everything is computed on this device: no sound leaves it.";
     $("version").textContent = `soundstream ${facts.version}`;
     showModels();
     showExamples();

@@ -1,8 +1,9 @@
 // The microphone's samples to the page in blocks, and samples from the page to the loudspeaker.
 
 const BLOCK_S = 0.02;
-const READY_S = 0.06; // sound to have before playing starts
-const MAX_S = 0.25; // more than this is skipped
+const READY_S = 0.06; // sound to have before playing starts ...
+const MORE_S = 0.02, MOST_S = 0.2; // ... and how much more after each gap, up to what
+const MAX_S = 0.15; // what is beyond that by more than this is skipped
 
 class Microphone extends AudioWorkletProcessor {
   constructor() {
@@ -12,14 +13,16 @@ class Microphone extends AudioWorkletProcessor {
     this.queue = [];
     this.queued = 0;
     this.playing = false;
+    this.ready_s = READY_S;
+    this.gaps = 0;
     this.port.onmessage = ({ data }) => this.take(data);
   }
 
   take(pcm) {
     this.queue.push(pcm);
     this.queued += pcm.length;
-    if (this.queued > MAX_S * sampleRate) this.skip(this.queued - READY_S * sampleRate);
-    if (this.queued >= READY_S * sampleRate) this.playing = true;
+    if (this.queued > (this.ready_s + MAX_S) * sampleRate) this.skip(this.queued - this.ready_s * sampleRate);
+    if (this.queued >= this.ready_s * sampleRate) this.playing = true;
   }
 
   skip(count) {
@@ -49,14 +52,19 @@ class Microphone extends AudioWorkletProcessor {
   send() {
     const pcm = this.block.slice();
     this.filled = 0;
-    this.port.postMessage({ pcm, waiting_s: this.queued / sampleRate }, [pcm.buffer]);
+    this.port.postMessage({ pcm, waiting_s: this.queued / sampleRate, gaps: this.gaps }, [pcm.buffer]);
   }
 
   play(channels) {
     const out = channels[0];
     for (let i = 0; i < out.length && this.playing; ) {
       const first = this.queue[0];
-      if (!first) { this.playing = false; break; }
+      if (!first) {
+        this.playing = false;
+        this.gaps++;
+        this.ready_s = Math.min(MOST_S, this.ready_s + MORE_S);
+        break;
+      }
       const part = first.subarray(0, out.length - i);
       out.set(part, i);
       i += part.length;

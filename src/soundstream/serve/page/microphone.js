@@ -17,7 +17,7 @@ export function noMicrophone() {
   return null;
 }
 
-/** Open the microphone; `onblock` gets {pcm, waiting_s} every 20 ms. */
+/** Open the microphone; `onblock` gets {pcm, waiting_s, gaps} every 20 ms. */
 async function openMicrophone(onblock) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: AS_IT_IS }).catch((error) => {
     throw new ServerError({ name: error.name, message: REFUSALS[error.name] ?? `The microphone cannot be used: ${error.message}` });
@@ -67,6 +67,7 @@ export class Live {
   #sent = 0; // samples that went, and that came back
   #heard = 0;
   #delay_s = 0;
+  #gaps = 0; // times that sound did not come in time
 
   /** @param settings model, bitrate, denoise, loss; @param on {stats, end} */
   async start(settings, on) {
@@ -97,10 +98,11 @@ export class Live {
     this.#microphone = null;
   }
 
-  #send({ pcm, waiting_s }) {
+  #send({ pcm, waiting_s, gaps }) {
     if (this.#socket?.readyState !== WebSocket.OPEN || !this.#microphone) return;
     const { sampleRate, baseLatency = 0, outputLatency = 0 } = this.#microphone.context;
     this.#sent += pcm.length;
+    this.#gaps = gaps;
     this.#delay_s = (this.#sent - this.#heard) / sampleRate + waiting_s + baseLatency + outputLatency;
     this.#socket.send(pcm);
   }
@@ -113,7 +115,7 @@ export class Live {
       return;
     }
     const message = JSON.parse(data);
-    if (message.type === "stats") on.stats({ ...message, delay_s: this.#delay_s });
+    if (message.type === "stats") on.stats({ ...message, delay_s: this.#delay_s, gaps: this.#gaps });
     if (message.type === "error") this.#end(on, message.message);
   }
 
