@@ -6,7 +6,10 @@ data = soundstream.encode(pcm, sample_rate=48_000, bitrate=6000)
 pcm, sample_rate = soundstream.decode(data)
 """
 
-from soundstream import tokens
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from soundstream.codec import (
     Codec,
     CodedAudio,
@@ -57,6 +60,9 @@ from soundstream.errors import (
 )
 from soundstream.live import LiveDecoder, LiveEncoder
 from soundstream.spec import CodecSpec
+
+if TYPE_CHECKING:
+    from soundstream import tokens
 
 __version__ = "0.2.0"
 
@@ -110,3 +116,10 @@ __all__ = [
     "tokens",
     "unflatten_codes",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`soundstream.tokens` is imported when it is first asked for: most programs never do, and it takes time."""
+    if name == "tokens":
+        return import_module("soundstream.tokens")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,12 +16,6 @@ DEFAULT_BITRATE = 6000
 """Bit/s of a channel where nobody asks for another rate."""
 SIDES = ("encoder", "decoder")
 """Of the quantizer, where a switch may work."""
-PADDING = ".zero_padding"
-"""End of the names of weights of graphs that say how much is padded and trimmed at the ends of a signal."""
-SKIPPED = ".skip_of_"
-"""In names of graphs: by so many samples at both ends what goes beside layers is longer than what passes them, where
-they pad nothing; the number, and `.start` or `.end`, follow."""
-
 _LATER = {"levels": None, "window_frames": 1, "period_frames": 1}
 """Fields that earlier specs do not have, and what they are where there is nothing to say."""
 

@@ -81,7 +81,7 @@ def test_memory_is_that_of_a_chunk(codec, monkeypatch):
         "soundstream.runtime.session.Network.run",
         lambda network, latents: seen.append(latents.shape[3]) or run(network, latents=latents),
     )
-    blocks = list(dac_sound(long, codec, 24_000))
+    blocks = list(dac_sound(long, codec.model, 24_000))
     assert set(seen) == {found.chunk_frames} and max(block.shape[1] for block in blocks) <= 24_000
     assert sum(block.shape[1] for block in blocks) == long.num_samples
 
@@ -103,11 +103,11 @@ def test_the_model_has_to_be_named_and_to_be_the_right_one(folder, tmp_path):
 def test_codes_that_the_model_does_not_have_are_refused(codec):
     found = read_dac(GOLDEN / "dac-whole.dac")
     with pytest.raises(InvalidField, match="has the code 64"):
-        list(dac_sound(replace(found, codes=found.codes * 0 + 64), codec, 24_000))
+        list(dac_sound(replace(found, codes=found.codes * 0 + 64), codec.model, 24_000))
     with pytest.raises(ModelMismatch, match="7 codebooks, the model 6"):
-        list(dac_sound(replace(found, codes=found.codes[:, [0, *range(6)]]), codec, 24_000))
+        list(dac_sound(replace(found, codes=found.codes[:, [0, *range(6)]]), codec.model, 24_000))
     with pytest.raises(ModelMismatch, match="it says 90,000"):
-        list(dac_sound(replace(found, num_samples=90_000), codec, 24_000))
+        list(dac_sound(replace(found, num_samples=90_000), codec.model, 24_000))
 
 
 @pytest.mark.parametrize("options", [{"start_s": 0.5}, {"conceal": True}, {"denoise": 0.5}], ids=str)

@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional
 
 from onnx_layers import OnnxLayer
+from soundstream.graph_names import PADDING
 from soundstream.nn.graph import Graph
 from soundstream.nn.layers.padded import PaddedConv, PaddedEnd, PaddedUpsample
 from soundstream.nn.streaming import Chain
-from soundstream.spec import PADDING
 from tiny import noise
 
 CHANNELS = 4

@@ -19,9 +19,8 @@ from soundstream.analysis.loudness import Loudness
 from soundstream.arrays import Array
 from soundstream.audio.resample import Resampler, resampled_length
 from soundstream.bitstream import dac
-from soundstream.codec.codec import Codec
 from soundstream.errors import InvalidField, ModelMismatch
-from soundstream.runtime.stream import DecoderStream
+from soundstream.runtime.stream import DecoderStream, Model
 from soundstream.system.files import FilePath, keeping, named, open_input
 
 SUFFIX = ".dac"
@@ -96,23 +95,23 @@ def dac_info(source: FilePath) -> DacInfo:
     )
 
 
-def dac_sound(found: dac.Dac, codec: Codec, sample_rate: int) -> Iterator[Array]:
+def dac_sound(found: dac.Dac, model: Model, sample_rate: int) -> Iterator[Array]:
     """Blocks of pcm `[channels, samples]` at a rate, as loud as the original was, in constant memory.
 
     The loudness of decoded sound is known at its end: until then it waits in a temporary file, 635 MB an hour and
     channel at 44.1 kHz. Each channel gets the loudness of the whole original by itself, as from the original program.
 
     Args:
-        codec: of DAC's weights, those that made the file; without the post-filter.
+        model: of DAC's weights, those that made the file; without the post-filter.
         sample_rate: Hz.
     Raises:
         ModelMismatch: the model cannot have made the file.
     """
-    _check_codes(found, codec)
-    channels, own_rate = len(found.codes), codec.spec.sample_rate
+    _check_codes(found, model)
+    channels, own_rate = len(found.codes), model.spec.sample_rate
     samples = resampled_length(found.num_samples, found.sample_rate, sample_rate)
     with keeping("decoded sound"), TemporaryFile() as spool:
-        gains = _spooled(_decoded(found, codec), spool, Loudness(own_rate, channels), found.input_db)
+        gains = _spooled(_decoded(found, model), spool, Loudness(own_rate, channels), found.input_db)
         resampler = Resampler(own_rate, sample_rate, channels)
         for block in _read(spool, channels, _BLOCK_S * own_rate):
             pcm = resampler.push(block * gains[:, None])[:, :samples]
@@ -122,9 +121,9 @@ def dac_sound(found: dac.Dac, codec: Codec, sample_rate: int) -> Iterator[Array]
         yield np.pad(last, ((0, 0), (0, samples - last.shape[1])))
 
 
-def _check_codes(found: dac.Dac, codec: Codec) -> None:
+def _check_codes(found: dac.Dac, model: Model) -> None:
     """Refuse codes that the model does not have, or a length that is not that of its frames."""
-    spec, (_, count, frames) = codec.spec, found.codes.shape
+    spec, (_, count, frames) = model.spec, found.codes.shape
     if count > spec.num_quantizers or spec.channels > 1 or spec.granule > 1 or not spec.context_frames:
         raise ModelMismatch(
             f"the file has {count} codebooks, the model {spec.num_quantizers}; give the model of the file"
@@ -132,17 +131,17 @@ def _check_codes(found: dac.Dac, codec: Codec) -> None:
     if int(found.codes.max()) >= min(book.size for book in spec.codebooks[:count]):
         raise InvalidField(f"the file has the code {int(found.codes.max())}, which the model's codebooks do not")
     if found.padded:
-        _check_length(found, codec, frames * spec.hop_length, spec.hop_length)
+        _check_length(found, model, frames * spec.hop_length, spec.hop_length)
 
 
-def _check_length(found: dac.Dac, codec: Codec, decoded: int, step: int) -> None:
+def _check_length(found: dac.Dac, model: Model, decoded: int, step: int) -> None:
     """Refuse a model whose frames are not as long as those of the file's.
 
     Args:
         decoded: samples of all chunks at the model's rate.
         step: those of the last one, which the original need not fill.
     """
-    original = found.num_samples * codec.spec.sample_rate / found.sample_rate
+    original = found.num_samples * model.spec.sample_rate / found.sample_rate
     if not decoded - step - _SLACK < original < decoded + _SLACK:
         raise ModelMismatch(
             f"the file's codes make {decoded:,} samples with this model, and it says {round(original):,}; "
@@ -150,20 +149,20 @@ def _check_length(found: dac.Dac, codec: Codec, decoded: int, step: int) -> None
         )
 
 
-def _decoded(found: dac.Dac, codec: Codec) -> Iterator[Array]:
+def _decoded(found: dac.Dac, model: Model) -> Iterator[Array]:
     """Sound of the chunks, one after the other, at the model's rate."""
     if found.padded:
-        stream = DecoderStream(codec.model, len(found.codes))
-        yield from map(stream.push, _pieces(found.codes, codec.model.block_frames))
+        stream = DecoderStream(model, len(found.codes))
+        yield from map(stream.push, _pieces(found.codes, model.block_frames))
         yield stream.flush()
         return
-    network, checked = codec.model.unpadded_decoder, False
+    network, checked = model.unpadded_decoder, False
     for codes in _pieces(found.codes, found.chunk_frames):
-        latents = np.ascontiguousarray(codec.model.quantizer.decode(codes)[:, :, None])
+        latents = np.ascontiguousarray(model.quantizer.decode(codes)[:, :, None])
         pcm = network.run(latents=latents)[:, 0, 0]
         if not checked:
             chunks = found.codes.shape[2] // found.chunk_frames
-            _check_length(found, codec, chunks * pcm.shape[1], pcm.shape[1])
+            _check_length(found, model, chunks * pcm.shape[1], pcm.shape[1])
             checked = True
         yield pcm
 

@@ -186,7 +186,7 @@ def _decode_dac(
         named(str(source)),
         audio.open_writer(name, rate, channels, force, bits=bits, num_samples=left, tags={}) as writer,
     ):
-        for block in _watched(dac_sound(found, codec, rate), left, watch):
+        for block in _watched(dac_sound(found, codec.model, rate), left, watch):
             writer.write(block)
             count += block.shape[1]
     return _transfer(source, name, rate, channels, count, None if name == "-" else Path(name).stat().st_size)

@@ -12,7 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from soundstream.arrays import Array
 from soundstream.errors import ArtifactError, ConfigError, ModelMismatch
-from soundstream.spec import PADDING, SKIPPED
+from soundstream.graph_names import PADDING, SKIPPED
 
 CPU = "cpu"
 """The provider of ONNX Runtime that is always there."""

@@ -10,9 +10,9 @@ They keep no state, and see as much of the future as of the past: streams give t
                                  └──┴──┘ y0                  each input gives four samples,       └──┴──┴──┘
                                                              of which two meet the next one's           └──┴──┴──┘
 
-How much is padded and trimmed stands in weights of the graph whose names end in `spec.PADDING`: with zeros in their
-place the same graph pads and trims nothing, as files of DAC's own program want it. What goes beside such layers is then
-to be cut (`skipped_onnx`).
+How much is padded and trimmed stands in weights of the graph whose names end in `graph_names.PADDING`: with zeros in
+their place the same graph pads and trims nothing, as files of DAC's own program want it. What goes beside such layers
+is then to be cut (`skipped_onnx`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from soundstream.graph_names import PADDING, SKIPPED
 from soundstream.nn.graph import LAST, Graph
 from soundstream.nn.layers.conv import CausalConv, interleaved, interleaved_onnx
 from soundstream.nn.streaming import State, StreamingModule
-from soundstream.spec import PADDING, SKIPPED
 
 
 class PaddedConv(CausalConv):
