@@ -4,9 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
+import { toHex } from "../src/bytes.ts";
 import { type Codec, load } from "../src/codec.ts";
+import { LiveDecoder, LiveEncoder } from "../src/live.ts";
 import { configureRuntime } from "../src/runtime/network.ts";
 import { withFloatProducts } from "../src/runtime/onnx.ts";
+import { joined } from "../src/runtime/resample.ts";
 import { bytes, noPython, python } from "./python.ts";
 
 const BASE = "src/soundstream/models/base";
@@ -32,6 +35,12 @@ for i, (to, bitrate, channels, denoise) in enumerate(clips):
     data = codec.encode(part, to, bitrate, denoise=denoise)
     (folder / f"{i}.nac").write_bytes(data)
     codec.decode(data)[0].tofile(folder / f"{i}.decoded")
+encoder, decoder = codec.open_encoder(rate, bitrate=6000, packet_frames=4), codec.open_decoder(48_000)
+packets = encoder.push(pcm[rate : 2 * rate])
+(folder / "live.json").write_text(json.dumps([packet.hex() for packet in packets]))
+pcm[rate : 2 * rate].tofile(folder / "live.pcm")
+heard = [decoder.push(None if i in (7, 8) else packet) for i, packet in enumerate(packets)]
+np.concatenate(heard, axis=1).tofile(folder / "live.decoded")
 `;
 const DECODE = `
 import sys
@@ -99,6 +108,19 @@ test("files of Python sound as in Python, and ours do there as here", { skip: no
       assertNear(found, split(floats(`${name}.decoded`), channels), rate === 44100 ? EDGE : 0);
     }
   }
+});
+
+test("live packets are those of Python, and sound the same where some are lost", { skip: noPython }, async () => {
+  const expected = JSON.parse(readFileSync(join(folder, "live.json"), "utf8")) as string[];
+  const encoder = await LiveEncoder.open(codec, 24000, { bitrate: 6000, packetFrames: 4 });
+  const packets = await encoder.push(floats("live.pcm"));
+  assert.deepEqual(packets.map(toHex), expected);
+  const decoder = await LiveDecoder.open(codec, 48000);
+  const heard: Float32Array[] = [];
+  for (const [i, packet] of packets.entries()) heard.push(await decoder.push(i === 7 || i === 8 ? null : packet));
+  assertNear([joined(heard)], [floats("live.decoded")], 0);
+  await assert.rejects(decoder.push(new Uint8Array(1)), { name: "Truncated" });
+  await assert.rejects(decoder.push(packets[0]!.slice(0, -1)), { name: "InvalidField" });
 });
 
 test("a file of another model is refused by name", { skip: noPython }, async () => {

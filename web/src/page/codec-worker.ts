@@ -141,7 +141,10 @@ const WORK: Record<string, (request: Request) => Promise<unknown>> = {
   "live-decoder": async ({ model, sample_rate }) => {
     decoder = await LiveDecoder.open(await modelOf(model), sample_rate);
   },
-  set: ({ bitrate, denoise }) => Promise.resolve(encoder.set({ bitrate, denoise })),
+  set: ({ bitrate, denoise }) => {
+    encoder.set({ bitrate, denoise });
+    return Promise.resolve(null);
+  },
   packets: async ({ pcm }) => {
     const [packets, busy_s] = await timed(encoder.push(pcm as Float32Array));
     return { packets, busy_s };

@@ -79,7 +79,9 @@ let present: Clip | null = null;
 
 /** What the page needs to know first. */
 export async function about(): Promise<unknown> {
-  navigator.serviceWorker?.register("sw.js").catch((error: unknown) => console.warn("the page will not work offline:", error));
+  if ("serviceWorker" in navigator) {
+    navigator.serviceWorker.register("sw.js").catch((error: unknown) => console.warn("the page will not work offline:", error));
+  }
   return (await fetch("about.json")).json();
 }
 
@@ -172,6 +174,7 @@ class LiveSocket {
   private readonly decoder = new Codec();
   private settings: Settings & { sample_rate: number } | null = null;
   private ready = false;
+  private dropped = 0;
   private waiting_s = 0;
   private stats: Stats = nothing();
 
@@ -200,10 +203,13 @@ class LiveSocket {
     this.decoder.end();
   }
 
-  /** Code a block; while the models are not ready, or too much waits, it is dropped, which is heard as a gap. */
+  /** Code a block; while the models are not ready, or too much waits, silence comes back in its place. */
   private async sound(pcm: Float32Array): Promise<void> {
     const block_s = pcm.length / (this.settings?.sample_rate ?? Infinity);
-    if (!this.ready || this.waiting_s > MAX_WAITING_S) return;
+    if (!this.ready || this.waiting_s > MAX_WAITING_S) {
+      this.dropped += Number(this.ready);
+      return this.onmessage?.({ data: new ArrayBuffer(4 * pcm.length) });
+    }
     this.waiting_s += block_s;
     try {
       const { packets, busy_s: encode_s } = (await this.encoder.ask("packets", { pcm })) as { packets: Uint8Array[]; busy_s: number };
@@ -227,7 +233,7 @@ class LiveSocket {
     const duration_s = stats.samples / (this.settings?.sample_rate ?? Infinity);
     if (duration_s < 1) return;
     const { bits: all, packets: count, lost: gone, busy_s: busy } = stats;
-    const told = { type: "stats", bitrate: Math.round(all / duration_s), packets: count, lost: gone, load: busy / duration_s };
+    const told = { type: "stats", bitrate: Math.round(all / duration_s), packets: count, lost: gone, load: busy / duration_s, dropped: this.dropped };
     this.stats = nothing();
     this.onmessage?.({ data: JSON.stringify(told) });
   }

@@ -115,7 +115,7 @@ export class Live {
       return;
     }
     const message = JSON.parse(data);
-    if (message.type === "stats") on.stats({ ...message, delay_s: this.#delay_s, gaps: this.#gaps });
+    if (message.type === "stats") on.stats({ ...message, delay_s: this.#delay_s, gaps: this.#gaps + (message.dropped ?? 0) });
     if (message.type === "error") this.#end(on, message.message);
   }
 
