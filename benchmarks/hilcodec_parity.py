@@ -155,6 +155,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.golden:
         return make_golden(arguments.original, arguments.golden)
+    if not arguments.output:
+        parser.error("give -o for the report, or --golden")
     rows = []
     for variant, config in VARIANTS.items():
         model = original(arguments.original, config)
