@@ -17,6 +17,7 @@ from soundstream.export.artifact import export
 from soundstream.nn.families import build, family, names
 from soundstream.nn.families.dac import Config as DacConfig
 from soundstream.nn.families.encodec import Config as EncodecConfig
+from soundstream.nn.families.hilcodec import Config as HilcodecConfig
 from soundstream.nn.families.seanet import Config as SeanetConfig
 from soundstream.nn.families.spectral import Config as SpectralConfig
 from soundstream.runtime.stream import DecoderStream, LatentStream
@@ -28,6 +29,7 @@ CONFIGS = (
     SeanetConfig(encoder_channels=4, decoder_channels=4, **SMALL),
     SpectralConfig(bands=6, encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, **SMALL),
     EncodecConfig(channels=4, **SMALL),
+    HilcodecConfig(encoder_channels=4, decoder_channels=4, window=16, **SMALL),
 )
 """Of causal networks with a channel each."""
 SEGMENTS = {"audio_channels": 2, "segment_samples": 4800, "overlap_samples": 480}
