@@ -39,9 +39,17 @@ def sounds(sample_rate: int, channels: int, seconds: int = 10) -> dict[str, Arra
     return {name: pcm.astype(np.float32) for name, pcm in made.items()}
 
 
-def row(ours: Codec, pcm: Array, bitrate: int | None, codes: Codes, heard: Array, gains: Array | None = None) -> dict:
+def row(
+    ours: Codec,
+    pcm: Array,
+    bitrate: int | None,
+    codes: Codes,
+    heard: Array,
+    gains: Array | None = None,
+    features: Array | None = None,
+) -> dict:
     """Our codes beside theirs, and our sound of theirs beside their own."""
-    found, side = ours.split_codes(ours.to_codes(pcm, ours.spec.sample_rate, bitrate, effort=1))
+    found, side = ours.split_codes(ours.to_codes(pcm, ours.spec.sample_rate, bitrate, features, effort=1))
     given = codes if gains is None else ours.join_codes(codes, gains)
     of_gains = {} if gains is None else {"gains_difference": difference(side, gains)}
     samples = min(heard.shape[1], codes.shape[1] * ours.spec.hop_length)

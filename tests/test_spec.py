@@ -9,7 +9,7 @@ import tiny
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.export.costs import memory_frames
 from soundstream.runtime.artifact import load_artifact, shipped, write_manifest
-from soundstream.spec import Codebook, CodecSpec, Switch
+from soundstream.spec import Codebook, CodecSpec, Features, Switch
 
 SPEC = CodecSpec(
     sample_rate=24_000,
@@ -40,6 +40,14 @@ def test_windows_and_places_have_a_grid_and_are_told_only_where_there_are_some()
     assert (SPEC.granule, SPEC.grid, spec.granule, spec.grid) == (4, 4, 32, 96)
     assert set(spec.to_dict()) - set(SPEC.to_dict()) == {"window_frames", "period_frames"}
     assert CodecSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_features_are_told_only_where_an_encoder_takes_some():
+    spec = dataclasses.replace(SPEC, features=Features(4, "of a model of speech"))
+    assert set(spec.to_dict()) - set(SPEC.to_dict()) == {"features"}
+    assert CodecSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    with pytest.raises(ConfigError, match="channels"):
+        Features(0, "nothing")
 
 
 def test_look_ahead_and_hop_make_the_latency():

@@ -16,7 +16,7 @@ DEFAULT_BITRATE = 6000
 """Bit/s of a channel where nobody asks for another rate."""
 SIDES = ("encoder", "decoder")
 """Of the quantizer, where a switch may work."""
-_LATER = {"levels": None, "window_frames": 1, "period_frames": 1}
+_LATER = {"levels": None, "window_frames": 1, "period_frames": 1, "features": None}
 """Fields that earlier specs do not have, and what they are where there is nothing to say."""
 
 
@@ -67,6 +67,27 @@ class Levels:
 
 
 @dataclass(frozen=True)
+class Features:
+    """What an encoder takes beside the sound, and the codec has no network for; a decoder needs none of it."""
+
+    channels: Annotated[int, Whole(1, 65_536)]
+    """Numbers of a frame."""
+    name: str
+    """What they are, in words."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+    @property
+    def missing(self) -> str:
+        """What is said where they are not given."""
+        return (
+            f"this model codes sound with features of it, {self.channels} numbers a frame: {self.name}; give them to "
+            "Codec.to_codes as features, from a model of your own (decoding needs none)"
+        )
+
+
+@dataclass(frozen=True)
 class CodecSpec:
     """A codec as bitstreams, streams and reports see it; `spec` in config.json of an artifact."""
 
@@ -110,6 +131,8 @@ class CodecSpec:
     """What the codec can be asked for."""
     levels: Levels | None = None
     """Of bands, where they have a code; `latent_dim` counts them."""
+    features: Features | None = None
+    """What the encoder takes beside the sound."""
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -295,6 +318,7 @@ class CodecSpec:
                     "counts": tuple(data["counts"]),
                     "switches": tuple(Switch(**switch) for switch in data.get("switches", ())),
                     "levels": Levels(**data["levels"]) if data.get("levels") else None,
+                    "features": Features(**data["features"]) if data.get("features") else None,
                 }
             )
         except (KeyError, TypeError) as error:

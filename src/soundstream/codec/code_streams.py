@@ -24,17 +24,26 @@ class CodeEncoder(Session):
     Args:
         sample_rate: Hz of the pcm, 8,000 to 192,000; other rates than the codec's come up to a tenth of a second late.
         options: without those that only files have.
+        features: as `Codec.to_codes`.
     Raises:
         AudioError, ConfigError: a value is not supported.
     """
 
-    def __init__(self, model: Model, sample_rate: int, channels: int, options: EncodeOptions) -> None:
+    def __init__(
+        self,
+        model: Model,
+        sample_rate: int,
+        channels: int,
+        options: EncodeOptions,
+        features: Array | None = None,
+    ) -> None:
         super().__init__(sample_rate, channels)
         options.check_stream(model.spec)
         self.num_samples = 0
         """Samples per channel that were pushed, which `CodeDecoder.flush` takes."""
         self._resampler = Resampler(self.sample_rate, model.spec.sample_rate, channels)
-        self._stream, self._streams = EncoderStream(model, channels, options), model.spec.streams(channels)
+        self._stream = EncoderStream(model, channels, options, features=features)
+        self._streams = model.spec.streams(channels)
 
     def push(self, pcm: np.ndarray) -> Codes:
         """Take pcm `[channels, samples]` or `[samples]` of any length; give the codes of the frames that it completes.

@@ -121,6 +121,7 @@ class Codec(Writing, Reading):
         pcm: np.ndarray,
         sample_rate: int,
         bitrate: int | None = None,
+        features: Array | None = None,
         **options: Unpack[EncodeKeywords],
     ) -> Codes:
         """Codes `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several.
@@ -129,13 +130,16 @@ class Codec(Writing, Reading):
         behind those of the codebooks, with the bits of a float32: `split_codes` parts them.
 
         Args:
+            features: of a codec that takes some beside the sound (`spec.features`): `[spec.features.channels, frames]`,
+                of several channels `[channels, spec.features.channels, frames]`, a frame for each of the codec's.
             options: `denoise` and `effort`, as `EncodeOptions` has them.
         Raises:
-            AudioError, ConfigError: as `encode`.
+            AudioError, ConfigError: as `encode`; or features are missing, too much, or of another shape.
         """
         pcm, sample_rate, wanted = checked(pcm, sample_rate), whole_rate(sample_rate), EncodeOptions(bitrate, **options)
         wanted.check_stream(self.spec)
-        codes = np.concatenate([*self._codes(seconds(pcm, sample_rate), sample_rate, len(pcm), wanted)], axis=2)
+        blocks = seconds(pcm, sample_rate)
+        codes = np.concatenate([*self._codes(blocks, sample_rate, len(pcm), wanted, features)], axis=2)
         return codes[0] if len(codes) == 1 else codes
 
     def split_codes(self, codes: np.ndarray) -> tuple[Codes, Array]:
@@ -236,10 +240,11 @@ class Codec(Writing, Reading):
         sample_rate: int,
         channels: int = 1,
         bitrate: int | None = None,
+        features: Array | None = None,
         **options: Unpack[EncodeKeywords],
     ) -> CodeEncoder:
-        """A session that takes sound in chunks of any length and gives codes; options as `to_codes`."""
-        return CodeEncoder(self.model, sample_rate, channels, EncodeOptions(bitrate, **options))
+        """A session that takes sound in chunks of any length and gives codes; features and options as `to_codes`."""
+        return CodeEncoder(self.model, sample_rate, channels, EncodeOptions(bitrate, **options), features)
 
     def open_code_decoder(
         self, sample_rate: int | None = None, channels: int | None = None, *, denoise: float = 0.0

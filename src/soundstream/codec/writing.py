@@ -125,10 +125,15 @@ class Writing:
         return Written(counter.samples, writer.bytes)
 
     def _codes(
-        self, blocks: Iterable[Array], sample_rate: int, channels: int, options: EncodeOptions
+        self,
+        blocks: Iterable[Array],
+        sample_rate: int,
+        channels: int,
+        options: EncodeOptions,
+        features: Array | None = None,
     ) -> Iterator[Codes]:
         """Codes of blocks as they come, at a constant rate."""
-        stream = EncoderStream(self.model, channels, options)
+        stream = EncoderStream(self.model, channels, options, features=features)
         for block in self._resampled(blocks, sample_rate, channels):
             yield stream.push(block)
         yield stream.flush()

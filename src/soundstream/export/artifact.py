@@ -24,10 +24,11 @@ from soundstream.export.int8 import with_int8_products
 from soundstream.nn.config import FamilyConfig
 from soundstream.nn.graph import Graph, quantize_weight
 from soundstream.nn.layers.conv import CausalConv
-from soundstream.nn.model import LEVELS, SoundStream
+from soundstream.nn.model import FEATURES, LEVELS, SoundStream
 from soundstream.nn.quantize import ResidualVectorQuantizer
 from soundstream.runtime.artifact import (
     DENOISER_FILE,
+    FEATURES_FILE,
     FILES,
     LEVEL_CODEBOOK_FILE,
     LEVELS_FILE,
@@ -61,6 +62,8 @@ def export(model: SoundStream, folder: Path, *, int8_products: bool = True) -> s
         graphs[DENOISER_FILE] = denoiser_graph(model)
     if model.level_stage:
         graphs[LEVELS_FILE] = levels_graph(model)
+    if model.features:
+        graphs[FEATURES_FILE] = features_graph(model)
     contents: dict[str, bytes] = {
         "config.json": _description(model, graphs["decoder.onnx"]).encode(),
         "codebooks.npy": _array(model.quantizer.codebooks, model.config.EXACT),
@@ -183,6 +186,14 @@ def levels_graph(model: SoundStream) -> onnx.ModelProto:
     graph = Graph("levels", model.config.EXACT)
     gains = model.level_stage.onnx(graph, model.config.latent_dim)
     return _finished(graph, gains, model.level_stage.bands, "frames", model.config)
+
+
+def features_graph(model: SoundStream) -> onnx.ModelProto:
+    """`features` -> what they add to the latents, of as many frames; only for a model that takes some."""
+    assert model.features and model.config.encoder_features
+    graph = Graph(FEATURES, model.config.EXACT)
+    graph.input(FEATURES, model.config.encoder_features.channels, "frames")
+    return _finished(graph, model.features.onnx(graph, "", FEATURES), model.config.latent_dim, "frames", model.config)
 
 
 def decoder_graph(model: SoundStream) -> onnx.ModelProto:

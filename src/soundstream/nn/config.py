@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from soundstream.errors import ConfigError
 from soundstream.limits import Flag, OneOf, Whole, check_limits
-from soundstream.spec import SIDES, Codebook, CodecSpec, Levels, Switch
+from soundstream.spec import SIDES, Codebook, CodecSpec, Features, Levels, Switch
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,11 @@ class FamilyConfig:
         return None
 
     @property
+    def encoder_features(self) -> Features | None:
+        """What the encoder takes beside the sound; nothing unless a family says otherwise."""
+        return None
+
+    @property
     def quantizer(self) -> QuantizerForm:
         """What the quantizer is; plain unless a family says otherwise."""
         return QuantizerForm()
@@ -138,6 +143,7 @@ class FamilyConfig:
             side_numbers=self.side_numbers,
             switches=(Switch("denoise", self.film),) if self.denoise else (),
             levels=self.levels,
+            features=self.encoder_features,
         )
 
     def to_dict(self) -> dict[str, Any]:

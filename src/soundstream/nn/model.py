@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from soundstream.errors import ConfigError
 from soundstream.nn.config import FamilyConfig
 from soundstream.nn.graph import Graph
 from soundstream.nn.layers.conv import CausalConv
@@ -18,6 +19,8 @@ from soundstream.nn.streaming import Chain, without_autocast
 
 LEVELS = "levels"
 """Name of the levels in the encoder's graph."""
+FEATURES = "features"
+"""Name of what the encoder takes beside the sound, in the graph that makes of it what is added to latents."""
 
 
 class Output(NamedTuple):
@@ -47,6 +50,8 @@ class Networks(NamedTuple):
     """What the encoder divides a segment by, and the decoder multiplies it by; `side_numbers` of the config is 1."""
     levels: LevelStage | None = None
     """What codes the levels of bands; a model that has it gives the `levels` of a sound."""
+    features: Chain | None = None
+    """Features `[batch, channels, 1, frames]` to what they add to latents; `config.encoder_features` tells of them."""
 
 
 class SoundStream(nn.Module):
@@ -66,6 +71,7 @@ class SoundStream(nn.Module):
         self.project = networks.project
         self.gain = networks.gain
         self.level_stage = networks.levels
+        self.features = networks.features
         self.decoder = networks.decoder
         wide = self.project if config.film == "encoder" else None
         self.film = FiLM(wide.in_channels if wide else config.latent_dim, config.condition_dim)
@@ -92,8 +98,15 @@ class SoundStream(nn.Module):
         self,
         audio: Float[Tensor, "batch channels samples"],
         condition: Float[Tensor, "batch condition frames"] | None = None,
+        features: Float[Tensor, "batch features frames"] | None = None,
     ) -> Float[Tensor, "batch latent_dim frames"]:
-        """Latents before quantization; `condition` of None means plain coding, denoise off."""
+        """Latents before quantization; `condition` of None means plain coding, denoise off.
+
+        Args:
+            features: of the sound, for a model that takes some beside it.
+        Raises:
+            ConfigError: it takes some, and there are none.
+        """
         if self.gain:
             audio = audio / self.side(audio)[..., None]
         x = self.encoder(self.analysed(audio.unsqueeze(2), condition))
@@ -101,7 +114,15 @@ class SoundStream(nn.Module):
             x = self._conditioned(x, condition)
         with without_autocast(x):
             x = self.project(x.to(self.project.weight.dtype)) if self.project else x
-            return self.normalizer(x).squeeze(2)
+            latents = self.normalizer(x).squeeze(2)
+            return latents + self._added(features) if self.features else latents
+
+    def _added(self, features: Float[Tensor, "batch features frames"] | None) -> Tensor:
+        """What features add to the latents."""
+        assert self.features and self.config.encoder_features
+        if features is None:
+            raise ConfigError(self.config.encoder_features.missing)
+        return self.features(features.unsqueeze(2)).squeeze(2)
 
     def side(self, audio: Float[Tensor, "batch channels samples"]) -> Float[Tensor, "batch side"]:
         """The numbers that a segment has beside its codes; there are none unless the networks have a gain."""

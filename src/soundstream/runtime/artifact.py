@@ -8,6 +8,7 @@ codebooks.npy    float16 [num_quantizers, codebook_size, width]; width is latent
                  codebook_size is that of the largest, and what is behind the last entry of another means nothing;
                  that of levels, and latents of its own, are not among them
 levels.onnx      latents, quantized and states in; gains of bands and states out; of codecs that code them
+features.onnx    features of the sound and states in; what is added to latents and states out; of codecs that take some
 levels.npy       the codebook of those gains, float16 [codebook_size, bands]
 quantizer.npz    projections of the codebooks; a plain quantizer has none
 entropy.npz      tables of the entropy coder; a model without them writes plain codes
@@ -36,7 +37,8 @@ from soundstream.spec import Codebook, CodecSpec, Switch
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
 DENOISER_FILE = "denoiser.onnx"
 LEVELS_FILE, LEVEL_CODEBOOK_FILE = "levels.onnx", "levels.npy"
-OPTIONAL_FILES = (DENOISER_FILE, LEVELS_FILE, LEVEL_CODEBOOK_FILE, TABLES_FILE, QUANTIZER_FILE)
+FEATURES_FILE = "features.onnx"
+OPTIONAL_FILES = (DENOISER_FILE, LEVELS_FILE, LEVEL_CODEBOOK_FILE, FEATURES_FILE, TABLES_FILE, QUANTIZER_FILE)
 FORMAT = 1
 MODEL_ID_BYTES = 8
 MODELS = Path(__file__).parent.parent / "models"

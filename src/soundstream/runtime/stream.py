@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from soundstream.arrays import Array, Codes
-from soundstream.runtime.artifact import DENOISER_FILE, LEVELS_FILE, Artifact
+from soundstream.runtime.artifact import DENOISER_FILE, FEATURES_FILE, LEVELS_FILE, Artifact
+from soundstream.runtime.features import FeatureStream, check_features
 from soundstream.runtime.levels import LevelCoder
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
@@ -81,6 +82,22 @@ class Model:
         """Latents and quantized ones to what the decoder lacks in bands; None if the codec has no codes for that."""
         return self._network(LEVELS_FILE) if self.spec.levels else None
 
+    def new_feature_stream(self, features: Array | None, streams: int) -> FeatureStream | None:
+        """What adds features of a sound to its latents, if the codec takes some.
+
+        Raises:
+            ConfigError: they are missing, too much, or of another shape.
+        """
+        check_features(self.spec, features)
+        if features is None or not self.spec.features:
+            return None
+        return FeatureStream(self._features_network, self.spec.features, features, streams)
+
+    @cached_property
+    def _features_network(self) -> Network:
+        """Features to what they add to latents, of a codec that takes some."""
+        return self._network(FEATURES_FILE)
+
     def new_level_coder(self, streams: int) -> LevelCoder | None:
         """What finds the codes of levels, if there are some."""
         if not (self.levels and self.spec.levels):
@@ -131,11 +148,15 @@ class LatentStream:
         channels: of the pcm.
         wait: hold back the first `spec.start_frames`, of a codec that has some; or else give each frame once it is
             complete, though the first ones then differ from those of the whole signal, and a little what follows.
+        features: of the whole signal, of a codec that takes some beside the sound (`runtime.features`).
+    Raises:
+        ConfigError: these are missing, too much, or of another shape.
     """
 
-    def __init__(self, model: Model, channels: int, wait: bool = True) -> None:
+    def __init__(self, model: Model, channels: int, wait: bool = True, features: Array | None = None) -> None:
         self._model, self._wait = model, wait
         self._streams = model.spec.streams(channels)
+        self._features = model.new_feature_stream(features, self._streams)
         self._state = model.encoder.init_state(self._streams)
         self._denoiser_state: State | None = None
         self._missing = self._streams * model.spec.channels - channels
@@ -160,7 +181,11 @@ class LatentStream:
         self._denoise = denoise
         if pcm.shape[1]:
             self._owed_samples = self._model.spec.delay_samples
-        return self._push(np.concatenate([pcm, *[pcm[-1:]] * self._missing]) if self._missing else pcm)
+        return self._added(self._push(np.concatenate([pcm, *[pcm[-1:]] * self._missing]) if self._missing else pcm))
+
+    def _added(self, latents: Array) -> Array:
+        """With what features add to them."""
+        return self._features.added(latents) if self._features else latents
 
     def flush(self) -> Array:
         """Latents of what is still missing: of the open frame, and of the samples that the decoder gives late.
@@ -173,7 +198,10 @@ class LatentStream:
             return self._policy.flush()
         missing = owed + -(self._rest.shape[1] + owed) % (self._model.spec.hop_length * self._model.spec.granule)
         last = self._push(np.zeros((len(self._rest), missing), np.float32))
-        return np.concatenate([last, self._policy.flush()], axis=2) if self._policy else last
+        last = self._added(np.concatenate([last, self._policy.flush()], axis=2) if self._policy else last)
+        if self._features:
+            self._features.finish()
+        return last
 
     @property
     def _empty(self) -> Array:
@@ -286,14 +314,21 @@ class EncoderStream:
 
     Args:
         channels: of the pcm.
-        wait: as `LatentStream`.
+        wait, features: as `LatentStream`.
     Raises:
-        ConfigError: the codec does not have one of the options.
+        ConfigError: the codec does not have one of the options, or as `LatentStream`.
     """
 
-    def __init__(self, model: Model, channels: int, options: EncodeOptions, wait: bool = True) -> None:
+    def __init__(
+        self,
+        model: Model,
+        channels: int,
+        options: EncodeOptions,
+        wait: bool = True,
+        features: Array | None = None,
+    ) -> None:
         self._model = model
-        self._latents = LatentStream(model, channels, wait)
+        self._latents = LatentStream(model, channels, wait, features)
         self._coding = CodeStream(model, model.spec.streams(channels))
         self.options = options
 
