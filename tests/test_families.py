@@ -192,8 +192,9 @@ def test_the_guide_tells_of_every_published_model_what_its_spec_says():
         assert (rate, float(frame_rate)) == (f"{spec.sample_rate:,}", round(spec.frame_rate, 2))
         assert channels == ("each by itself" if spec.channels == 1 else f"{spec.channels} together")
         assert bitrates == " to ".join(dict.fromkeys(ends))
-        books = spec.num_quantizers - bool(spec.levels)
-        assert codebooks.startswith(f"{books} x {spec.codebooks[0].size}")
+        sizes = [book.size for book in spec.codebooks][: spec.num_quantizers - bool(spec.levels)]
+        runs = [f"{len([*run])} x {size}" for size, run in itertools.groupby(sizes)]
+        assert codebooks.startswith(", ".join(runs))
         assert (", ".join(map(str, spec.strides)) in codebooks) == (spec.granule > 1)
         kind = "segments" if spec.segment_samples else "chunks" if spec.context_frames else "live"
         assert streaming.split(",")[0].split()[0] == kind
