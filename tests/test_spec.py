@@ -111,7 +111,7 @@ def test_export_writes_the_spec_with_what_the_decoder_remembers(config, tmp_path
 
 @pytest.mark.parametrize(
     ("name", "latent_dim", "count", "delay_samples", "switches"),
-    [("base", 145, 25, 80, (Switch("denoise", "encoder"),)), ("seanet", 128, 24, 0, ())],
+    [("base", 145, 24, 80, (Switch("denoise", "encoder"),)), ("seanet", 128, 24, 0, ())],
 )
 def test_models_that_ship_say_what_they_are(name, latent_dim, count, delay_samples, switches):
     spec = load_artifact(name).spec

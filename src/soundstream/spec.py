@@ -10,13 +10,13 @@ from numbers import Real
 from typing import Annotated, Any
 
 from soundstream.errors import ConfigError
-from soundstream.limits import OneOf, Whole, check_limits
+from soundstream.limits import Flag, OneOf, Whole, check_limits
 
 DEFAULT_BITRATE = 6000
 """Bit/s of a channel where nobody asks for another rate."""
 SIDES = ("encoder", "decoder")
 """Of the quantizer, where a switch may work."""
-_LATER = {"levels": None, "window_frames": 1, "period_frames": 1, "features": None}
+_LATER = {"levels": None, "window_frames": 1, "period_frames": 1, "features": None, "postfilter": True}
 """Fields that earlier specs do not have, and what they are where there is nothing to say."""
 
 
@@ -131,6 +131,8 @@ class CodecSpec:
     """What the codec can be asked for."""
     levels: Levels | None = None
     """Of bands, where they have a code; `latent_dim` counts them."""
+    postfilter: Annotated[bool, Flag()] = True
+    """Whether decoded sound passes the pitch post-filter, unless a listener wants it as the network gives it."""
     features: Features | None = None
     """What the encoder takes beside the sound."""
 

@@ -34,6 +34,7 @@ interface SpecFields {
   side_numbers?: number;
   switches?: { name: string; side: string }[];
   levels?: Levels | null;
+  postfilter?: boolean;
 }
 
 /** A codec that this package can run. */
@@ -47,6 +48,7 @@ export class Spec {
   readonly memoryFrames: number;
   readonly canDenoise: boolean;
   readonly levels: Levels | null;
+  readonly postfilter: boolean;
 
   private constructor(fields: SpecFields) {
     this.sampleRate = fields.sample_rate;
@@ -58,6 +60,7 @@ export class Spec {
     this.memoryFrames = fields.memory_frames ?? 0;
     this.canDenoise = (fields.switches ?? []).some(({ name, side }) => name === "denoise" && side === "encoder");
     this.levels = fields.levels ?? null;
+    this.postfilter = fields.postfilter ?? true;
   }
 
   /**

@@ -43,7 +43,7 @@ class FamilyConfig:
     GROWS: ClassVar[dict[str, tuple[str, ...]]] = {}
     """Settings that `grow` may make larger, by the word for them; two are the encoder's and the decoder's."""
     EXACT: ClassVar[bool] = False
-    """Whether artifacts keep all weights as float32: three times the size, and the codes of the model itself."""
+    """Whether artifacts are to be the model itself: all weights float32, three times the size, and no post-filter."""
 
     sample_rate: Annotated[int, Whole(8_000, 192_000)] = 24_000
     """Hz at which the networks run."""
@@ -143,6 +143,7 @@ class FamilyConfig:
             side_numbers=self.side_numbers,
             switches=(Switch("denoise", self.film),) if self.denoise else (),
             levels=self.levels,
+            postfilter=not self.EXACT,  # models of others sound as they do elsewhere
             features=self.encoder_features,
         )
 

@@ -125,7 +125,8 @@ class Model:
 
     def new_postfilter(self, channels: int) -> PitchPostfilter | None:
         """What the decoded sound of a signal passes, if anything."""
-        if not self.postfilter or self.spec.segment_samples:  # whose sound does not come frame by frame
+        wanted = self.postfilter and self.spec.postfilter
+        if not wanted or self.spec.segment_samples:  # whose sound does not come frame by frame
             return None
         return PitchPostfilter(channels, self.spec.sample_rate, self.spec.hop_length)
 

@@ -114,7 +114,8 @@ export class DecoderStream {
 
   private constructor(private readonly model: Model) {
     this.state = model.decoder.initState();
-    this.postfilter = model.postfilter ? new PitchPostfilter(model.spec.sampleRate, model.spec.hopLength) : null;
+    const wanted = model.postfilter && model.spec.postfilter;
+    this.postfilter = wanted ? new PitchPostfilter(model.spec.sampleRate, model.spec.hopLength) : null;
   }
 
   static async open(model: Model): Promise<DecoderStream> {
