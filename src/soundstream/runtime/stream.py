@@ -26,7 +26,7 @@ BLOCK_S = 1.0
 CONTEXT_BLOCK_S = 2.0
 """The same of networks with context: what they compute twice is a smaller share of more."""
 CONTEXTS = 4
-"""A call has at least so many times the frames of a context, which it computes too."""
+"""A call has at least so many times the frames of a context, on a whole grid, which it computes too."""
 TURN_S = 0.1
 """Time over which the denoise switch goes from off to on, or back, in the middle of a stream."""
 
@@ -49,7 +49,7 @@ class Model:
         )
         grid, self.turn_frames = self.spec.grid, self.spec.frames_in(TURN_S)
         block_s = CONTEXT_BLOCK_S if self.spec.context_frames else BLOCK_S
-        least = max(self.spec.frames_in(block_s), CONTEXTS * self.spec.context_frames)
+        least = max(self.spec.frames_in(block_s), CONTEXTS * (self.spec.context_frames + grid - 1))
         self.block_frames = -(-least // grid) * grid
         """Frames in one call of a network at most, and over which the denoise switch turns."""
 
