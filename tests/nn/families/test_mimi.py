@@ -1,11 +1,14 @@
 """Mimi's networks and their artifact: any chunks, a window that ends, split codebooks, counts of the paper's model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import soundstream
 from mimi_weights import CONFIG, HOP, filled
+from soundstream.errors import ConfigError
 from soundstream.export.artifact import export
 from soundstream.export.parity import check_parity
 from soundstream.nn.families import family, mimi
@@ -103,6 +106,15 @@ def test_its_artifact_keeps_the_weights_as_they_are(model, codec):
     parity = check_parity(model, codec.folder, noise(30 * HOP, 1)[0])
     assert parity.codes_equal > 0.999 and parity.stored_snr_db > 90
     assert codec.spec.is_causal and not codec.spec.start_frames
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"heads": 3}, "expected an even part for each of 3 heads"), ({"film": "decoder"}, "expected encoder")],
+)
+def test_what_the_networks_cannot_be_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(CONFIG, **settings)
 
 
 def test_every_parameter_learns():

@@ -23,6 +23,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
+from soundstream.errors import ConfigError
 from soundstream.limits import Whole
 from soundstream.nn.config import FamilyConfig, QuantizerForm
 from soundstream.nn.graph import Graph
@@ -69,6 +70,15 @@ class Config(FamilyConfig):
     """Channels between the linear layers of a transformer layer."""
     window: Annotated[int, Whole(2, 4096)] = 250
     """Frames of the transformers that one sees."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.latent_dim % (2 * self.heads):
+            raise ConfigError(
+                f"latent_dim is {self.latent_dim}; expected an even part for each of {self.heads} heads"
+            )
+        if self.film != "encoder":
+            raise ConfigError(f"film is {self.film}; expected encoder, whose last layer takes the normalizer in")
 
     @property
     def hop_length(self) -> int:
