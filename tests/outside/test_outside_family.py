@@ -80,7 +80,7 @@ def test_it_is_found_by_its_name_and_comes_back_from_its_settings(installed):
     config = families.config_of({"family": "combed", "width": 5})
     assert (config.family, config.width) == ("combed", 5)
     assert families.config_of(config.to_dict()) == config
-    assert families.names() == ["combed", "encodec", "seanet", "spectral"]
+    assert {"combed", "seanet", "spectral"} < set(families.names())
 
 
 def test_its_settings_have_limits(installed):
