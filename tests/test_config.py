@@ -67,7 +67,7 @@ def test_settings_without_a_family_are_seanets():
 
 
 def test_an_unknown_family_is_refused_with_those_that_exist():
-    with pytest.raises(ConfigError, match="family is 'wavenet'; expected one of: .*seanet, .*spectral"):
+    with pytest.raises(ConfigError, match=r"family is 'wavenet'; expected one of: .*seanet, .*spectral"):
         config_of({"family": "wavenet"})
 
 
