@@ -166,10 +166,7 @@ def run(tiny_artifact, tmp_path, monkeypatch, capsys):
 
 
 def test_codes_go_to_an_array_and_back_to_sound_of_the_same_length(run, codec):
-    assert (
-        run("talk.wav", "-o", "talk.npy", "-b", "1500")
-        == "talk.wav -> talk.npy: 26 frames of 2 codes, 2 streams\n"
-    )
+    assert run("talk.wav", "-o", "talk.npy", "-b", "1500") == "talk.wav -> talk.npy: 26 frames of 2 codes, 2 streams\n"
     pcm = soundfile.read("talk.wav", dtype="float32")[0].T
     np.testing.assert_array_equal(np.load("talk.npy"), codec.to_codes(pcm, 44_100, 1500))
     coded = load_codes("talk.npy")

@@ -74,9 +74,7 @@ class Config(FamilyConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.latent_dim % (2 * self.heads):
-            raise ConfigError(
-                f"latent_dim is {self.latent_dim}; expected an even part for each of {self.heads} heads"
-            )
+            raise ConfigError(f"latent_dim is {self.latent_dim}; expected an even part for each of {self.heads} heads")
         if self.film != "encoder":
             raise ConfigError(f"film is {self.film}; expected encoder, whose last layer takes the normalizer in")
 
