@@ -250,12 +250,6 @@ def test_bench_prints_what_it_writes(run: Run, tmp_path: Path, codec: Codec) -> 
     assert fails(run("bench", "-o", "bench.json"), "bench.json", "--force")
 
 
-def test_bench_shows_a_table(run: Run) -> None:
-    lines = run("bench", "--bitrate", "1500", "--rounds", "1").stdout.decode().splitlines()
-    assert any("encoder" in line and "hop by hop" in line for line in lines)
-    assert any("sgemm" in line and "GFLOP/s" in line for line in lines)
-
-
 def test_memory_does_not_grow_with_the_length(run: Run, tmp_path: Path, tiny_artifact: Path) -> None:
     minute = np.random.default_rng(0).normal(0, 0.1, 60 * 24_000)
     with soundfile.SoundFile(tmp_path / "long.wav", "w", 24_000, 1) as file:

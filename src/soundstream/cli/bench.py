@@ -49,10 +49,11 @@ def bench(
     if as_json:
         print(text, end="")
     else:
-        _show(report)
+        show(report)
 
 
-def _show(report: SpeedReport) -> None:
+def show(report: SpeedReport) -> None:
+    """Print a report for people."""
     right = [Column(name, justify="right") for name in ("times real time", "share of sgemm")]
     table = Table("codec", "part", "mode", *right)
     for row in report.rows:

@@ -8,6 +8,7 @@ import torch
 
 import tiny
 from encodec_weights import STEREO, filled
+from soundstream.cli.bench import show
 from soundstream.errors import CodecError, ConfigError
 from soundstream.evaluate.provenance import provenance
 from soundstream.evaluate.speed import footprint, peers
@@ -70,6 +71,13 @@ def test_figures_of_latency_memory_and_size_are_in_order(report):
     assert 0.05 < report.import_s < 20
     assert report.install_mb == pytest.approx(sum(report.installed.values()))
     assert report.peak_memory_mb is None or 20 < report.peak_memory_mb < 2000
+
+
+def test_the_command_shows_it_as_a_table(report, capsys):
+    show(report)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("encoder" in line and "hop by hop" in line for line in lines)
+    assert any("sgemm" in line and "GFLOP/s" in line for line in lines)
 
 
 def test_the_json_begins_with_where_it_comes_from(report, codec):
