@@ -5,9 +5,7 @@ python -m benchmarks.dac_parity -o docs/results/dac.json
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.originals import SEED, described, difference, imported, latents_of, row, sounds, summary
+from benchmarks.originals import SEED, difference, latents_of, row, sounds, write_parity
 from soundstream.arrays import Array
 from soundstream.codec import Codec
-from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.nn.families.dac import VARIANTS, Config
 
 MEASURED = ("24khz", "44khz")
@@ -115,19 +112,8 @@ def saved(theirs: Any, folder: Path) -> Path:
 
 
 def main() -> None:
-    """Import the weights that `transformers` saves, and write the report."""
-    parser = argparse.ArgumentParser(description="Compare DAC with the original.")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    rows, ids = [], []
-    for variant in MEASURED:
-        theirs, config = original(VARIANTS[variant]), VARIANTS[variant]
-        with imported("dac", variant, partial(saved, theirs)) as ours:
-            rows += list(compare(theirs, ours, config))
-            ids.append(ours.model_id.hex())
-    report = provenance(", ".join(ids), f"made sounds; {described('transformers')}")
-    write_report(args.output, report | summary(rows) | {"rows": rows})
+    """Compare, and write the report."""
+    write_parity("dac", {name: VARIANTS[name] for name in MEASURED}, original, saved, compare, "transformers")
 
 
 if __name__ == "__main__":

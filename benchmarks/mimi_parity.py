@@ -5,19 +5,16 @@ python -m benchmarks.mimi_parity -o docs/results/mimi.json
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.originals import SEED, described, imported, row, sounds, summary
+from benchmarks.originals import SEED, row, sounds, write_parity
 from soundstream.arrays import Array, Codes
 from soundstream.codec import Codec
-from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.nn.families.mimi import VARIANTS, Config
 
 
@@ -94,17 +91,8 @@ def saved(theirs: Any, folder: Path) -> Path:
 
 
 def main() -> None:
-    """Compare, and write a report."""
-    parser = argparse.ArgumentParser(description="Compare with the original.")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    config = VARIANTS["24khz"]
-    theirs = original(config)
-    with imported("mimi", "24khz", partial(saved, theirs)) as ours:
-        rows = list(compare(theirs, ours, config))
-        report = provenance(ours.model_id.hex(), described("transformers")) | summary(rows) | {"rows": rows}
-    write_report(arguments.output, report)
-    print(summary(rows))
+    """Compare, and write the report."""
+    write_parity("mimi", VARIANTS, original, saved, compare, "transformers")
 
 
 if __name__ == "__main__":

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from soundstream.arrays import Array, Codes
 from soundstream.codec import Codec, flatten_codes, load
+from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.speed.timing import TimedPart, cpu_seconds
 from soundstream.export.published import import_published
 from soundstream.runtime.options import EncodeOptions
@@ -99,6 +103,36 @@ def imported(family: str, variant: str, save: Callable[[Path], Path]) -> Iterato
         folder = Path(work) / "artifact"
         import_published(family, variant, save(Path(work)), folder)
         yield load(folder, postfilter=False)
+
+
+def write_parity(
+    family: str,
+    variants: Mapping[str, Any],
+    original: Callable[[Any], Any],
+    saved: Callable[[Any, Path], Path],
+    compare: Callable[[Any, Codec, Any], Iterable[dict[str, Any]]],
+    package: str,
+) -> None:
+    """The command of a comparison: import the weights of random models of another package, and write the report.
+
+    Args:
+        variants: settings by name, of those that are compared.
+        original: the other package's model of some settings, with random weights.
+        saved: as `imported`, of such a model.
+        compare: rows of it, ours and the settings.
+    """
+    parser = argparse.ArgumentParser(description=f"Compare {family} with the original.")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    rows, ids = [], []
+    for variant, config in variants.items():
+        theirs = original(config)
+        with imported(family, variant, partial(saved, theirs)) as ours:
+            rows += list(compare(theirs, ours, config))
+            ids.append(ours.model_id.hex())
+    report = provenance(", ".join(ids), f"made sounds; {described(package)}")
+    write_report(args.output, report | summary(rows) | {"rows": rows})
 
 
 def described(package: str) -> str:

@@ -5,11 +5,9 @@ python -m benchmarks.snac_parity -o docs/results/snac.json
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,9 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from benchmarks.originals import SEED, described, imported, row, sounds, summary
+from benchmarks.originals import SEED, row, sounds, write_parity
 from soundstream.arrays import Array, Codes
 from soundstream.codec import Codec
-from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.nn.families.snac import VARIANTS, Config
 from soundstream.nn.layers.noise import noise_table
 
@@ -142,19 +139,8 @@ def saved(theirs: Any, folder: Path) -> Path:
 
 
 def main() -> None:
-    """Import the weights of random models of the original package, and write the report."""
-    parser = argparse.ArgumentParser(description="Compare SNAC with the original.")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    rows, ids = [], []
-    for variant in MEASURED:
-        theirs, config = original(VARIANTS[variant]), VARIANTS[variant]
-        with imported("snac", variant, partial(saved, theirs)) as ours:
-            rows += list(compare(theirs, ours, config))
-            ids.append(ours.model_id.hex())
-    report = provenance(", ".join(ids), f"made sounds; {described('snac')}")
-    write_report(args.output, report | summary(rows) | {"rows": rows})
+    """Compare, and write the report."""
+    write_parity("snac", {name: VARIANTS[name] for name in MEASURED}, original, saved, compare, "snac")
 
 
 if __name__ == "__main__":
