@@ -10,6 +10,7 @@ from benchmarks.packet_loss import NETWORKS, Network, Opus, Own
 from soundstream.evaluate import tables
 from soundstream.evaluate.codecs.opus import CallOpus
 from soundstream.evaluate.speed.bench import speech_like
+from soundstream.evaluate.speed import calls
 from soundstream.evaluate.speed.calls import count_calls
 
 RATE = 24_000
@@ -88,21 +89,22 @@ def test_a_report_has_every_system_over_every_network(tiny_artifact, pcm, tmp_pa
 
 
 def test_calls_that_keep_up_are_counted(codec, monkeypatch):
-    monkeypatch.setattr("soundstream.evaluate.speed.calls._round_ms", rounds_of(2.5))
+    monkeypatch.setattr(calls, "ROUNDS", 10)
+    monkeypatch.setattr(calls, "_round_ms", rounds_of(2.5, calls._round_ms))
     found = count_calls("tiny", codec, speech_like(1, RATE), RATE_OF_ALL)
     assert (found.sessions, found.round_ms) == (5, 12.5) and found.hop_ms == pytest.approx(13.33)
 
 
-def rounds_of(hop_ms):
-    """Takes the place of measured rounds: every hop of a session takes this long; the sessions run all the same."""
+def rounds_of(hop_ms, run):
+    """Takes the place of measured rounds: every session takes this long; they run all the same."""
 
     def measured(codec, pcm, bitrate, sessions):
-        assert len(_round_ms(codec, pcm, bitrate, sessions)) == ROUNDS
-        return np.full(ROUNDS, hop_ms * sessions)
+        assert len(run(codec, pcm, bitrate, sessions)) == calls.ROUNDS
+        return np.full(calls.ROUNDS, hop_ms * sessions)
 
     return measured
 
 
 def test_a_codec_that_is_too_slow_carries_none(codec, monkeypatch):
-    monkeypatch.setattr("soundstream.evaluate.speed.calls._round_ms", lambda *_: np.full(100, 1e6))
+    monkeypatch.setattr(calls, "_round_ms", lambda *_: np.full(100, 1e6))
     assert count_calls("tiny", codec, speech_like(1, RATE), RATE_OF_ALL).sessions == 0
