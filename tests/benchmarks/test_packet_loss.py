@@ -9,8 +9,8 @@ from benchmarks import packet_loss
 from benchmarks.packet_loss import NETWORKS, Network, Opus, Own
 from soundstream.evaluate import tables
 from soundstream.evaluate.codecs.opus import CallOpus
-from soundstream.evaluate.speed.bench import speech_like
 from soundstream.evaluate.speed import calls
+from soundstream.evaluate.speed.bench import speech_like
 from soundstream.evaluate.speed.calls import count_calls
 
 RATE = 24_000
