@@ -6,6 +6,7 @@ import torch
 
 import soundstream
 from dualcodec_weights import CONFIG, HOP, features, published
+from signals import noise
 from soundstream import audio
 from soundstream.codec.code_files import codes_from_file
 from soundstream.errors import ArtifactError, ConfigError
@@ -34,11 +35,7 @@ def codec(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def codes(codec):
-    return codec.to_codes(noise(FRAMES * HOP), RATE, codec.spec.bitrate(4), features(FRAMES), effort=1)
-
-
-def noise(samples, channels=1):
-    return np.random.default_rng(samples).normal(0, 0.2, (channels, samples)).clip(-1, 1).astype(np.float32)
+    return codec.to_codes(noise(FRAMES * HOP, 1), RATE, codec.spec.bitrate(4), features(FRAMES), effort=1)
 
 
 def counted(model):
@@ -84,7 +81,7 @@ def test_chunks_give_the_sound_of_the_whole(model, codec, codes):
 
 @pytest.mark.parametrize("size", [1000, 5 * HOP])
 def test_sound_in_any_pieces_gives_the_codes_of_the_whole(codec, codes, size):
-    pcm = noise(FRAMES * HOP)
+    pcm = noise(FRAMES * HOP, 1)
     encoder = codec.open_code_encoder(RATE, 1, codec.spec.bitrate(4), features(FRAMES), effort=1)
     parts = [encoder.push(pcm[:, start : start + size]) for start in range(0, pcm.shape[1], size)]
     np.testing.assert_array_equal(np.concatenate([*parts, encoder.flush()], axis=1), codes)
@@ -93,19 +90,19 @@ def test_sound_in_any_pieces_gives_the_codes_of_the_whole(codec, codes, size):
 def test_the_first_codebook_codes_the_features_and_the_others_the_rest(codec, codes):
     bitrate = codec.spec.bitrate(4)
     assert codec.spec.group_starts == (0, 1)
-    louder = codec.to_codes(0.5 * noise(FRAMES * HOP), RATE, bitrate, features(FRAMES), effort=1)
+    louder = codec.to_codes(0.5 * noise(FRAMES * HOP, 1), RATE, bitrate, features(FRAMES), effort=1)
     np.testing.assert_array_equal(louder[0], codes[0])
-    other = codec.to_codes(noise(FRAMES * HOP), RATE, bitrate, features(FRAMES, seed=1), effort=1)
+    other = codec.to_codes(noise(FRAMES * HOP, 1), RATE, bitrate, features(FRAMES, seed=1), effort=1)
     assert all((found[1:] != codes[1:]).any() for found in (louder, other)) and (other[0] != codes[0]).any()
 
 
 def test_the_search_of_several_paths_keeps_the_semantic_codes(codec, codes):
-    found = codec.to_codes(noise(FRAMES * HOP), RATE, codec.spec.bitrate(4), features(FRAMES), effort=4)
+    found = codec.to_codes(noise(FRAMES * HOP, 1), RATE, codec.spec.bitrate(4), features(FRAMES), effort=4)
     np.testing.assert_array_equal(found[0], codes[0])
 
 
 def test_channels_have_features_each(codec, codes):
-    pcm = np.concatenate([noise(FRAMES * HOP), 0.5 * noise(FRAMES * HOP)])
+    pcm = np.concatenate([noise(FRAMES * HOP, 1), 0.5 * noise(FRAMES * HOP, 1)])
     of_both = np.stack([features(FRAMES), features(FRAMES, seed=1)])
     found = codec.to_codes(pcm, RATE, codec.spec.bitrate(4), of_both, effort=1)
     assert (found[0] == codes).mean() >= 0.999 and (found[1] != codes).any()
@@ -129,10 +126,10 @@ def test_semantic_codes_alone_are_decoded(codec, codes):
 def test_sound_without_features_is_refused_by_what_is_missing(model, codec, tmp_path):
     words = r"features of it, 24 numbers a frame: hidden state 17 of w2v-BERT 2.0 .* \(decoding needs none\)"
     with audio.open_writer(tmp_path / "x.wav", RATE, 1, num_samples=HOP) as writer:
-        writer.write(noise(HOP))
+        writer.write(noise(HOP, 1))
     for attempt in (
-        lambda: codec.encode(noise(HOP), RATE),
-        lambda: codec.to_codes(noise(HOP), RATE),
+        lambda: codec.encode(noise(HOP, 1), RATE),
+        lambda: codec.to_codes(noise(HOP, 1), RATE),
         lambda: codec.open_code_encoder(RATE),
         lambda: soundstream.encode_file(tmp_path / "x.wav", tmp_path / "x.nac", model=codec.folder),
         lambda: model(torch.zeros(1, 1, HOP), None),

@@ -6,6 +6,7 @@ import torch
 
 import soundstream
 from encodec_weights import CONFIG, FRAMES_AT_ONCE, HOP, filled
+from signals import joined, noise
 from soundstream.export.artifact import export
 from soundstream.export.parity import check_parity
 from soundstream.nn.families import encodec, family
@@ -24,15 +25,6 @@ def codec(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("encodec") / "artifact"
     export(model, folder)
     return soundstream.load(folder, postfilter=False)
-
-
-def noise(samples, channels=2):
-    return np.random.default_rng(samples).normal(0, 0.2, (channels, samples)).clip(-1, 1).astype(np.float32)
-
-
-def joined(push, flush, items, size):
-    parts = [push(items[..., start : start + size]) for start in range(0, items.shape[-1], size)]
-    return np.concatenate([*parts, flush()], axis=-1)
 
 
 def test_the_published_model_has_its_parameters():

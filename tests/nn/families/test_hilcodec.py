@@ -8,6 +8,7 @@ import torch
 
 import soundstream
 from hilcodec_weights import CONFIG, HOP, model
+from signals import noise
 from soundstream.errors import ConfigError
 from soundstream.export.artifact import export
 from soundstream.export.parity import check_parity
@@ -41,10 +42,6 @@ def spare():
         if isinstance(layer, LearnedScale):
             torch.nn.init.ones_(layer.weight)
     return made
-
-
-def noise(samples, channels=2):
-    return np.random.default_rng(samples).normal(0, 0.2, (channels, samples)).clip(-1, 1).astype(np.float32)
 
 
 def counted(network, config):

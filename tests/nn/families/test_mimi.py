@@ -8,6 +8,7 @@ import torch
 
 import soundstream
 from mimi_weights import CONFIG, HOP, filled
+from signals import noise
 from soundstream.errors import ConfigError
 from soundstream.export.artifact import export
 from soundstream.export.parity import check_parity
@@ -27,10 +28,6 @@ def codec(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mimi") / "artifact"
     export(model, folder)
     return soundstream.load(folder, postfilter=False)
-
-
-def noise(samples, channels=2):
-    return np.random.default_rng(samples).normal(0, 0.2, (channels, samples)).clip(-1, 1).astype(np.float32)
 
 
 def test_the_published_model_has_its_parameters():

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 import soundstream
+from signals import joined, noise
 from snac_weights import ATTENTIVE, CONFIG, SMALL, published, renamed
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.export.artifact import export
@@ -37,15 +38,6 @@ def codec(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("snac") / "artifact"
     export(model, folder)
     return soundstream.load(folder, postfilter=False)
-
-
-def noise(samples, channels=2):
-    return np.random.default_rng(samples).normal(0, 0.2, (channels, samples)).clip(-1, 1).astype(np.float32)
-
-
-def joined(push, flush, items, size):
-    parts = [push(items[..., start : start + size]) for start in range(0, items.shape[-1], size)]
-    return np.concatenate([*parts, flush()], axis=-1)
 
 
 @pytest.mark.parametrize(("variant", "facts"), PUBLISHED.items(), ids=PUBLISHED)
