@@ -50,6 +50,25 @@ def test_features_are_told_only_where_an_encoder_takes_some():
         Features(0, "nothing")
 
 
+def test_layouts_are_told_only_where_there_are_some_and_choose_by_the_number_of_channels():
+    plain = dataclasses.replace(SPEC, side_numbers=0, switches=())
+    spec = dataclasses.replace(plain, channels=6, layouts=((0, 1, 2, 3, 4, 5), (0, 1), (2,)))
+    assert set(spec.to_dict()) - set(plain.to_dict()) == {"layouts"}
+    assert CodecSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert [spec.joint_channels(channels) for channels in range(1, 9)] == [1, 2, 1, 2, 1, 6, 1, 2]
+    assert [spec.streams(channels) for channels in range(1, 9)] == [1, 1, 3, 2, 5, 1, 7, 4]
+    assert (spec.condition(0.0, 6), spec.condition(0.0, 3)) == ((1, 0, 0), (0, 0, 1))
+    assert (plain.joint_channels(4), SPEC.condition(0.25, 1)) == (1, (0.75, 0.25))
+
+
+@pytest.mark.parametrize("layouts", [((0,),), ((0, 1),), ((0, 1), (2,)), ((0, 1), (0,), (1,)), ((1, 0), (0,))], ids=str)
+def test_layouts_that_cannot_be_are_refused(layouts):
+    with pytest.raises(ConfigError, match="layouts are"):
+        dataclasses.replace(SPEC, side_numbers=0, switches=(), channels=2, layouts=layouts)
+    with pytest.raises(ConfigError, match="neither segments nor switches"):
+        dataclasses.replace(SPEC, channels=2, layouts=((0, 1), (0,)))
+
+
 def test_look_ahead_and_hop_make_the_latency():
     assert SPEC.latency_ms == 32
 

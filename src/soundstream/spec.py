@@ -16,7 +16,14 @@ DEFAULT_BITRATE = 6000
 """Bit/s of a channel where nobody asks for another rate."""
 SIDES = ("encoder", "decoder")
 """Of the quantizer, where a switch may work."""
-_LATER = {"levels": None, "window_frames": 1, "period_frames": 1, "features": None, "postfilter": True}
+_LATER = {
+    "levels": None,
+    "window_frames": 1,
+    "period_frames": 1,
+    "features": None,
+    "layouts": (),
+    "postfilter": True,
+}
 """Fields that earlier specs do not have, and what they are where there is nothing to say."""
 
 
@@ -103,6 +110,9 @@ class CodecSpec:
     """How many of them, from the first on, may be used."""
     channels: Annotated[int, Whole(1, 8)] = 1
     """Channels coded together, as one stream; with 1 each is a stream of its own."""
+    layouts: tuple[tuple[int, ...], ...] = ()
+    """Which of `channels` a signal may have, in its order: first all, then fewer, and somewhere one alone. None is all
+    of them, always."""
     segment_samples: Annotated[int, Whole(0, 2**31)] = 0
     """Samples of the pieces that are coded one by one; 0 is one endless stream."""
     overlap_samples: Annotated[int, Whole(0, 2**31)] = 0
@@ -144,6 +154,11 @@ class CodecSpec:
             raise ConfigError(
                 f"levels are {self.levels}; there are {len(self.codebooks)} codebooks of {self.latent_dim}"
             )
+        if self.layouts and not self._has_layouts():
+            raise ConfigError(
+                f"layouts are {[*map(list, self.layouts)]} of {self.channels} channels; expected first all of them, "
+                "then other numbers of them, one alone among these, and neither segments nor switches"
+            )
         if self.context_frames % self.window_frames:
             raise ConfigError(
                 f"context_frames is {self.context_frames}; expected whole windows of {self.window_frames} frames"
@@ -153,6 +168,12 @@ class CodecSpec:
                 f"segments have {self.segment_samples} samples and overlap by {self.overlap_samples}; "
                 f"expected whole frames of {self.hop_length}, and less overlap than segment"
             )
+
+    def _has_layouts(self) -> bool:
+        """Whether they are what they may be."""
+        every, sizes = tuple(range(self.channels)), [len(layout) for layout in self.layouts]
+        apart = len(set(sizes)) == len(sizes) and all(len({*one} & {*every}) == len(one) for one in self.layouts)
+        return self.layouts[0] == every and apart and 1 in sizes and not (self.segment_samples or self.switches)
 
     @property
     def num_quantizers(self) -> int:
@@ -195,9 +216,25 @@ class CodecSpec:
         """Whether a frame can be coded, and decoded, before what comes after it."""
         return not (self.segment_samples or self.context_frames or self.lookahead_samples)
 
+    def layout(self, channels: int) -> tuple[int, ...]:
+        """Which of the channels that are coded together a stream of so many has: of layouts the largest that divides
+        them, so that none is lacking."""
+        fitting = (layout for layout in self.layouts if not channels % len(layout))
+        return max(fitting, key=len, default=tuple(range(self.channels)))
+
+    def joint_channels(self, channels: int) -> int:
+        """Channels of a stream, of so many."""
+        return len(self.layout(channels))
+
     def streams(self, channels: int) -> int:
         """Signals that so many channels are coded as; the last channel fills the last one up where it lacks some."""
-        return -(-channels // self.channels)
+        return -(-channels // self.joint_channels(channels))
+
+    def condition(self, denoise: float, channels: int) -> tuple[float, ...]:
+        """What a network is told of a signal: which layout it has, or how much noise to remove, one-hot either way."""
+        if self.layouts:
+            return tuple(float(layout == self.layout(channels)) for layout in self.layouts)
+        return 1 - denoise, denoise
 
     def decoded_samples(self, frames: int) -> int:
         """Samples that so many frames from the start of a signal decode to."""
@@ -318,6 +355,7 @@ class CodecSpec:
                 | {
                     "codebooks": tuple(Codebook(**book) for book in data["codebooks"]),
                     "counts": tuple(data["counts"]),
+                    "layouts": tuple(map(tuple, data.get("layouts", ()))),
                     "switches": tuple(Switch(**switch) for switch in data.get("switches", ())),
                     "levels": Levels(**data["levels"]) if data.get("levels") else None,
                     "features": Features(**data["features"]) if data.get("features") else None,

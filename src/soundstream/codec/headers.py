@@ -26,7 +26,7 @@ def check_header(header: Header, spec: CodecSpec, model_id: bytes) -> None:
         "hop_length": spec.hop_length,
         "codebook_bits": max((bits for bits, _ in stack), default=spec.codebook_bits),
         "stack": stack,
-        "joint_channels": spec.channels,
+        "joint_channels": spec.joint_channels(header.channels),
         "side_numbers": spec.side_numbers,
     }
     for name, value in expected.items():

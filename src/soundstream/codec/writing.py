@@ -87,7 +87,7 @@ class Writing:
             entropy_mode=self.coding.mode(entropy, num_quantizers),
             num_samples=num_samples,
             stack=self.spec.stack(num_quantizers),
-            joint_channels=self.spec.channels,
+            joint_channels=self.spec.joint_channels(channels),
             side_numbers=self.spec.side_numbers,
             frame_counts=frame_counts,
             tags=tags or {},

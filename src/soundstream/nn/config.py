@@ -87,6 +87,11 @@ class FamilyConfig:
         return 1
 
     @property
+    def layouts(self) -> tuple[tuple[int, ...], ...]:
+        """Which of `audio_channels` a signal may have, as `CodecSpec.layouts`; FiLM is told which one it is."""
+        return ()
+
+    @property
     def side_numbers(self) -> int:
         """Numbers that a segment has beside its codes."""
         return 0
@@ -139,6 +144,7 @@ class FamilyConfig:
             codebooks=codebooks,
             counts=tuple(range(1, len(codebooks) + 1)),
             channels=self.audio_channels,
+            layouts=self.layouts,
             delay_samples=self.delay_samples,
             side_numbers=self.side_numbers,
             switches=(Switch("denoise", self.film),) if self.denoise else (),

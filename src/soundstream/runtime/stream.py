@@ -156,11 +156,11 @@ class LatentStream:
 
     def __init__(self, model: Model, channels: int, wait: bool = True, features: Array | None = None) -> None:
         self._model, self._wait = model, wait
-        self._streams = model.spec.streams(channels)
+        self._streams, self._layout = model.spec.streams(channels), model.spec.layout(channels)
         self._features = model.new_feature_stream(features, self._streams)
         self._state = model.encoder.init_state(self._streams)
         self._denoiser_state: State | None = None
-        self._missing = self._streams * model.spec.channels - channels
+        self._missing = self._streams * len(self._layout) - channels
         self._rest = np.zeros((channels + self._missing, 0), np.float32)
         self._owed_samples = 0
         self._denoise = 0.0
@@ -263,12 +263,21 @@ class LatentStream:
 
     def _encode(self, pcm: Array, denoise: float) -> Array:
         frames = -(-pcm.shape[1] // self._model.spec.hop_length)
-        pcm = np.ascontiguousarray(pcm).reshape(self._streams, self._model.spec.channels, 1, pcm.shape[1])
+        pcm = self._placed(np.ascontiguousarray(pcm).reshape(self._streams, len(self._layout), 1, pcm.shape[1]))
         inputs = {"pcm": pcm, **self._mask(pcm, frames, denoise)}
-        inputs |= _condition(self._model.encoder, len(pcm), frames, denoise)
+        told = self._model.spec.condition(denoise, len(self._layout))
+        inputs |= _condition(self._model.encoder, len(pcm), frames, told)
         (latents, *side), self._state = self._model.encoder.step_all(self._state, **inputs)
         repeated = [np.repeat(numbers, frames, axis=3) for numbers in side]
         return np.concatenate([latents, *repeated], axis=1)[:, :, 0] if side else latents[:, :, 0]
+
+    def _placed(self, pcm: Array) -> Array:
+        """Channels of a layout where the network has them; those that it lacks are silent."""
+        if len(self._layout) == self._model.spec.channels:
+            return pcm
+        placed = np.zeros((len(pcm), self._model.spec.channels, *pcm.shape[2:]), np.float32)
+        placed[:, self._layout] = pcm
+        return placed
 
     def _mask(self, pcm: Array, frames: int, denoise: float) -> dict[str, Array]:
         """What the encoder is told of noise; while the switch is off the denoiser does not run, and forgets."""
@@ -374,10 +383,11 @@ class DecoderStream:
 
     def __init__(self, model: Model, channels: int, denoise: float = 0.0, wait: bool = False, place: int = 0) -> None:
         model.spec.check_denoise(denoise, "decoder")
-        self._model, self._denoise, self._channels, self._wait = model, denoise, channels, wait
-        self._streams = model.spec.streams(channels)
+        self._model, self._channels, self._wait = model, channels, wait
+        self._streams, self._layout = model.spec.streams(channels), model.spec.layout(channels)
+        self._told = model.spec.condition(denoise, channels)
         self._state = model.decoder.init_state(self._streams)
-        self._rows = self._streams * model.spec.channels
+        self._rows = self._streams * len(self._layout)
         """Channels of all streams."""
         self._postfilter = model.new_postfilter(self._rows)
         self._policy = self._chosen_policy(self._rows, place)
@@ -436,22 +446,23 @@ class DecoderStream:
 
     def _network_pcm(self, latents: Array) -> Array:
         dim, frames = self._model.spec.latent_dim, latents.shape[2]
-        inputs = _condition(self._model.decoder, len(latents), frames, self._denoise)
+        inputs = _condition(self._model.decoder, len(latents), frames, self._told)
         if self._model.spec.side_numbers:
             inputs["side"] = np.ascontiguousarray(latents[:, dim:, None, :1])
         latents = np.ascontiguousarray(latents[:, :dim, None])
         pcm, self._state = self._model.decoder.step(self._state, latents=latents, **inputs)
-        return pcm.reshape(self._rows, -1)
+        wanted = pcm if len(self._layout) == pcm.shape[1] else pcm[:, self._layout]
+        return wanted.reshape(self._rows, -1)
 
 
-def _condition(network: Network, rows: int, frames: int, denoise: float) -> dict[str, Array]:
-    """The condition of a network that takes one, by its name."""
+def _condition(network: Network, rows: int, frames: int, told: tuple[float, ...]) -> dict[str, Array]:
+    """The condition of a network that takes one, by its name; what is told to more channels than it has is left out."""
     channels = network.input_channels("condition")
     if not channels:
         return {}
     condition = np.zeros((rows, channels, 1, frames), np.float32)
-    condition[:, 0] = 1 - denoise
-    condition[:, 1:2] = denoise
+    for channel, value in enumerate(told[:channels]):
+        condition[:, channel] = value
     return {"condition": condition}
 
 
