@@ -9,7 +9,7 @@ import tiny
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.export.costs import memory_frames
 from soundstream.runtime.artifact import load_artifact, shipped, write_manifest
-from soundstream.spec import Codebook, CodecSpec, Features, Switch
+from soundstream.spec import Codebook, CodecSpec, Features, Importance, Switch
 
 SPEC = CodecSpec(
     sample_rate=24_000,
@@ -48,6 +48,16 @@ def test_features_are_told_only_where_an_encoder_takes_some():
     assert CodecSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
     with pytest.raises(ConfigError, match="channels"):
         Features(0, "nothing")
+
+
+def test_importance_is_told_only_where_an_encoder_tells_it():
+    spec = dataclasses.replace(SPEC, importance=Importance(0.125, 6.0))
+    assert set(spec.to_dict()) - set(SPEC.to_dict()) == {"importance"}
+    assert CodecSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert (SPEC.encoded_channels, spec.encoded_channels) == (9, 10)
+    for ends in ((0.0, 1.0), (2.0, 1.0), (1.0, float("inf"))):
+        with pytest.raises(ConfigError, match="expected a range above 0"):
+            Importance(*ends)
 
 
 def test_layouts_are_told_only_where_there_are_some_and_choose_by_the_number_of_channels():
@@ -153,6 +163,10 @@ def test_models_that_ship_say_what_they_are(name, latent_dim, count, delay_sampl
     [
         ({"lookahead_samples": 40}, "look-ahead without context"),
         ({"side_numbers": 1}, "numbers beside its codes but no segments"),
+        (
+            {"importance": {"lowest": 0.1, "highest": 6.0}, "features": {"channels": 3, "name": "x"}},
+            "importance of frames and features beside the sound",
+        ),
     ],
     ids=str,
 )

@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundstream.codec.vbr import MIN_QUANTIZERS, Costs, allocate, residual_energy
+from soundstream.codec.payloads import coded_counts
+from soundstream.codec.vbr import MIN_QUANTIZERS, Costs, allocate, packet_counts, quality_for, residual_energy
+from soundstream.spec import Codebook, CodecSpec, Importance
 
 
 def test_errors_fall_to_what_the_codebooks_leave():
@@ -16,6 +18,36 @@ def test_errors_fall_to_what_the_codebooks_leave():
     np.testing.assert_allclose(
         found[0], np.square(latents - codebooks[0][codes[:, 0]].transpose(0, 2, 1)).mean(), rtol=1e-5
     )
+
+
+TELLING = CodecSpec(24_000, 320, 8, (Codebook(1024),) * 8, tuple(range(1, 9)), importance=Importance(0.125, 6.0))
+
+
+def telling(seed, frames, most=8):
+    """A packet of which some frames need more than others."""
+    importance = np.random.default_rng(seed).beta(1, 3, (1, frames)).astype(np.float32)
+    return Costs(np.ones(most), np.full(most, 10.0 * frames), frames, importance)
+
+
+def spent_at(packets, quality, most=8):
+    """Plain bits of all codes, and of the counts of frames."""
+    counts = [packet_counts(packet, quality, TELLING, most) for packet in packets]
+    return sum(10 * count.sum() + 8 * len(coded_counts(count, most)) for count in counts)
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(7, 8))
+def test_the_quality_of_a_size_fills_it(seed, constant, most):
+    packets = [telling(seed + i, frames, most) for i, frames in enumerate((100, 100, 37))]
+    found, budget = quality_for(packets, constant, TELLING, most), 10 * constant * 237
+    assert found == 6.0 or budget * 0.98 < spent_at(packets, found, most) < budget * 1.005
+
+
+def test_qualities_stay_in_the_range_of_the_codec():
+    packets = [telling(0, 150)]
+    assert quality_for(packets, 1, TELLING, 8) == pytest.approx(0.125)
+    silent = [packets[0]._replace(importance=np.zeros((1, 150), np.float32))]
+    assert quality_for(silent, 8, TELLING, 8) == 6.0
 
 
 def costs(error, bits_per_code=10.0, frames=10, count=8):

@@ -21,6 +21,7 @@ _LATER = {
     "window_frames": 1,
     "period_frames": 1,
     "features": None,
+    "importance": None,
     "layouts": (),
     "postfilter": True,
 }
@@ -95,6 +96,23 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Importance:
+    """What an encoder says of each frame beside its latents, from 0 to 1, and how far a quality may scale it.
+
+    A frame then has `min(num_quantizers, floor(importance * quality * num_quantizers) + 1)` codebooks.
+    """
+
+    lowest: float
+    """Quality at least, above 0."""
+    highest: float
+    """Quality at most."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lowest < self.highest < math.inf:
+            raise ConfigError(f"quality goes from {self.lowest!r} to {self.highest!r}; expected a range above 0")
+
+
+@dataclass(frozen=True)
 class CodecSpec:
     """A codec as bitstreams, streams and reports see it; `spec` in config.json of an artifact."""
 
@@ -145,6 +163,8 @@ class CodecSpec:
     """Whether decoded sound passes the pitch post-filter, unless a listener wants it as the network gives it."""
     features: Features | None = None
     """What the encoder takes beside the sound."""
+    importance: Importance | None = None
+    """That the encoder tells how many codebooks a frame needs, where it does."""
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -185,6 +205,11 @@ class CodecSpec:
         """The first codebook of each group: there the residual starts anew from the latents."""
         groups = [book.group for book in self.codebooks]
         return tuple(i for i, group in enumerate(groups) if not i or group != groups[i - 1])
+
+    @property
+    def encoded_channels(self) -> int:
+        """Channels that an encoder gives: latents, importance if it tells any, and side numbers."""
+        return self.latent_dim + bool(self.importance) + self.side_numbers
 
     @property
     def codebook_bits(self) -> int:
@@ -312,6 +337,21 @@ class CodecSpec:
         choice = f"{low} to {high} in steps of {low}" if even and len(rates) > 1 else ", ".join(map(str, rates))
         raise ConfigError(f"bitrate {bitrate} bit/s is not supported; choose {choice}")
 
+    def check_quality(self, quality: float) -> None:
+        """Refuse a quality that the codec does not have.
+
+        Raises:
+            ConfigError: it is out of the codec's range, or the codec does not tell what a frame needs.
+        """
+        if not self.importance:
+            raise ConfigError(
+                "this model does not tell how many codebooks a frame needs; leave out the quality (--quality) and give "
+                "a bit rate, which may vary (--vbr)"
+            )
+        low, high = self.importance.lowest, self.importance.highest
+        if not isinstance(quality, Real) or isinstance(quality, bool) or not low <= quality <= high:
+            raise ConfigError(f"quality is {quality!r}; expected {low:g} to {high:g}")
+
     def has_denoise(self, side: str) -> bool:
         """Whether the encoder or the decoder removes noise when asked to."""
         return Switch("denoise", side) in self.switches
@@ -359,6 +399,7 @@ class CodecSpec:
                     "switches": tuple(Switch(**switch) for switch in data.get("switches", ())),
                     "levels": Levels(**data["levels"]) if data.get("levels") else None,
                     "features": Features(**data["features"]) if data.get("features") else None,
+                    "importance": Importance(**data["importance"]) if data.get("importance") else None,
                 }
             )
         except (KeyError, TypeError) as error:

@@ -1,5 +1,6 @@
 """How audio is to be coded: the same options from Python, commands, files and live sessions."""
 
+import dataclasses
 import inspect
 import typing
 
@@ -13,10 +14,11 @@ from soundstream.codec import Codec
 from soundstream.errors import ConfigError
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions, option_fields
 from soundstream.runtime.stream import EncoderStream
-from soundstream.spec import Codebook, CodecSpec
+from soundstream.spec import Codebook, CodecSpec, Importance
 
 SPEC = CodecSpec(24_000, 320, 8, (Codebook(1024),) * 8, tuple(range(1, 9)))
-FILE_OPTIONS = {"vbr": True, "max_bitrate": 6000, "tags": {"artist": "Anna"}, "entropy": "none"}
+TELLING = dataclasses.replace(SPEC, importance=Importance(0.125, 6.0))
+FILE_OPTIONS = {"vbr": True, "max_bitrate": 6000, "tags": {"artist": "Anna"}, "entropy": "none", "quality": 1.0}
 """A value of each option that only files have."""
 
 
@@ -57,6 +59,29 @@ def test_commands_have_an_option_for_each_field(command, whole):
 def test_what_a_codec_does_not_have_is_refused(change, words):
     with pytest.raises(ConfigError, match=words):
         EncodeOptions(**change).check(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("change", "spec", "words"),
+    [
+        ({"quality": 1.0}, SPEC, r"does not tell how many codebooks a frame needs; leave out the quality"),
+        ({"quality": 0.1}, TELLING, "quality is 0.1; expected 0.125 to 6"),
+        ({"quality": float("nan")}, TELLING, "quality is nan"),
+        ({"quality": True}, TELLING, "quality is True"),
+        ({"quality": 1.0, "vbr": True}, TELLING, "the one follows from the other"),
+        ({"quality": 1.0, "bitrate": 6000}, TELLING, "the one follows from the other"),
+    ],
+    ids=str,
+)
+def test_a_quality_goes_with_a_codec_that_tells_what_frames_need_and_with_no_size(change, spec, words):
+    with pytest.raises(ConfigError, match=words):
+        EncodeOptions(**change).check(spec)
+
+
+def test_a_quality_may_have_a_highest_rate():
+    most = TELLING.bitrate(8)
+    assert EncodeOptions(quality=1.0).rates(TELLING) == (most, most)
+    assert EncodeOptions(quality=1.0, max_bitrate=TELLING.bitrate(5)).rates(TELLING)[1] == TELLING.bitrate(5)
 
 
 @pytest.mark.parametrize("name", FILE_OPTIONS)

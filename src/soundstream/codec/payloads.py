@@ -12,6 +12,7 @@ from soundstream.bitstream.header import Header
 from soundstream.bitstream.packet import Packet
 from soundstream.entropy.coder import Coder
 from soundstream.entropy.counts import decode_counts, encode_counts
+from soundstream.entropy.grid import Counts
 from soundstream.errors import BitstreamError, ConfigError, InvalidField
 from soundstream.runtime.side import check_side, with_side, without_side
 
@@ -33,8 +34,13 @@ def payload_of(part: Codes, coder: Coder, side_numbers: int, frame_counts: bool)
         if codes.size and codes.min() < 0:
             raise ConfigError(f"codes lie from {codes.min()} on; expected 0, in a file without counts of frames")
         return numbers + coder.encode(codes)
-    counts = encode_counts((codes >= 0).sum(axis=1), codes.shape[1])
-    return numbers + _LENGTH.pack(len(counts)) + counts + coder.encode(codes)
+    return numbers + coded_counts((codes >= 0).sum(axis=1), codes.shape[1]) + coder.encode(codes)
+
+
+def coded_counts(counts: Counts, most: int) -> bytes:
+    """What a payload holds of the counts `[streams, frames]`, of 1 to `most` codebooks: a length and so many bytes."""
+    coded = encode_counts(counts, most)
+    return _LENGTH.pack(len(coded)) + coded
 
 
 def codes_of(packets: Sequence[Packet], coder: Coder, header: Header) -> list[Codes | BitstreamError]:

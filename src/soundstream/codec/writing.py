@@ -17,7 +17,16 @@ from soundstream.audio.resample import Resampler
 from soundstream.bitstream.container import Writer
 from soundstream.bitstream.header import Header
 from soundstream.codec.packing import Coding
-from soundstream.codec.vbr import Costs, allocate, min_quantizers, residual_energy, spooled
+from soundstream.codec.vbr import (
+    Costs,
+    allocate,
+    min_quantizers,
+    packet_counts,
+    quality_for,
+    residual_energy,
+    spooled,
+)
+from soundstream.runtime.importance import Counts, importance_of
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Splitter
 from soundstream.runtime.side import without_side
@@ -112,14 +121,15 @@ class Writing:
         options.check(self.spec)
         nominal, most = options.rates(self.spec)
         mode = options.entropy or self.coding.default_mode(self.spec.quantizers_for(nominal))
-        header = self.header(sample_rate, channels, most, num_samples, options.tags, mode)
+        counts = bool(self.spec.importance) and (options.vbr or options.quality is not None)
+        header = self.header(sample_rate, channels, most, num_samples, options.tags, mode, counts)
         writer, counter = Writer(stream, header), Counter(blocks)
         if options.vbr:
             parts = self._varying(counter, header, options)
         else:
             codes = self._codes(counter, header.sample_rate, channels, options)
             parts = in_packets(codes, self.spec, packet_frames(header))
-        for packet in self.coding.pack(parts, header.entropy_mode):
+        for packet in self.coding.pack(parts, header.entropy_mode, header.frame_counts):
             writer.write(packet)
         writer.finish(counter.samples)
         return Written(counter.samples, writer.bytes)
@@ -132,7 +142,7 @@ class Writing:
         options: EncodeOptions,
         features: Array | None = None,
     ) -> Iterator[Codes]:
-        """Codes of blocks as they come, at a constant rate."""
+        """Codes of blocks as they come, at a constant rate or a quality."""
         stream = EncoderStream(self.model, channels, options, features=features)
         for block in self._resampled(blocks, sample_rate, channels):
             yield stream.push(block)
@@ -166,8 +176,16 @@ class Writing:
             costs = [self._costs(spooled(part, spool), coding, header) for part in latents]
             spool.seek(0)
             coding = CodeStream(self.model, streams)
-            for count in allocate(costs, constant, min_quantizers(self.spec)):
-                yield coding.push(np.load(spool), count, options.effort)
+            for count, counts in self._planned(costs, constant, header.num_quantizers):
+                yield coding.push(np.load(spool), count, options.effort, counts)
+
+    def _planned(self, costs: list[Costs], constant: int, most: int) -> Iterator[tuple[int, Counts | None]]:
+        """Codebooks of every packet and, of a codec that tells their importance, of its frames."""
+        if not self.spec.importance:
+            yield from ((count, None) for count in allocate(costs, constant, min_quantizers(self.spec)))
+            return
+        quality = quality_for(costs, constant, self.spec, most)
+        yield from ((most, packet_counts(packet, quality, self.spec, most)) for packet in costs)
 
     def _costs(self, latents: Array, coding: CodeStream, header: Header) -> Costs:
         codes, _ = without_side(coding.push(latents, header.num_quantizers), self.spec.side_numbers)
@@ -175,7 +193,8 @@ class Writing:
         codebooks = [book[:, :coded] for book in self.model.quantizer.codebooks]
         found = residual_energy(latents[:, :coded], codes, codebooks)
         bits = self.coding.coder(header.entropy_mode).bits(codes)
-        return Costs(found, bits, len(codes) * codes.shape[2])
+        importance = importance_of(latents, self.spec) if self.spec.importance else None
+        return Costs(found, bits, len(codes) * codes.shape[2], importance)
 
 
 def in_packets(parts: Iterable[NDArray[T]], spec: CodecSpec, frames: int) -> Iterator[NDArray[T]]:

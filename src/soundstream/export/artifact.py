@@ -156,19 +156,20 @@ def encoder_graph(model: SoundStream) -> onnx.ModelProto:
 
     With FiLM on this side `condition [batch, condition_dim, 1, frames]` is a second input, with a denoiser its
     `mask [batch, coefficients, 1, frames]` a third; ones in it change nothing. With a gain it is a second output,
-    `side [batch, 1, 1, 1]`.
+    `side [batch, 1, 1, 1]`. The importance of frames, where the encoder tells it, is a channel behind the latents.
     """
     config, graph = model.config, Graph("encoder", model.config.EXACT)
     graph.input("pcm", config.audio_channels, "samples")
     if config.film == "encoder":
         graph.input("condition", config.condition_dim, "frames")
-    x = model.encoder.onnx(graph, "", model.analysed_onnx(graph))
+    x, importance = model.importance_onnx(graph, model.encoder.onnx(graph, "", model.analysed_onnx(graph)))
     if config.film == "encoder":
         x = model.film.onnx(graph, "film", x, "condition")
     found = [model.project.onnx(graph, "project", x) if model.project else x]
-    found += [LEVELS] if model.level_stage else []
+    found += ([LEVELS] if model.level_stage else []) + importance
     graph.node("Concat", found, "latents", axis=1) if len(found) > 1 else graph.node("Identity", found, "latents")
-    return _finished(graph, "latents", config.spec().latent_dim, "frames", config)
+    channels = config.spec().latent_dim + bool(config.importance)
+    return _finished(graph, "latents", channels, "frames", config)
 
 
 def denoiser_graph(model: SoundStream) -> onnx.ModelProto:

@@ -84,8 +84,10 @@ def _graphs(model: SoundStream) -> Model:
 def _latents(model: SoundStream, pcm: Array, denoise: float) -> Array:
     condition = _condition(model, len(pcm) // model.config.hop_length, denoise)
     audio = torch.from_numpy(pcm.copy())[None, None]
-    latents = model.encode(audio, condition)
-    return (torch.cat([latents, model.levels(audio, condition)], 1) if model.level_stage else latents).numpy()
+    found = [model.encode(audio, condition)]
+    found += [model.levels(audio, condition)] if model.level_stage else []
+    found += [model.importance(audio)] if model.config.importance else []
+    return torch.cat(found, 1).numpy()
 
 
 def _condition(model: SoundStream, frames: int, denoise: float) -> torch.Tensor:

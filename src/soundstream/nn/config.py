@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from soundstream.errors import ConfigError
 from soundstream.limits import Flag, OneOf, Whole, check_limits
-from soundstream.spec import SIDES, Codebook, CodecSpec, Features, Levels, Switch
+from soundstream.spec import SIDES, Codebook, CodecSpec, Features, Importance, Levels, Switch
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,11 @@ class FamilyConfig:
         return None
 
     @property
+    def importance(self) -> Importance | None:
+        """That the encoder's last channel, behind those of the latents, says how many codebooks a frame needs."""
+        return None
+
+    @property
     def quantizer(self) -> QuantizerForm:
         """What the quantizer is; plain unless a family says otherwise."""
         return QuantizerForm()
@@ -151,6 +156,7 @@ class FamilyConfig:
             levels=self.levels,
             postfilter=not self.EXACT,  # models of others sound as they do elsewhere
             features=self.encoder_features,
+            importance=self.importance,
         )
 
     def to_dict(self) -> dict[str, Any]:

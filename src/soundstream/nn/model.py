@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from soundstream.errors import ConfigError
 from soundstream.nn.config import FamilyConfig
-from soundstream.nn.graph import Graph
+from soundstream.nn.graph import LAST, Graph
+from soundstream.nn.importance import drawn_use
 from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.layers.scaling import FiLM, Gain
 from soundstream.nn.levels import LevelStage
@@ -33,6 +34,8 @@ class Output(NamedTuple):
     codes: Int[Tensor, "batch num_quantizers frames"] | None
     """None while the quantizer is bypassed."""
     commitment: Float[Tensor, ""]
+    rate: Float[Tensor, ""] | None = None
+    """Sum over examples of the mean importance of frames, of a codec that tells it."""
 
 
 class Networks(NamedTuple):
@@ -87,12 +90,15 @@ class SoundStream(nn.Module):
         condition: Float[Tensor, "batch condition frames"] | None = None,
     ) -> Output:
         """Code and decode; `num_quantizers` of None bypasses the quantizer (the warm-up of a training run)."""
-        latents, side = self.encode(audio, condition), self.side(audio)
+        (latents, importance), side = self._encoded(audio, condition, None), self.side(audio)
         if num_quantizers is None:
             return Output(self.decode(latents, condition, side), latents, None, latents.new_zeros(()))
-        quantized = self.quantizer(latents, num_quantizers)
+        use = None
+        if self.training and importance is not None and self.config.importance:
+            use = drawn_use(importance, num_quantizers, self.config.num_quantizers, self.config.importance)
+        quantized = self.quantizer(latents, num_quantizers, use and use.mask)
         decoded = self.decode(quantized.latents, condition, side)
-        return Output(decoded, latents, quantized.codes, quantized.commitment)
+        return Output(decoded, latents, quantized.codes, quantized.commitment, use and use.rate)
 
     def encode(
         self,
@@ -107,15 +113,33 @@ class SoundStream(nn.Module):
         Raises:
             ConfigError: it takes some, and there are none.
         """
+        return self._encoded(audio, condition, features)[0]
+
+    def importance(self, audio: Float[Tensor, "batch channels samples"]) -> Float[Tensor, "batch 1 frames"]:
+        """How much each frame of the sound needs, from 0 to 1; of codecs that tell it."""
+        _, found = self._encoded(audio, None, None)
+        assert found is not None
+        return found
+
+    def _encoded(
+        self,
+        audio: Float[Tensor, "batch channels samples"],
+        condition: Float[Tensor, "batch condition frames"] | None,
+        features: Float[Tensor, "batch features frames"] | None,
+    ) -> tuple[Float[Tensor, "batch latent_dim frames"], Float[Tensor, "batch 1 frames"] | None]:
+        """Latents, and the importance of frames if the encoder tells it."""
         if self.gain:
             audio = audio / self.side(audio)[..., None]
-        x = self.encoder(self.analysed(audio.unsqueeze(2), condition))
+        x, importance = self.encoder(self.analysed(audio.unsqueeze(2), condition)), None
+        if self.config.importance:
+            x, importance = x[:, :-1], x[:, -1]
         if self.config.film == "encoder":
             x = self._conditioned(x, condition)
         with without_autocast(x):
             x = self.project(x.to(self.project.weight.dtype)) if self.project else x
             latents = self.normalizer(x).squeeze(2)
-            return latents + self._added(features) if self.features else latents
+            latents = latents + self._added(features) if self.features else latents
+        return latents, importance
 
     def _added(self, features: Float[Tensor, "batch features frames"] | None) -> Tensor:
         """What features add to the latents."""
@@ -179,6 +203,13 @@ class SoundStream(nn.Module):
     def analysed_onnx(self, graph: Graph) -> str:
         """The same in the encoder's graph, of its inputs `pcm`, `condition` and, with a denoiser, `mask`."""
         return self.analysis.onnx(graph, "", self.gain.divided_onnx(graph, "pcm") if self.gain else "pcm")
+
+    def importance_onnx(self, graph: Graph, x: str) -> tuple[str, list[str]]:
+        """What the encoder gives without its last channel, and that channel, of a codec that tells importance."""
+        if not self.config.importance:
+            return x, []
+        found = graph.slice(x, "importance", start=-1, end=LAST, axis=1)
+        return graph.slice(x, "encoded", start=0, end=-1, axis=1), [found]
 
     def decode(
         self,

@@ -125,34 +125,45 @@ class ResidualVectorQuantizer(nn.Module):
         self.register_buffer("sums", self.codebooks * 2 * DEAD_USAGE)
 
     def forward(
-        self, latents: Float[Tensor, "batch latent_dim frames"], num_quantizers: Int[Tensor, " batch"]
+        self,
+        latents: Float[Tensor, "batch latent_dim frames"],
+        num_quantizers: Int[Tensor, " batch"],
+        use: Float[Tensor, "batch num_quantizers #frames"] | None = None,
     ) -> Quantized:
-        """Quantize each example with its own number of codebooks (quantizer dropout)."""
+        """Quantize each example with its own number of codebooks (quantizer dropout).
+
+        Args:
+            use: 1 where a frame has a codebook, else 0, in the place of these numbers; gradients pass to it.
+        """
+        if use is None:
+            places = torch.arange(len(self.codebooks), device=latents.device)
+            use = (places < num_quantizers[:, None]).float()[..., None]
         if not self.is_plain:
             with torch.autocast(latents.device.type, enabled=False):
-                return self._factored(latents.float(), num_quantizers)
+                return self._factored(latents.float(), use)
         with torch.autocast(latents.device.type, enabled=False):
             vectors = latents.detach().float().transpose(1, 2)
             codes, residuals = self._best(vectors, num_quantizers)
-            used = torch.arange(len(self.codebooks), device=latents.device) < num_quantizers[:, None]
-            quantized = (self._entries(codes) * used[..., None, None]).sum(1).transpose(1, 2)
+            quantized = (self._entries(codes) * use[..., None]).sum(1).transpose(1, 2)
             if self.training:
                 self._follow(residuals, codes)
-        error = (latents.float() - quantized).square().mean(dim=(1, 2))
+        error = (latents.float() - quantized.detach()).square().mean(dim=(1, 2))
         commitment = (error + 1e-9).sqrt().sum()
-        return Quantized(latents + (quantized - latents).detach(), codes, commitment)
+        to_use = quantized - quantized.detach()
+        return Quantized(latents + (quantized - latents).detach() + to_use, codes, commitment)
 
     def _factored(
-        self, latents: Float[Tensor, "batch latent_dim frames"], num_quantizers: Int[Tensor, " batch"]
+        self,
+        latents: Float[Tensor, "batch latent_dim frames"],
+        use: Float[Tensor, "batch num_quantizers #frames"],
     ) -> Quantized:
         """`forward` of a form that is not plain; the commitment is to the entries, where they are compared."""
         stages = list(self._stages(latents.transpose(1, 2)))
-        used = torch.arange(len(self.codebooks), device=latents.device)[:, None] < num_quantizers
         quantized, commitment = torch.zeros_like(latents.transpose(1, 2)), latents.new_zeros(())
-        for stage, mask in zip(stages, used, strict=True):
-            quantized = quantized + stage.output * mask[:, None, None]
-            error = (stage.seen - stage.entry).square().mean(dim=(1, 2))
-            commitment = commitment + ((error + 1e-9).sqrt() * mask).sum()
+        for stage, mask in zip(stages, use.transpose(0, 1), strict=True):
+            quantized = quantized + stage.output * mask[..., None]
+            error = ((stage.seen - stage.entry).square().mean(dim=2) * mask.detach()).mean(dim=1)
+            commitment = commitment + ((error + 1e-9).sqrt() * mask.detach().amax(1)).sum()
         codes = torch.stack([stage.code for stage in stages], dim=1)
         if self.training:
             self._follow(torch.stack([stage.seen.detach() for stage in stages]), codes)

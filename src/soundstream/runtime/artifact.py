@@ -181,6 +181,8 @@ def _unsupported(spec: CodecSpec) -> list[str]:
     wants = {
         "look-ahead without context": spec.lookahead_samples and not spec.context_frames,
         "numbers beside its codes but no segments": spec.side_numbers and not spec.segment_samples,
+        "importance of frames and codebooks of several strides": spec.importance and spec.granule > 1,
+        "importance of frames and features beside the sound": spec.importance and spec.features,
         "segments of codebooks of several strides": spec.segment_samples and spec.granule > 1,
     }
     return [name for name, wanted in wants.items() if wanted]

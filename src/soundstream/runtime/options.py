@@ -38,6 +38,7 @@ class EncodeKeywords(TypedDict, total=False):
     tags: Mapping[str, str] | None
     vbr: bool
     max_bitrate: int | None
+    quality: float | None
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,14 @@ class EncodeOptions:
     ] = False
     """Let the rate vary with the sound; the file is as large as at a constant `bitrate`."""
     max_bitrate: Annotated[
-        int | None, Help("Highest bit/s of a packet with --vbr; else the model's.", of_files=True)
+        int | None, Help("Highest bit/s of a packet with --vbr or --quality; else the model's.", of_files=True)
     ] = None
-    """Highest bit/s of a packet with `vbr`; None is the model's."""
+    """Highest bit/s of a packet with `vbr` or `quality`; None is the model's."""
+    quality: Annotated[
+        float | None,
+        Help("Give each frame the codebooks that it needs, such as 1; of models that tell: vrvq.", of_files=True),
+    ] = None
+    """How much each frame gets of what it needs, of models that tell; the rate follows, and `bitrate` is left out."""
     tags: Annotated[
         Mapping[str, str] | None, Help("Text to keep in the file.", "NAME=VALUE", flags=("--tag",), of_files=True)
     ] = None
@@ -109,13 +115,25 @@ class EncodeOptions:
             ConfigError: the codec does not have one of them, or a constant rate is to have a highest one.
         """
         nominal = spec.bitrate(spec.quantizers_for(self.bitrate))
-        if not self.vbr and self.max_bitrate is not None:
-            raise ConfigError("the highest bit rate of a packet (--max-bitrate) goes with a variable rate (--vbr)")
-        if not self.vbr:
+        if self.quality is not None:
+            self._check_quality(self.quality, spec)
+            nominal = spec.bitrate(spec.num_quantizers)
+        elif not self.vbr and self.max_bitrate is not None:
+            raise ConfigError(
+                "the highest bit rate of a packet (--max-bitrate) goes with a variable rate (--vbr, --quality)"
+            )
+        elif not self.vbr:
             return nominal, nominal
         most = spec.bitrate(spec.num_quantizers) if self.max_bitrate is None else self.max_bitrate
         spec.quantizers_for(most)
         return min(nominal, most), most
+
+    def _check_quality(self, quality: float, spec: CodecSpec) -> None:
+        spec.check_quality(quality)
+        if self.vbr or self.bitrate is not None:
+            raise ConfigError(
+                "a quality (--quality) and a size (--bitrate, --vbr) are both given; the one follows from the other"
+            )
 
 
 def option_fields() -> dict[str, tuple[dataclasses.Field, Help]]:

@@ -6,8 +6,10 @@ import math
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from soundstream.arrays import Array, Codes
+from soundstream.entropy.grid import ABSENT
 from soundstream.errors import ConfigError
 from soundstream.runtime.factors import Factors
 from soundstream.system.threads import single_blas_thread
@@ -72,6 +74,19 @@ class Quantizer:
         if self._levels:
             return self._without_levels(latents, self._levels, num_quantizers, effort)
         return self._found_codes(latents, num_quantizers, effort)
+
+    def encode_counts(self, latents: Array, counts: NDArray[np.int64], num_quantizers: int, effort: int = 1) -> Codes:
+        """Codes `[streams, num_quantizers, frames]` of frames that have several numbers of codebooks, and -1 behind.
+
+        Args:
+            latents: `[streams, latent_dim, frames]`.
+            counts: codebooks of each frame `[streams, frames]`, 1 to `num_quantizers`; a search ends there.
+        """
+        codes, vectors = np.full((*counts.shape, num_quantizers), ABSENT), np.moveaxis(latents, 1, 2)
+        for count in np.unique(counts).tolist():
+            here = counts == count
+            codes[here, :count] = self.encode(vectors[here].T, count, effort).T
+        return np.moveaxis(codes, 2, 1)
 
     def _without_levels(self, latents: Array, levels: tuple[int, int], num_quantizers: int, effort: int) -> Codes:
         """Codes of all but the levels, of which none is 0: it adds nothing to them."""

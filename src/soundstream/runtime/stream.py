@@ -13,6 +13,7 @@ import numpy as np
 from soundstream.arrays import Array, Codes
 from soundstream.runtime.artifact import DENOISER_FILE, FEATURES_FILE, LEVELS_FILE, Artifact
 from soundstream.runtime.features import FeatureStream, check_features
+from soundstream.runtime.importance import Counts, counts_at, importance_of
 from soundstream.runtime.levels import LevelCoder
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
@@ -137,7 +138,7 @@ class Model:
     def silence(self) -> Array:
         """Latents `[latent_dim]` of silence that has lasted."""
         silence = np.zeros((1, self.block_frames * self.spec.hop_length), np.float32)
-        return LatentStream(self, 1).push(silence)[0, :, -1]
+        return LatentStream(self, 1).push(silence)[0, : self.spec.latent_dim, -1]
 
 
 class LatentStream:
@@ -170,7 +171,8 @@ class LatentStream:
     def push(self, pcm: Array, denoise: float = 0.0) -> Array:
         """Take pcm `[channels, samples]` of any length; give latents `[streams, latent_dim, frames]`.
 
-        Side numbers are channels behind the latents' own, the same in all frames of a segment.
+        What the encoder says of their importance is a channel behind the latents' own, side numbers are the last
+        ones, the same in all frames of a segment.
 
         Args:
             denoise: how much noise to remove from the frames that this push completes: 0 none, 1 all that can be;
@@ -208,7 +210,7 @@ class LatentStream:
     def _empty(self) -> Array:
         """No latents."""
         spec = self._model.spec
-        return np.zeros((self._streams, spec.latent_dim + spec.side_numbers, 0), np.float32)
+        return np.zeros((self._streams, spec.encoded_channels, 0), np.float32)
 
     def _chosen_policy(self) -> Policy | None:
         """How the signal of a codec that is not causal is taken."""
@@ -303,16 +305,21 @@ class CodeStream:
     def __init__(self, model: Model, streams: int) -> None:
         self._model, self._level_coder = model, model.new_level_coder(streams)
 
-    def push(self, latents: Array, num_quantizers: int, effort: int = 1) -> Codes:
-        """Codes `[streams, num_quantizers + side_numbers, frames]` of latents and, behind them, side numbers.
+    def push(self, latents: Array, num_quantizers: int, effort: int = 1, counts: Counts | None = None) -> Codes:
+        """Codes `[streams, num_quantizers + side_numbers, frames]` of what an encoder gives.
 
         Args:
-            latents: `[streams, latent_dim + side_numbers, frames]`.
+            latents: `[streams, encoded_channels, frames]`.
             effort: paths that the search keeps.
+            counts: codebooks of each frame, behind which its codes are -1; None is all.
         """
         spec = self._model.spec
-        latents, side = latents[:, : spec.latent_dim], latents[:, spec.latent_dim :]
-        codes = self._model.quantizer.encode(latents, num_quantizers, effort)
+        side = latents[:, latents.shape[1] - spec.side_numbers :]
+        latents = latents[:, : spec.latent_dim]
+        if counts is None:
+            codes = self._model.quantizer.encode(latents, num_quantizers, effort)
+        else:
+            codes = self._model.quantizer.encode_counts(latents, counts, num_quantizers, effort)
         if self._level_coder and spec.levels and num_quantizers > spec.levels.place and codes.shape[2]:
             quantized = self._model.quantizer.decode(codes)[:, : -spec.levels.bands]
             codes[:, spec.levels.place] = self._level_coder.push(latents, quantized)
@@ -350,7 +357,7 @@ class EncoderStream:
     @options.setter
     def options(self, options: EncodeOptions) -> None:
         options.check(self._model.spec)
-        self._num_quantizers = self._model.spec.quantizers_for(options.bitrate)
+        self._num_quantizers = self._model.spec.quantizers_for(options.rates(self._model.spec)[1])
         self._options = options
 
     def push(self, pcm: Array) -> Codes:
@@ -365,7 +372,10 @@ class EncoderStream:
         return self._codes(self._latents.flush())
 
     def _codes(self, latents: Array) -> Codes:
-        return self._coding.push(latents, self._num_quantizers, self.options.effort)
+        spec, counts = self._model.spec, None
+        if self.options.quality is not None:
+            counts = counts_at(importance_of(latents, spec), self.options.quality, spec, self._num_quantizers)
+        return self._coding.push(latents, self._num_quantizers, self.options.effort, counts)
 
 
 class DecoderStream:

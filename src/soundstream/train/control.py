@@ -105,7 +105,7 @@ def parsed(data: Any, config: TrainConfig) -> Wishes:
 
 def _with(config: TrainConfig, settings: dict[str, Any]) -> TrainConfig:
     terms = [f"{term}_weight" for term in config.loss.terms()]
-    known = [*RATES, *terms, "commitment_weight"]
+    known = [*RATES, *terms, "commitment_weight", "rate_weight"]
     if unknown := [name for name in settings if name not in known]:
         raise ConfigError(f"{FILE}: cannot change {', '.join(unknown)}; expected end, save, {', '.join(known)}")
     rates: dict[str, Any] = {name: _number(name, value) for name, value in settings.items() if name in RATES}

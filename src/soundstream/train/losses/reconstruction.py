@@ -1,7 +1,7 @@
 """Reconstruction losses and the weights of all terms.
 
 Each term has one name, in the run file, the log and here: `waveform`, `mel`, `levels`, `complex`, `harmonic`,
-`adversarial`, `feature`, `commitment`.
+`adversarial`, `feature`, `commitment`, `rate`.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class LossConfig:
     """Whether features are compared relative to their level (EnCodec) or as they are (SoundStream)."""
     commitment_weight: float = 0.03
     """Of the pull of latents to their quantized values; a strong one favours few codebooks, a weak one many."""
+    rate_weight: float = 0.0
+    """Of the mean importance of frames, with networks that tell it: what else would ask for all codebooks."""
 
     def __post_init__(self) -> None:
         if self.mel not in MEL_LOSSES:

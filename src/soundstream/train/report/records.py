@@ -13,7 +13,7 @@ from soundstream.errors import ConfigError
 
 LOG = "log.jsonl"
 LOSSES = (
-    *("waveform", "mel", "mel_relative", "mel_log", "levels", "complex", "harmonic", "commitment"),
+    *("waveform", "mel", "mel_relative", "mel_log", "levels", "complex", "harmonic", "commitment", "rate"),
     *("adversarial", "feature", "discriminator", "latents", "spectra"),
 )
 """Names of loss terms in training lines, in the order in which they are shown."""

@@ -9,7 +9,7 @@ from soundstream.nn import distributed
 from soundstream.train.config import TrainConfig
 from soundstream.train.data.crops import Batch
 
-COMMITMENT, FLOOR = "commitment", "mel_floor"
+COMMITMENT, RATE, FLOOR = "commitment", "rate", "mel_floor"
 
 
 class Inputs:
@@ -32,7 +32,7 @@ class Inputs:
         """Samples of each crop that the discriminators hear; None is all."""
         if heard := config.discriminator_crop_frames * codec.hop_length:
             self.heard = torch.arange(heard, device=device)
-        self.names = [*config.loss.terms(), COMMITMENT, FLOOR]
+        self.names = [*config.loss.terms(), COMMITMENT, RATE, FLOOR]
         self._numbers = torch.zeros(len(self.names), device=device)
         self.numbers = dict(zip(self.names, self._numbers, strict=True))
         """Weights of terms by name, and the floor of the mel loss."""

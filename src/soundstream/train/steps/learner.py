@@ -19,7 +19,7 @@ from soundstream.train.losses.balancer import Balancer
 from soundstream.train.losses.reconstruction import FROM_DISCRIMINATORS, ReconstructionLoss, aligned
 from soundstream.train.steps.capture import Captured, Figures
 from soundstream.train.steps.ema import Average
-from soundstream.train.steps.inputs import COMMITMENT, FLOOR, Inputs
+from soundstream.train.steps.inputs import COMMITMENT, FLOOR, RATE, Inputs
 from soundstream.train.steps.optimizer import adamw, follow, optimizer_state, restore_optimizer, set_rate
 from soundstream.train.steps.precision import Precision
 from soundstream.train.steps.schedule import Phase, Schedule
@@ -100,7 +100,8 @@ class Learner:
     def _set(self, share: float) -> None:
         """Set the numbers of the schedule."""
         schedule, progress = self.schedule, self.progress
-        numbers = {COMMITMENT: self.config.loss.commitment_weight, FLOOR: schedule.mel_floor(progress)}
+        loss, numbers = self.config.loss, {FLOOR: schedule.mel_floor(progress)}
+        numbers |= {COMMITMENT: loss.commitment_weight, RATE: loss.rate_weight}
         self.inputs.set(schedule.weights(progress) | numbers)
         set_rate(self.optimizer, schedule.rate(progress, share))
         if self.critic:
@@ -148,8 +149,10 @@ class Learner:
             losses |= {"adversarial": verdict.adversarial, "feature": verdict.feature}
         weighed = {name: loss for name, loss in losses.items() if name in numbers}
         gradient, norms = self.balancer.gradient(weighed, numbers, decoded, phase.measured)
-        norm = self._follow_gradient((output.audio.float() * gradient).sum() + numbers[COMMITMENT] * output.commitment)
-        figures = losses | parts | {"commitment": output.commitment / len(decoded)}
+        beside = {COMMITMENT: output.commitment} | ({} if output.rate is None else {RATE: output.rate})
+        pulled = sum(numbers[name] * loss for name, loss in beside.items())
+        norm = self._follow_gradient((output.audio.float() * gradient).sum() + pulled)
+        figures = losses | parts | {name: loss / len(decoded) for name, loss in beside.items()}
         figures |= self._teach(verdict) | {"gradient_norm": norm}
         figures |= {f"gradient_{name}": value for name, value in norms.items()}
         return {name: value.detach() for name, value in figures.items()}
