@@ -38,22 +38,22 @@ GAIN, BRANCH_GAIN, LAST_GAIN = 0.7, 0.3, 2.0
 def package() -> Any:
     """The original's module of networks, with empty modules in the place of those that it does not use here."""
     base = type("BaseModel", (nn.Module,), {"INTERN": [], "EXTERN": []})
-    audio = {"AudioSignal": object, "STFTParams": object, "ml": _module(BaseModel=base, Accelerator=object)}
+    audio = {"AudioSignal": object, "STFTParams": object, "ml": stub(BaseModel=base, Accelerator=object)}
     unused = {
-        "audiotools": _module(**audio),
+        "audiotools": stub(**audio),
         "audiotools.ml": audio["ml"],
-        "audiotools.core": _module(util=_module()),
-        "audiotools.core.util": _module(),
-        "torchaudio": _module(),
-        "torchaudio.transforms": _module(),
-        "torchaudio.functional": _module(),
-        "cached_path": _module(cached_path=None),
+        "audiotools.core": stub(util=stub()),
+        "audiotools.core.util": stub(),
+        "torchaudio": stub(),
+        "torchaudio.transforms": stub(),
+        "torchaudio.functional": stub(),
+        "cached_path": stub(cached_path=None),
     }
     with mock.patch.dict(sys.modules, unused):
         return import_module("dualcodec.model_codec.dualcodec_model")
 
 
-def _module(**members: Any) -> ModuleType:
+def stub(**members: Any) -> ModuleType:
     found = ModuleType("unused")
     vars(found).update(members)
     return found
@@ -97,28 +97,34 @@ def _original(networks: Any, config: Config) -> Any:
 def at_random(config: Config) -> Any:
     """A model with random weights, alphas, biases and entries, that makes sound of all its codes."""
     model = original(config)
-    for name, tensor in model.state_dict().items():
-        if name.endswith("alpha"):
-            tensor.copy_(1 + 0.3 * torch.randn_like(tensor))
-        elif name.endswith("bias"):
-            tensor += 0.1 * torch.randn_like(tensor)
-    for name, layer in model.dac.named_modules():
-        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
-            size = layer.get_parameter("weight_g")
-            size.copy_(_gain(name, layer) * (1 + 0.1 * torch.randn_like(size)))
+    randomize(model, model.dac)
     model.dac.encoder.block[-1].weight_g.mul_(LAST_GAIN)
     frames = 50
     semantic = model.convnext_encoder(torch.from_numpy(features(frames, config))[None])
-    _spread(model.semantic_vq, semantic)
+    spread(model.semantic_vq, semantic)
     made = model.convnext_decoder(model.semantic_vq(semantic)[0])
-    _spread(model.dac.quantizer, model.dac.encoder(0.2 * torch.randn(1, 1, frames * config.hop_length)) - made)
+    spread(model.dac.quantizer, model.dac.encoder(0.2 * torch.randn(1, 1, frames * config.hop_length)) - made)
     last = model.dac.decoder.model[-2]
     last.bias.zero_()
     last.weight_g.div_(model.dac.decoder.model[:-1](made).abs().max())
     return model
 
 
-def _spread(quantizer: Any, rest: Tensor) -> None:
+@torch.no_grad()
+def randomize(model: Any, networks: Any) -> None:
+    """Let alphas and biases do something, and kernels of the networks keep the size of signals."""
+    for name, tensor in model.state_dict().items():
+        if name.endswith("alpha"):
+            tensor.copy_(1 + 0.3 * torch.randn_like(tensor))
+        elif name.endswith("bias"):
+            tensor += 0.1 * torch.randn_like(tensor)
+    for name, layer in networks.named_modules():
+        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
+            size = layer.get_parameter("weight_g")
+            size.copy_(gain_of(name, layer) * (1 + 0.1 * torch.randn_like(size)))
+
+
+def spread(quantizer: Any, rest: Tensor) -> None:
     """Let entries be as large as what they code, around its mean, so that many of them are found."""
     for stage in quantizer.quantizers:
         seen = stage.in_proj(rest)
@@ -127,7 +133,7 @@ def _spread(quantizer: Any, rest: Tensor) -> None:
         rest = rest - stage(rest)[0]
 
 
-def _gain(name: str, layer: Any) -> float:
+def gain_of(name: str, layer: Any) -> float:
     if isinstance(layer, nn.ConvTranspose1d):
         return GAIN * math.sqrt(layer.stride[0])
     return BRANCH_GAIN if name.endswith(".block.3") and layer.kernel_size[0] == 1 else GAIN

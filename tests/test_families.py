@@ -20,6 +20,7 @@ from soundstream.nn.families.encodec import Config as EncodecConfig
 from soundstream.nn.families.hilcodec import Config as HilcodecConfig
 from soundstream.nn.families.seanet import Config as SeanetConfig
 from soundstream.nn.families.spectral import Config as SpectralConfig
+from soundstream.nn.families.vrvq import Config as VrvqConfig
 from soundstream.runtime.stream import DecoderStream, LatentStream
 
 GUIDE = Path(__file__).parent.parent / "docs/guides/families.md"
@@ -34,10 +35,12 @@ CONFIGS = (
 """Of causal networks with a channel each."""
 SEGMENTS = {"audio_channels": 2, "segment_samples": 4800, "overlap_samples": 480}
 STEREO = EncodecConfig(channels=4, sample_rate=48_000, **SEGMENTS, **SMALL)
+DAC = {"sample_rate": 24_000, "strides": (2, 4, 5, 8), "encoder_channels": 4, "decoder_channels": 32}
 ALL = {
     **{config.family: config for config in CONFIGS},
     "encodec-stereo": STEREO,
-    "dac": DacConfig(sample_rate=24_000, strides=(2, 4, 5, 8), encoder_channels=4, decoder_channels=32, **SMALL),
+    "dac": DacConfig(**DAC, **SMALL),
+    "vrvq": VrvqConfig(**DAC, importance_channels=(8, 4), **SMALL),
 }
 every = pytest.mark.parametrize("codec", ALL.values(), ids=ALL, indirect=True)
 """Marks what holds for segments of a stereo codec too, and for chunks."""
