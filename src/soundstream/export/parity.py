@@ -49,21 +49,23 @@ def check_parity(model: SoundStream, folder: Path, pcm: Array) -> Parity:
     """Code a clip with the model and with its artifact, all codebooks in use.
 
     Args:
-        pcm: mono audio `[samples]` at the codec's rate.
+        pcm: audio `[samples]` at the codec's rate, alike in all channels that are coded together, or
+            `[channels, samples]` of these.
     Raises:
         ParityError: they do not agree; the message says in what.
     """
     model, config = model.cpu().eval(), model.config
-    pcm = pcm[: len(pcm) // config.hop_length * config.hop_length]
-    audio, stored = torch.from_numpy(pcm.copy())[None, None], exportable(model)
-    codes = stored.codes(audio)
+    pcm = pcm[..., : pcm.shape[-1] // config.hop_length * config.hop_length]
+    pcm = np.broadcast_to(pcm, (config.audio_channels, pcm.shape[-1]))
+    stored = exportable(model)
+    codes = stored.codes(torch.from_numpy(pcm.copy())[None])
     graphs, artifact = _graphs(model), Model(load_artifact(folder))
     strengths, others = ((0.0, 1.0) if config.spec().has_denoise(side) else (0.0,) for side in SIDES)
     wanted = EncodeOptions(graphs.spec.bitrate(graphs.spec.num_quantizers), effort=1)
-    encoder = EncoderStream(graphs, 1, wanted)
+    encoder = EncoderStream(graphs, len(pcm), wanted)
     found = Parity(
         latents_difference=max(_difference(_latents(stored, pcm, s), _stream(graphs, pcm, s)) for s in strengths),
-        codes_equal=float((_whole(encoder, pcm[None], codes.shape[-1]) == codes.numpy()).mean()),
+        codes_equal=float((_whole(encoder, pcm, codes.shape[-1]) == codes.numpy()).mean()),
         pcm_snr_db=min(_snr_db(_decoded(stored, codes, s), _pcm(graphs, codes, s)) for s in others),
         stored_latents_snr_db=min(_snr_db(_latents(model, pcm, s), _stream(artifact, pcm, s)) for s in strengths),
         stored_snr_db=min(_snr_db(_decoded(model, codes, s), _pcm(artifact, codes, s)) for s in others),
@@ -82,8 +84,8 @@ def _graphs(model: SoundStream) -> Model:
 
 
 def _latents(model: SoundStream, pcm: Array, denoise: float) -> Array:
-    condition = _condition(model, len(pcm) // model.config.hop_length, denoise)
-    audio = torch.from_numpy(pcm.copy())[None, None]
+    condition = _condition(model, pcm.shape[1] // model.config.hop_length, denoise)
+    audio = torch.from_numpy(pcm.copy())[None]
     found = [model.encode(audio, condition)]
     found += [model.levels(audio, condition)] if model.level_stage else []
     found += [model.importance(audio)] if model.config.importance else []
@@ -96,9 +98,9 @@ def _condition(model: SoundStream, frames: int, denoise: float) -> torch.Tensor:
 
 
 def _stream(runtime: Model, pcm: Array, denoise: float) -> Array:
-    stream = LatentStream(runtime, 1)
-    found = np.concatenate([stream.push(pcm[None], denoise), stream.flush()], axis=2)
-    return found[..., : len(pcm) // runtime.spec.hop_length]
+    stream = LatentStream(runtime, len(pcm))
+    found = np.concatenate([stream.push(pcm, denoise), stream.flush()], axis=2)
+    return found[..., : pcm.shape[1] // runtime.spec.hop_length]
 
 
 def _difference(expected: Array, found: Array) -> float:
@@ -111,7 +113,8 @@ def _decoded(model: SoundStream, codes: torch.Tensor, denoise: float) -> Array:
 
 
 def _pcm(runtime: Model, codes: torch.Tensor, denoise: float) -> Array:
-    return _whole(DecoderStream(runtime, 1, denoise), codes.numpy(), codes.shape[-1] * runtime.spec.hop_length)
+    stream = DecoderStream(runtime, runtime.spec.channels, denoise)
+    return _whole(stream, codes.numpy(), codes.shape[-1] * runtime.spec.hop_length)
 
 
 def _whole(stream: EncoderStream | DecoderStream, items: NDArray[Any], length: int) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from soundstream.nn.config import FamilyConfig
 from soundstream.nn.model import SoundStream
 from soundstream.nn.quantize import DEAD_USAGE
 from soundstream.system.extras import extra, needs
+from soundstream.train.data.placement import in_mono, mono_condition
 from soundstream.train.losses.reconstruction import MelLoss, aligned, signal_to_noise_db
 
 COUNTS = (1, 2, 4, 8, 16)
@@ -130,12 +131,16 @@ class Validator:
 
     def _encode(self, model: SoundStream) -> tuple[Tensor, Tensor]:
         model.eval()
-        latents = model.encode(self.clips.to(model.quantizer.codebooks.device)).float()
+        audio, _ = in_mono(self.clips.to(model.quantizer.codebooks.device), self.config)
+        latents = model.encode(audio).float()
         return latents, model.quantizer.encode(latents, model.config.num_quantizers)
 
     def _decode(self, model: SoundStream, codes: Int[Tensor, "batch num_quantizers frames"]) -> tuple[Tensor, Tensor]:
         """The clips and what the codes give, both without the samples that the delay leaves without a partner."""
-        decoded = model.decode(model.quantizer.decode(codes)).float()
+        _, channel = in_mono(self.clips, self.config)
+        told = mono_condition(self.config, len(codes), codes.shape[2])
+        decoded = model.decode(model.quantizer.decode(codes), None if told is None else told.to(codes.device))
+        decoded = decoded[:, channel : channel + 1].float()
         return aligned(self.clips.to(decoded)[..., : decoded.shape[-1]], decoded, self.config.delay_samples)
 
     def _available(self, counts: tuple[int, ...]) -> list[int]:

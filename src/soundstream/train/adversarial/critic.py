@@ -28,7 +28,7 @@ class Critic:
             settings.discriminator_betas,
             settings.weight_decay,
         )
-        self.examples = (config.discriminator_examples or config.data.batch_size) // distributed.count()
+        self.examples = config.discriminator_examples // distributed.count() or None
 
     def judge(
         self,

@@ -19,6 +19,7 @@ from soundstream.nn.config import FamilyConfig
 from soundstream.train.data.corpus import Corpus
 from soundstream.train.data.made_noise import made_noise
 from soundstream.train.data.made_tones import made_tones
+from soundstream.train.data.placement import Placement, condition
 from soundstream.train.data.reverberation import room_spectra
 
 PEAK = 0.99
@@ -116,12 +117,12 @@ def _check_interval(name: str, interval: tuple[float, float]) -> None:
 class Batch(NamedTuple):
     """What a step trains on."""
 
-    audio: Float[Tensor, "batch 1 samples"]
+    audio: Float[Tensor, "batch channels samples"]
     """Input, within [-1, 1]."""
-    target: Float[Tensor, "batch 1 samples"]
-    """What the decoder shall give; the input itself unless noise is to be removed."""
+    target: Float[Tensor, "batch channels samples"]
+    """What the decoder shall give; the input itself unless noise is to be removed, or fewer channels are decoded."""
     condition: Float[Tensor, "batch condition frames"]
-    """One-hot: plain, denoise."""
+    """One-hot: plain, denoise; or the layout that is decoded."""
 
 
 class _Plan(NamedTuple):
@@ -192,16 +193,20 @@ class Crops:
         self.speech_chances = np.cumsum(shares * (self.categories == SPEECH))
         self.pcm = _keep(corpus.pcm, int(self.starts[-1]) + self.length, self.device)
         self.rooms = self._rooms() if data.room_probability else None
+        self.placement = Placement(codec, data.batch_size, self.device) if codec.audio_channels > 1 else None
 
     def draw(self, step: int) -> Batch:
         """The whole batch of a step: the same for the same step and seed, on any machine."""
         rng = np.random.default_rng([self.seed, step])
         plan = self._plan(rng)
         audio, target = self._join(self._filter(self._voices(plan, rng), plan), plan)
-        gain = self._tensor(10 ** (plan.gain_db / 20))[:, None]
-        peak = torch.maximum(_peak(audio), _peak(target)).clamp_min(1e-9)
-        gain = torch.minimum(gain, PEAK / peak)
-        return Batch((audio * gain)[:, None], (target * gain)[:, None], self._condition(plan.denoise))
+        audio, target, told = audio[:, None], target[:, None], self._condition(plan.denoise)
+        if self.placement:
+            audio, target = self.placement.scenes(audio[:, 0], rng)
+            told = condition(self.codec, self.placement.slots, self.data.crop_frames).to(self.device)
+        gain = self._tensor(10 ** (plan.gain_db / 20))[:, None, None]
+        gain = torch.minimum(gain, PEAK / torch.maximum(_peak(audio), _peak(target)).clamp_min(1e-9))
+        return Batch(audio * gain, target * gain, told)
 
     def _plan(self, rng: np.random.Generator) -> _Plan:
         """The draws are the same in number whatever the settings, so that one setting leaves the others' alone."""
@@ -378,6 +383,8 @@ def _check_possible(corpus: Corpus, data: DataConfig, codec: FamilyConfig) -> No
             f"denoise_probability is {data.denoise_probability}, but the codec's condition_dim is "
             f"{codec.condition_dim}; the switch needs 2"
         )
+    if data.denoise_probability and codec.audio_channels > 1:
+        raise ConfigError("denoise_probability is above 0; a codec of several channels together cannot learn that")
     if data.noise_probability and (missing := {SPEECH, NOISE} - set(corpus.categories())):
         raise AudioError(
             f"noise_probability is {data.noise_probability}, but the data has no category "
@@ -403,6 +410,5 @@ def _between(interval: tuple[float, float], draws: NDArray[np.float64]) -> NDArr
     return interval[0] + (interval[1] - interval[0]) * draws
 
 
-def _peak(audio: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch 1"]:
-    low, high = torch.aminmax(audio, dim=-1, keepdim=True)
-    return torch.maximum(high, -low)
+def _peak(audio: Float[Tensor, "batch channels samples"]) -> Float[Tensor, "batch 1 1"]:
+    return audio.abs().amax(dim=(1, 2), keepdim=True)

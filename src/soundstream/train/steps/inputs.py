@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from soundstream.nn import distributed
 from soundstream.train.config import TrainConfig
 from soundstream.train.data.crops import Batch
+from soundstream.train.data.placement import Heard, heard_of, slots
 
 COMMITMENT, RATE, FLOOR = "commitment", "rate", "mel_floor"
 
@@ -23,8 +25,14 @@ class Inputs:
         data, codec = config.data, config.codec
         examples, samples = data.batch_size // distributed.count(), data.crop_frames * codec.hop_length
         self.config = config
-        self.audio = torch.zeros(examples, 1, samples, device=device)
-        self.target = torch.zeros_like(self.audio)
+        self.audio = torch.zeros(examples, codec.audio_channels, samples, device=device)
+        self.channels: Heard | None = None
+        """Those that are judged, of a codec that codes several together."""
+        if codec.audio_channels > 1:
+            own = slots(codec, data.batch_size)[distributed.rank() :: distributed.count()]
+            self.channels = heard_of(own, device)
+        self.target = self.judged(self.audio).clone()
+        """Of each channel that is judged."""
         self.condition = torch.zeros(examples, codec.condition_dim, data.crop_frames, device=device)
         self.counts = torch.ones(examples, dtype=torch.long, device=device)
         """Codebooks in use by each example."""
@@ -39,14 +47,19 @@ class Inputs:
 
     def fill(self, batch: Batch) -> None:
         """Take the examples of this process, and draw what chance decides besides."""
-        for name, part in batch._asdict().items():
-            getattr(self, name).copy_(part[distributed.rank() :: distributed.count()])
+        own = [part[distributed.rank() :: distributed.count()] for part in batch]
+        for name, part in Batch(*own)._replace(target=self.judged(own[1].to(self.audio.device)))._asdict().items():
+            getattr(self, name).copy_(part)
         drawn = self.config.draw_counts(*torch.rand(2, self.config.data.batch_size))
         self.counts.copy_(drawn[distributed.rank() :: distributed.count()], non_blocking=True)
         if self.heard is not None:
             hop, compared = self.config.codec.hop_length, batch.target.shape[-1] - self.config.codec.delay_samples
             start = int(torch.randint((compared - len(self.heard)) // hop + 1, ())) * hop
             self.heard.copy_(torch.arange(start, start + len(self.heard)), non_blocking=True)
+
+    def judged(self, audio: Float[Tensor, "batch channels samples"]) -> Float[Tensor, "heard 1 samples"]:
+        """Each channel that is decoded, as an example."""
+        return self.channels.of(audio) if self.channels else audio
 
     def set(self, numbers: dict[str, float]) -> None:
         """Set weights and floor for the next step."""

@@ -133,7 +133,8 @@ class Learner:
         """Code the examples, judge them and follow; what may be captured as a CUDA graph."""
         given = self.inputs
         self.model.train().train_trunks(phase.trunks)
-        condition = given.condition if self.config.data.denoise_probability else None
+        told = self.config.data.denoise_probability or self.config.codec.layouts
+        condition = given.condition if told else None
         with self.precision.autocast():
             output = self.model(given.audio, given.counts if phase.quantized else None, condition)
         return self._follow(output, phase)
@@ -141,7 +142,8 @@ class Learner:
     def _follow(self, output: Output, phase: Phase) -> Figures:
         """Judge the output, step the generator, then the discriminators."""
         numbers = self.inputs.numbers
-        decoded = output.audio.detach().float().requires_grad_()
+        audio = self.inputs.judged(output.audio).float()
+        decoded = audio.detach().requires_grad_()
         compared = aligned(self.inputs.target, decoded, self.config.codec.delay_samples)
         losses, parts = self.reconstruction(*compared, numbers[FLOOR])
         verdict = self.critic.judge(*compared, self.inputs.heard) if self.critic and phase.judged else None
@@ -151,8 +153,8 @@ class Learner:
         gradient, norms = self.balancer.gradient(weighed, numbers, decoded, phase.measured)
         beside = {COMMITMENT: output.commitment} | ({} if output.rate is None else {RATE: output.rate})
         pulled = sum(numbers[name] * loss for name, loss in beside.items())
-        norm = self._follow_gradient((output.audio.float() * gradient).sum() + pulled)
-        figures = losses | parts | {name: loss / len(decoded) for name, loss in beside.items()}
+        norm = self._follow_gradient((audio * gradient).sum() + pulled)
+        figures = losses | parts | {name: loss / len(output.audio) for name, loss in beside.items()}
         figures |= self._teach(verdict) | {"gradient_norm": norm}
         figures |= {f"gradient_{name}": value for name, value in norms.items()}
         return {name: value.detach() for name, value in figures.items()}
