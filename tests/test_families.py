@@ -20,6 +20,7 @@ from soundstream.nn.families.encodec import Config as EncodecConfig
 from soundstream.nn.families.hilcodec import Config as HilcodecConfig
 from soundstream.nn.families.seanet import Config as SeanetConfig
 from soundstream.nn.families.spectral import Config as SpectralConfig
+from soundstream.nn.families.vcnac import Config as VcnacConfig
 from soundstream.nn.families.vrvq import Config as VrvqConfig
 from soundstream.runtime.stream import DecoderStream, LatentStream
 
@@ -41,9 +42,10 @@ ALL = {
     "encodec-stereo": STEREO,
     "dac": DacConfig(**DAC, **SMALL),
     "vrvq": VrvqConfig(**DAC, importance_channels=(8, 4), **SMALL),
+    "vcnac": VcnacConfig(**DAC | {"decoder_channels": 4}, **SMALL),
 }
 every = pytest.mark.parametrize("codec", ALL.values(), ids=ALL, indirect=True)
-"""Marks what holds for segments of a stereo codec too, and for chunks."""
+"""Marks what holds for segments of a stereo codec too, for chunks, and for six channels together."""
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=lambda config: config.family)
@@ -188,12 +190,14 @@ def test_the_guide_tells_of_every_published_model_what_its_spec_says():
         for variant, config in getattr(family(name), "VARIANTS", {}).items()
     }
     shipped = {("spectral", "base"): load("base").spec, ("seanet", "seanet"): load("seanet").spec}
-    assert told.keys() == (published | shipped).keys()
-    for key, spec in (published | shipped).items():
+    fresh = {("vcnac", "fresh"): VcnacConfig().spec()}
+    assert told.keys() == (published | shipped | fresh).keys()
+    for key, spec in (published | shipped | fresh).items():
         rate, channels, frame_rate, codebooks, bitrates, streaming, _ = told[key]
         ends = [f"{spec.bitrate(count):,}" for count in (min(spec.counts), max(spec.counts))]
         assert (rate, float(frame_rate)) == (f"{spec.sample_rate:,}", round(spec.frame_rate, 2))
-        assert channels == ("each by itself" if spec.channels == 1 else f"{spec.channels} together")
+        layouts = " or ".join(", ".join(str(len(one)) for one in spec.layouts).rsplit(", ", 1)) or spec.channels
+        assert channels == ("each by itself" if spec.channels == 1 else f"{layouts} together")
         assert bitrates == " to ".join(dict.fromkeys(ends))
         sizes = [book.size for book in spec.codebooks][: spec.num_quantizers - bool(spec.levels)]
         runs = [f"{len([*run])} x {size}" for size, run in itertools.groupby(sizes)]
