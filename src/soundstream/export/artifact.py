@@ -24,6 +24,7 @@ from soundstream.export.int8 import with_int8_products
 from soundstream.nn.config import FamilyConfig
 from soundstream.nn.graph import Graph, quantize_weight
 from soundstream.nn.layers.conv import CausalConv
+from soundstream.nn.layers.folding import fold_snakes
 from soundstream.nn.model import FEATURES, LEVELS, SoundStream
 from soundstream.nn.quantize import ResidualVectorQuantizer
 from soundstream.runtime.artifact import (
@@ -116,6 +117,7 @@ def exportable(model: SoundStream) -> SoundStream:
         model.denoiser = None
     fold_normalizer(model)
     if model.config.EXACT:
+        fold_snakes(model)
         return model
     coarse = {id(layer.weight) for layer in model.modules() if _stores_int8(layer)}
     with torch.no_grad():
