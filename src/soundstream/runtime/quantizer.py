@@ -57,6 +57,15 @@ class Quantizer:
         return [np.ascontiguousarray(book.T) for book in self._outputs]
 
     @cached_property
+    def _compared(self) -> list[Array]:
+        """Entries, or their directions, by codebook, as the search as published compares them."""
+        return [_directions(book) for book in self._entries] if self._factors.cosine else self._entries
+
+    @cached_property
+    def _compared_half_norms(self) -> list[Array]:
+        return [0.5 * np.square(book).sum(-1) for book in self._compared]
+
+    @cached_property
     def _half_norms(self) -> list[Array]:
         return [0.5 * np.square(book).sum(-1) for book in self._outputs]
 
@@ -128,7 +137,7 @@ class Quantizer:
             stride = self._factors.stride(q)
             if rest.shape[1] % stride:
                 raise ConfigError(f"{rest.shape[1]} frames; a code of codebook {q} covers {stride}")
-            pooled = rest.reshape(len(rest), -1, stride, rest.shape[2]).mean(axis=2)
+            pooled = rest if stride == 1 else rest.reshape(len(rest), -1, stride, rest.shape[2]).mean(axis=2)
             found = np.repeat(self._nearest_entry(pooled, q), stride, axis=1)
             codes[..., place] = found
             rest = rest - self._outputs[q][found]
@@ -136,14 +145,12 @@ class Quantizer:
 
     def _nearest_entry(self, vectors: Array, q: int) -> Codes:
         """Index of the entry of codebook q that is nearest to each of the vectors `[signals, any, inner]`."""
-        entries = self._entries[q]
         rows = vectors.reshape(-1, vectors.shape[2])
         rows = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows  # as in `_found`
         if self._factors.project_in is not None and self._factors.bias_in is not None:
             rows = rows @ self._factors.project_in[q].T + self._factors.bias_in[q]
-        if self._factors.cosine:
-            rows, entries = _directions(rows), _directions(entries)
-        nearest = (0.5 * np.square(entries).sum(-1) - rows @ entries.T).argmin(-1)
+        rows = _directions(rows) if self._factors.cosine else rows
+        nearest = (self._compared_half_norms[q] - rows @ self._compared[q].T).argmin(-1)
         return nearest[: math.prod(vectors.shape[:2])].reshape(vectors.shape[:2])
 
     def _found(self, rows: Array, books: range, effort: int) -> Codes:
