@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist", "src/kernels/kernels.as.ts", "src/kernels/kernels.wasm.ts", "**/*.js", "**/*.mjs"] },
+  { ignores: ["dist", "src/kernels/*.as.ts", "src/kernels/kernels.wasm.ts", "**/*.js", "**/*.mjs"] },
   tseslint.configs.strictTypeChecked,
   { languageOptions: { parserOptions: { projectService: true } } },
   {

@@ -17,6 +17,7 @@ import { browser, served } from "../test/browser.ts";
 
 const BITRATES = [3000, 6000, 12000];
 const PASSES = 6;
+const LIVE_S = 10;
 const CLOCK_HZ = 100;
 
 /** CPU seconds that a browser with this profile took so far. */
@@ -89,6 +90,27 @@ async function row(page: Page, profile: string, bitrate: number): Promise<Record
   return { bitrate, encode: best("encode"), decode: best("decode"), encode_clock: best("encode_clock"), decode_clock: best("decode_clock") };
 }
 
+/** What the page says of live sound from the microphone, each second of some. */
+async function live(page: Page): Promise<Record<string, number>> {
+  const said: string[][] = [];
+  await page.click("#live");
+  await page.waitForFunction(() => document.querySelector("#live-load")?.textContent !== "–", null, { timeout: 60_000 });
+  const before = await liveFigures(page);
+  for (let second = 0; second < LIVE_S; second++) {
+    await page.waitForTimeout(1000);
+    said.push(await liveFigures(page));
+  }
+  await page.click("#live");
+  const last = said.at(-1)!;
+  const load = said.map((figures) => number(figures[2]!)).sort((a, b) => a - b)[Math.floor(LIVE_S / 2)]!;
+  return { duration_s: LIVE_S, packets_per_s: number(last[3]!.split(" of ")[1]!), gaps: number(last[0]!) - number(before[0]!), delay_ms: number(last[1]!), load_percent: load };
+}
+
+const liveFigures = (page: Page): Promise<string[]> => page.locator("#live-gaps, #live-delay, #live-load, #live-lost").evaluateAll((found) => {
+  return ["live-gaps", "live-delay", "live-load", "live-lost"].map((id) => found.find((one) => one.id === id)?.textContent ?? "");
+});
+const number = (text: string): number => Number(text.replace(/[^\d.]/g, ""));
+
 const site = process.argv[2]!;
 const profile = mkdtempSync(join(tmpdir(), "speed-"));
 const { server, address } = await served(site);
@@ -97,6 +119,7 @@ const page = await context.newPage();
 await page.addInitScript("globalThis.__name = (value) => value"); // which functions of a TypeScript runner ask for
 await page.goto(address);
 await page.waitForSelector("#examples button");
+const liveFound = await live(page);
 await prepare(page);
 const rows: Record<string, number>[] = [];
 for (const bitrate of BITRATES) rows.push(await row(page, profile, bitrate));
@@ -111,6 +134,7 @@ const result = {
   browser: context.browser()?.version() ?? "Chromium",
   threads: 1,
   load_average: loadavg().map((load) => Number(load.toFixed(1))),
+  live: liveFound,
   rows,
 };
 await context.close();

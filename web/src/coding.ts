@@ -76,12 +76,7 @@ export class Coding {
   unpack(packet: Packet, header: Header): Part {
     const coder = this.coder(header.entropyMode);
     const shape = { streams: header.streams, numQuantizers: packet.numQuantizers, frames: packet.frames };
-    let data = packet.payload;
-    if (data.length < header.sideBytes) {
-      throw new InvalidField(`the payload has ${data.length} bytes; expected ${header.sideBytes} of side numbers`);
-    }
-    const side = new Float32Array(data.slice(0, header.sideBytes).buffer);
-    data = data.subarray(header.sideBytes);
+    let data = packet.payload.subarray(header.sideBytes);
     let counts: Counts = null;
     if (header.frameCounts) {
       const end = data.length < 2 ? Infinity : 2 + unpack(data, 0, 2);
@@ -90,9 +85,7 @@ export class Coding {
       data = data.subarray(end);
     }
     const codes = coder.decode(data, shape, counts);
-    if (side.some((number) => !Number.isFinite(number) || (number && Math.abs(number) < 2 ** -126))) {
-      throw new InvalidField("the file was not written by an encoder: a number beside its codes is not finite, or too small");
-    }
+    const side = sideOf(packet, header);
     return side.length ? { codes, side } : { codes };
   }
 
@@ -122,4 +115,14 @@ export class Coding {
     const model = new ContextModel(this.kernels, tables, this.codebooks);
     return new FrequencyCoder(this.grid, (streams, count) => new ContextFrequencies(model, streams, count));
   }
+}
+
+/** The numbers beside the codes of a packet. @throws InvalidField they are not whole, or cannot be. */
+function sideOf({ payload }: Packet, { sideBytes }: Header): Float32Array {
+  if (payload.length < sideBytes) throw new InvalidField(`the payload has ${payload.length} bytes; expected ${sideBytes} of side numbers`);
+  const side = new Float32Array(payload.slice(0, sideBytes).buffer);
+  if (side.some((number) => !Number.isFinite(number) || (number && Math.abs(number) < 2 ** -126))) {
+    throw new InvalidField("the file was not written by an encoder: a number beside its codes is not finite, or too small");
+  }
+  return side;
 }

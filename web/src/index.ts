@@ -10,4 +10,4 @@ export { Header } from "./header.ts";
 export type { HeaderFields } from "./header.ts";
 export { LiveDecoder, LiveEncoder } from "./live.ts";
 export type { LiveOptions } from "./live.ts";
-export { configureRuntime } from "./runtime/network.ts";
+export { configureRuntime } from "./runtime/session.ts";

@@ -91,7 +91,9 @@ export async function inflated(bytes: Uint8Array<ArrayBuffer>, format: Compressi
 /** float16 numbers as float32, without loss. */
 export function fromHalf(halves: Uint16Array): Float32Array {
   const table = halfTable();
-  return Float32Array.from(halves, (half) => table[half]!);
+  const found = new Float32Array(halves.length);
+  for (let i = 0; i < found.length; i++) found[i] = table[halves[i]!]!;
+  return found;
 }
 
 let halves: Float32Array | null = null;

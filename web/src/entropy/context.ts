@@ -8,6 +8,8 @@ import { LIMIT, type Tables } from "./tables.ts";
 
 const PARTS = 6;
 const FRACTION = 1 << 11;
+/** Added to a number and taken away again, it leaves the nearest whole one, of two the even one. */
+const TO_WHOLE = 1.5 * 2 ** 52;
 const INPUT_SHIFT = 6;
 const MEAN_SHIFT = 3;
 const MEAN_BITS = 4;
@@ -25,8 +27,7 @@ interface Layers {
 /** Tables in the memory of the kernels; keeps nothing from call to call. */
 export class ContextModel {
   readonly dim: number;
-  /** Entries in parts of 1 / 2^11 `[entries, dim]`, by codebook. */
-  readonly vectors: Int32Array[];
+  private readonly kept: Int32Array[] = [];
   readonly shifts: Int32Array;
   private readonly layers: Layers[];
   private readonly width: number;
@@ -44,11 +45,10 @@ export class ContextModel {
   constructor(
     private readonly kernels: Kernels,
     private readonly tables: Tables,
-    codebooks: readonly Float32Array[],
+    private readonly codebooks: readonly Float32Array[],
   ) {
     this.dim = tables.inputs / PARTS;
     const own = tables.has("vectors");
-    this.vectors = codebooks.map((book, q) => (own ? Int32Array.from(tables.row("vectors", q)) : fixedPoint(book)));
     const wanted = tables.sizes.map((size) => size * this.dim);
     if (wanted.length !== codebooks.length || (!own && wanted.some((length, q) => length !== codebooks[q]!.length))) {
       throw new ArtifactError("the entropy tables are of a model with other codebooks; fit them anew");
@@ -62,6 +62,11 @@ export class ContextModel {
     this.sums = kernels.room(4 * Math.max(tables.size, tables.hidden));
     this.widths = kernels.room(4 * tables.size);
     this.table = kernels.keepInts(tables.list("exponentials"));
+  }
+
+  /** Entries of codebook q in parts of 1 / 2^11 `[entries, dim]`. */
+  vectors(q: number): Int32Array {
+    return (this.kept[q] ??= this.tables.has("vectors") ? Int32Array.from(this.tables.row("vectors", q)) : fixedPoint(this.codebooks[q]!));
   }
 
   /** Where the inputs stand, int16 `[6 * dim]`. */
@@ -99,12 +104,9 @@ export class ContextModel {
 
 /** Entries in parts of 1 / 2^11, rounded to even, in 16 bits with sign. */
 function fixedPoint(book: Float32Array): Int32Array {
-  return Int32Array.from(book, (value) => Math.min(Math.max(roundToEven(value * FRACTION), -32768), 32767));
-}
-
-function roundToEven(value: number): number {
-  const near = Math.round(value);
-  return Math.abs(near - value) === 0.5 ? 2 * Math.round(value / 2) : near;
+  const found = new Int32Array(book.length);
+  for (let i = 0; i < found.length; i++) found[i] = Math.min(Math.max(book[i]! * FRACTION + TO_WHOLE - TO_WHOLE, -32768), 32767);
+  return found;
 }
 
 /** What a decoder knows of one stream, code after code; zero at the start of every packet. */
@@ -134,15 +136,15 @@ class Known {
       input[dim + i] = scaled(this.before[i]!, INPUT_SHIFT);
       input[2 * dim + i] = scaled(this.mean[i]! >> MEAN_BITS, INPUT_SHIFT);
       input[3 * dim + i] = scaled(this.soFar[i]!, INPUT_SHIFT);
-      input[4 * dim + i] = above < 0 ? 0 : scaled(this.model.vectors[q - 1]![above + i]!, shifts[q - 1]!);
-      input[5 * dim + i] = this.chosen[q]! < 0 ? 0 : scaled(this.model.vectors[q]![this.chosen[q]! + i]!, shifts[q]!);
+      input[4 * dim + i] = above < 0 ? 0 : scaled(this.model.vectors(q - 1)[above + i]!, shifts[q - 1]!);
+      input[5 * dim + i] = this.chosen[q]! < 0 ? 0 : scaled(this.model.vectors(q)[this.chosen[q]! + i]!, shifts[q]!);
     }
   }
 
   push(q: number, code: number): void {
     const { dim } = this.model;
     this.chosen[q] = code < 0 ? -1 : code * dim;
-    if (code >= 0) for (let i = 0; i < dim; i++) this.soFar[i]! += this.model.vectors[q]![code * dim + i]!;
+    if (code >= 0) for (let i = 0; i < dim; i++) this.soFar[i]! += this.model.vectors(q)[code * dim + i]!;
     if (q + 1 === this.numQuantizers) this.endFrame();
   }
 

@@ -1,5 +1,8 @@
 // The inner loops, in AssemblyScript: WebAssembly with vectors of 128 bits. Pointers are bytes of one memory.
 
+export { gelu } from "./gelu.as";
+export { product, product8, quantize } from "./products.as";
+
 /** The first byte of the memory that nothing here uses. */
 export function base(): usize {
   return __heap_base;

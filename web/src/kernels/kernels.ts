@@ -8,6 +8,12 @@ interface Exports {
   layer(weights: number, inputs: number, biases: number, out: number, units: number, width: number, shift: number): void;
   frequencies(logits: number, table: number, out: number, size: number, last: number, total: number): void;
   distances(vectors: number, book: number, norms: number, out: number, rows: number, dim: number, size: number): void;
+  gelu(values: number, length: number): void;
+  quantize(rows: number, values: number, scales: number, length: number, block: number): void;
+  product(values: number, weights: number, out: number, rows: number, width: number, units: number): void;
+  product8(
+    values: number, scales: number, weights: number, unitScales: number, out: number, rows: number, width: number, units: number, block: number,
+  ): void;
 }
 
 const PAGE_BYTES = 65536;
@@ -16,6 +22,7 @@ const ALIGNED = 16;
 /** Places in one memory, which is never given back: a model makes what it needs once. */
 export class Kernels {
   private top: number;
+  private readonly passing = new Map<string, { at: number; bytes: number }>();
 
   private constructor(readonly run: Exports) {
     this.top = run.base();
@@ -34,6 +41,13 @@ export class Kernels {
     const missing = this.top - this.run.memory.buffer.byteLength;
     if (missing > 0) this.run.memory.grow(Math.ceil(missing / PAGE_BYTES));
     return at;
+  }
+
+  /** Room of at least so many bytes for what is needed within one call, by the name of its use. */
+  scratch(use: string, bytes: number): number {
+    let found = this.passing.get(use);
+    if (!found || found.bytes < bytes) this.passing.set(use, (found = { at: this.room(bytes), bytes }));
+    return found.at;
   }
 
   /** Numbers in the memory; they move when it grows, so ask for them each time. */
@@ -59,6 +73,12 @@ export class Kernels {
   keepFloats(values: ArrayLike<number>): number {
     const at = this.room(4 * values.length);
     this.floats(at, values.length).set(values);
+    return at;
+  }
+
+  keepBytes(values: Int8Array): number {
+    const at = this.room(values.length);
+    new Int8Array(this.run.memory.buffer, at, values.length).set(values);
     return at;
   }
 

@@ -3,12 +3,12 @@
 import { type Codec, load } from "../codec.ts";
 import { CodecError } from "../errors.ts";
 import { LiveDecoder, LiveEncoder } from "../live.ts";
-import { configureRuntime } from "../runtime/network.ts";
+import { configureRuntime } from "../runtime/session.ts";
 import { joined } from "../runtime/resample.ts";
 
 const PCM_BITS = 16;
-/** Frames of a live packet: one call of the networks for each, which for four takes hardly longer than for two. */
-const PACKET_FRAMES = 4;
+/** Frames of a live packet: 75 of them are coded in a second. */
+const PACKET_FRAMES = 1;
 const MAX_THREADS = 4;
 
 interface Request {

@@ -83,7 +83,7 @@ export class Model {
   }
 
   private async load(name: string): Promise<void> {
-    const loading = this.networks.get(name) ?? this.artifact.file(name).then((data) => Network.load(name, data));
+    const loading = this.networks.get(name) ?? this.artifact.file(name).then((data) => Network.load(name, data, this.kernels));
     this.networks.set(name, loading);
     this.loaded.set(name, await loading);
   }

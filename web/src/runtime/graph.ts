@@ -1,0 +1,73 @@
+/** An ONNX graph run by our own kernels, which keep int8 matrices as they are; ONNX Runtime would expand them. */
+
+import type { Kernels } from "../kernels/kernels.ts";
+import { type Node, type Onnx, type Tensor, readOnnx } from "./onnx.ts";
+import { OPERATORS } from "./operators.ts";
+import { convolution, gelu, matMulNBits } from "./products.ts";
+
+/** What runs a graph. */
+export interface Engine {
+  /** Dimensions of inputs by name; 0 is one that changes. */
+  inputs: ReadonlyMap<string, readonly number[]>;
+  outputs: readonly string[];
+  run(inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
+}
+
+interface Step {
+  inputs: string[];
+  output: string;
+  run: (inputs: Tensor[]) => Tensor;
+}
+
+export class Graph implements Engine {
+  private constructor(
+    readonly inputs: ReadonlyMap<string, readonly number[]>,
+    readonly outputs: readonly string[],
+    private readonly constants: ReadonlyMap<string, Tensor>,
+    private readonly steps: readonly Step[],
+  ) {}
+
+  /**
+   * @returns null where the graph has an operator that is not known here.
+   * @throws ArtifactError the file is damaged.
+   */
+  static of(model: Uint8Array, kernels: Kernels): Graph | null {
+    const onnx = readOnnx(model);
+    const steps: Step[] = [];
+    for (const node of onnx.nodes) {
+      const step = stepOf(node, onnx, kernels);
+      if (!step) return null;
+      const known = step.inputs.map((name) => onnx.constants.get(name));
+      if (known.every((one) => one !== undefined)) onnx.constants.set(step.output, step.run(known));
+      else steps.push(step);
+    }
+    return new Graph(onnx.inputs, onnx.outputs, onnx.constants, steps);
+  }
+
+  run(inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
+    const known = new Map(Object.entries(inputs));
+    const get = (name: string): Tensor => known.get(name) ?? this.constants.get(name)!;
+    for (const { inputs: names, output, run } of this.steps) known.set(output, run(names.map(get)));
+    return Promise.resolve(Object.fromEntries(this.outputs.map((name) => [name, get(name)])));
+  }
+}
+
+function stepOf(node: Node, { constants, bytes }: Onnx, kernels: Kernels): Step | null {
+  const [x, weight, other] = node.inputs as [string, string, string];
+  const [output] = node.outputs as [string];
+  const plain = OPERATORS[node.operator];
+  if (plain) return { inputs: node.inputs, output, run: (inputs) => plain(inputs, node.numbers) };
+  if (node.operator === "Gelu" && !node.numbers.has("approximate")) return weighted(x, output, gelu(kernels));
+  const second = constants.get(other);
+  if (node.operator === "Conv" && constants.has(weight)) {
+    return weighted(x, output, convolution(kernels, node, constants.get(weight)!, second));
+  }
+  if (node.operator === "MatMulNBits" && bytes.has(weight) && second && node.inputs.length === 3) {
+    return weighted(x, output, matMulNBits(kernels, node, bytes.get(weight)!, second.data));
+  }
+  return null;
+}
+
+function weighted(x: string, output: string, run: ((x: Tensor) => Tensor) | null): Step | null {
+  return run && { inputs: [x], output, run: ([value]) => run(value!) };
+}
