@@ -41,14 +41,21 @@ def measured(
     """
     channels = channels or codec.spec.channels
     rate, samples = codec.spec.sample_rate, seconds * codec.spec.sample_rate
-    noise = 0.1 * np.random.default_rng(0).normal(size=(samples, channels))
-    soundfile.write(folder / "noise.wav", noise, rate, subtype="PCM_16")
+    _write_noise(folder / "noise.wav", seconds, channels, rate)
     command = [sys.executable, "-c", _CODE, "noise.wav", str(codec.folder), str(bitrate or 0)]
     lines = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     back = soundfile.info(folder / "back.wav")
     assert (back.frames, back.channels, back.samplerate) == (samples, channels, rate)
     return {"seconds": seconds, "peak_memory_mb": peak // 1024, "bytes": (folder / "coded.nac").stat().st_size}
+
+
+def _write_noise(path: Path, seconds: int, channels: int, rate: int) -> None:
+    """Second by second."""
+    rng = np.random.default_rng(0)
+    with soundfile.SoundFile(path, "w", rate, channels, "PCM_16") as file:
+        for _ in range(seconds):
+            file.write(0.1 * rng.normal(size=(rate, channels)))
 
 
 def main() -> None:
