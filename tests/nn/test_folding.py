@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from dac_weights import CONFIG
 from onnx_layers import OnnxLayer
+from soundstream.export.artifact import exportable
+from soundstream.nn.families.dac import build
 from soundstream.nn.layers.dilated import ResidualUnit
 from soundstream.nn.layers.folding import FoldedSnake, fold_snakes
 from soundstream.nn.layers.padded import PaddedConv, PaddedUpsample
@@ -59,3 +62,12 @@ def test_a_snake_with_nothing_behind_it_stays():
     chain = Chain(first=PaddedConv(4, 4, kernel=3), snake=Snake(4))
     fold_snakes(chain)
     assert isinstance(chain.snake, Snake)
+
+
+def test_artifacts_of_dac_have_folded_snakes_and_the_model_keeps_its_own():
+    model = build(CONFIG)
+    stored = exportable(model)
+    assert not [part for part in stored.modules() if isinstance(part, Snake)]
+    assert len([part for part in model.modules() if isinstance(part, Snake)]) == 58
+    audio = noise(1, 1, 6 * CONFIG.hop_length)
+    torch.testing.assert_close(stored.encode(audio), model.eval().encode(audio), rtol=0, atol=1e-4)
