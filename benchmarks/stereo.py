@@ -10,8 +10,8 @@ room, whose reverberation is another in each channel; and two sounds in two plac
 
 Side and rest are raised to the level of the first signal before they are coded. With --single and --joint, runs of
 stereo-single.toml and stereo-joint.toml in benchmarks/networks, two networks of one size that learned for as many steps
-stand there instead: one codes a channel, the other both together. `level_difference_db` is how far the difference of levels
-between the channels is off, in bands and over 80 ms, up to 20 dB, where there is sound.
+stand there instead: one codes a channel, the other both together. `level_difference_db` is how far the difference of
+levels between the channels is off, in bands and over 80 ms, up to 20 dB, where there is sound.
 
 Source of `levels`: parametric stereo (Breebaart et al., 2005), of which this has the level differences alone.
 """
@@ -45,7 +45,7 @@ Coded = Callable[[Array], tuple[Array, float]]
 LENGTH_S = 4.0
 METRICS = ("visqol-audio", "log-mel")
 COUNTS, NARROW_COUNTS = (4, 8), (1, 2, 4)
-"""Codebooks of each of two channels, of a model and of networks that learned for minutes; twice as many are for both."""
+"""Codebooks of each of two channels, of a model and of networks that learned for minutes; both have twice as many."""
 SPLITS = (("middle, side", 3 / 4), ("middle, side", 7 / 8), ("rotated", 7 / 8))
 """Ways to turn two channels, and the share of all codebooks for the first signal."""
 PAN = np.pi / 4 * np.array([0.4, 1.5])
@@ -88,7 +88,10 @@ def main() -> None:
     systems = of_networks(args.single, args.joint) if args.joint else of_model(codec, args.model)
     rows = [row for system in systems for row in rows_of(system, made, rate)]
     about = provenance(codec.model_id.hex(), f"{len(sounds)} clips, {LENGTH_S:g} s of each, in four scenes")
-    write_report(args.output, about | {"rows": rows})
+    parted: dict[str, list[dict[str, Any]]] = {"rows": [], "scenes": []}
+    for row in rows:
+        parted["scenes" if "scene" in row else "rows"].append(row)
+    write_report(args.output, about | parted)
 
 
 def scenes(sound: Array, other: Array, rate: int) -> dict[str, Array]:
@@ -114,9 +117,8 @@ def of_model(codec: Codec, name: str) -> Iterator[System]:
         yield System(name, "left, right", f"{count} + {count}", rotated(codec, count, count, lambda pcm: 0.0))
         for coding, share in SPLITS:
             first, angle = round(2 * count * share), common_angle if coding == "rotated" else halves
-            yield System(
-                name, coding, f"{first} + {2 * count - first}", rotated(codec, first, 2 * count - first, angle)
-            )
+            second = 2 * count - first
+            yield System(name, coding, f"{first} + {second}", rotated(codec, first, second, angle))
         yield System(name, "levels", str(2 * count - 1), with_levels(codec, 2 * count - 1))
 
 
@@ -200,15 +202,16 @@ def by_network(model: SoundStream, count: int) -> Coded:
 
 
 def rows_of(system: System, made: Sequence[dict[str, Array]], rate: int) -> Iterator[dict[str, Any]]:
-    """A row for each kind of scene, and one of all."""
+    """A row for each kind of scene, and one of all, which names none."""
     found: dict[str, list[dict[str, float | None]]] = {}
     for sounds in made:
         for kind, pcm in sounds.items():
             decoded, bits = system.coded(pcm)
             found.setdefault(kind, []).append(figures(pcm, decoded, rate) | {"bit/s": bits * rate / pcm.shape[1]})
     about = {"codec": system.codec, "coding": system.coding, "codebooks": system.codebooks}
-    for kind, values in {**found, "all": [value for one in found.values() for value in one]}.items():
+    for kind, values in found.items():
         yield about | {"scene": kind} | means(values)
+    yield about | means([value for one in found.values() for value in one])
 
 
 def figures(pcm: Array, decoded: Array, rate: int) -> dict[str, float | None]:

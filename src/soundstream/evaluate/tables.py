@@ -194,6 +194,8 @@ TABLES: dict[str, tuple[str, Make]] = {
             "rate_distortion",
             "tokens",
             "entropy",
+            "stereo",
+            "stereo_networks",
         )
     },
 }
