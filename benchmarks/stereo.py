@@ -42,11 +42,11 @@ Energy = NDArray[np.float64]
 Coded = Callable[[Array], tuple[Array, float]]
 """Stereo to what is decoded of it and the bits that its codes take."""
 
-LENGTH_S = 4.0
+LENGTH_S = 3.0
 METRICS = ("visqol-audio", "log-mel")
 COUNTS, NARROW_COUNTS = (4, 8), (1, 2, 4)
 """Codebooks of each of two channels, of a model and of networks that learned for minutes; both have twice as many."""
-SPLITS = (("middle, side", 3 / 4), ("middle, side", 7 / 8), ("rotated", 7 / 8))
+SPLITS = (("middle, side", 3 / 4), ("rotated", 7 / 8))
 """Ways to turn two channels, and the share of all codebooks for the first signal."""
 PAN = np.pi / 4 * np.array([0.4, 1.5])
 """Angles of two sounds: 0 is left, a quarter of a circle right."""
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--single", type=Path, help="the run of a network of one channel")
     parser.add_argument("--joint", type=Path, help="the run of a network of two channels")
-    parser.add_argument("--limit", type=int, default=2, help="most clips of a class")
+    parser.add_argument("--limit", type=int, default=1, help="most clips of a class")
     args = parser.parse_args()
     torch.set_grad_enabled(False)
     codec = load(args.model)
