@@ -88,9 +88,10 @@ class SoundStream(nn.Module):
         audio: Float[Tensor, "batch channels samples"],
         num_quantizers: Int[Tensor, " batch"] | None,
         condition: Float[Tensor, "batch condition frames"] | None = None,
+        features: Float[Tensor, "batch features frames"] | None = None,
     ) -> Output:
         """Code and decode; `num_quantizers` of None bypasses the quantizer (the warm-up of a training run)."""
-        (latents, importance), side = self._encoded(audio, condition, None), self.side(audio)
+        (latents, importance), side = self._encoded(audio, condition, features), self.side(audio)
         if num_quantizers is None:
             return Output(self.decode(latents, condition, side), latents, None, latents.new_zeros(()))
         use = None

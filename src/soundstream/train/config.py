@@ -40,6 +40,8 @@ class TrainConfig:
     """How it follows."""
     clock: ClockConfig = field(default_factory=ClockConfig)
     """What begins when, where there is a time limit."""
+    features: str = ""
+    """What makes the features that the codec takes beside the sound, `MODULE:FUNCTION`; see `train.data.features`."""
     stage: str = "codec"
     """What learns: `codec` is all of it, `denoise` the denoise switch alone (see `train.steps.denoising`)."""
     seed: int = 0

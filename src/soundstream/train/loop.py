@@ -21,6 +21,7 @@ from soundstream.train.control import Control, Wishes
 from soundstream.train.data.arrivals import Arrivals
 from soundstream.train.data.corpus import Corpus, fixed_clips
 from soundstream.train.data.crops import NOISE, SPEECH, Batch, Crops
+from soundstream.train.data.features import featuring
 from soundstream.train.guard import Contest, Guard
 from soundstream.train.launch import check_batch, join
 from soundstream.train.report.log import Entry, Log, Report, Tally, rounded
@@ -89,7 +90,7 @@ class Trainer:
         check_batch(config.discriminator_examples, distributed.count(), "discriminator_examples")
         clips = fixed_clips(valid, seconds=2.0, per_category=5)
         voices = [i for i, category in enumerate(clips.categories) if category == SPEECH]
-        self.validator = Validator(clips.audio, config.codec, voices)
+        self.validator = Validator(clips.audio, config.codec, voices, featuring(config.features, config.codec))
         captured = graphs and self.precision.device.type == "cuda" and distributed.count() == 1
         self.learner = LEARNERS[config.stage](config, self._crops(train), self.precision, captured)
         self.noisy = self._noisy(valid)

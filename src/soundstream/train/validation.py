@@ -20,6 +20,7 @@ from soundstream.nn.config import FamilyConfig
 from soundstream.nn.model import SoundStream
 from soundstream.nn.quantize import DEAD_USAGE
 from soundstream.system.extras import extra, needs
+from soundstream.train.data.features import Featuring
 from soundstream.train.data.placement import in_mono, mono_condition
 from soundstream.train.losses.reconstruction import MelLoss, aligned, signal_to_noise_db
 
@@ -45,16 +46,22 @@ class Validator:
     Args:
         clips: mono audio at the codec's rate, cut to whole codes.
         voices: numbers of the clips whose harmonics are measured; all of them by default.
+        featuring: what makes features of them, for a codec that takes some.
     """
 
     def __init__(
-        self, clips: Float[Tensor, "batch 1 samples"], config: FamilyConfig, voices: Sequence[int] = ()
+        self,
+        clips: Float[Tensor, "batch 1 samples"],
+        config: FamilyConfig,
+        voices: Sequence[int] = (),
+        featuring: Featuring | None = None,
     ) -> None:
         each = config.hop_length * config.spec().granule
         whole = clips.shape[-1] // each * each
         self.clips, self.config = clips[..., :whole], config
         self.voices = list(voices or range(len(clips)))
         self.mel = MelLoss(config.sample_rate)
+        self.features = featuring(self.clips) if featuring else None
 
     @torch.no_grad()
     def __call__(self, model: SoundStream) -> Log:
@@ -131,8 +138,10 @@ class Validator:
 
     def _encode(self, model: SoundStream) -> tuple[Tensor, Tensor]:
         model.eval()
-        audio, _ = in_mono(self.clips.to(model.quantizer.codebooks.device), self.config)
-        latents = model.encode(audio).float()
+        device = model.quantizer.codebooks.device
+        audio, _ = in_mono(self.clips.to(device), self.config)
+        features = None if self.features is None else self.features.to(device)
+        latents = model.encode(audio, features=features).float()
         return latents, model.quantizer.encode(latents, model.config.num_quantizers)
 
     def _decode(self, model: SoundStream, codes: Int[Tensor, "batch num_quantizers frames"]) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,11 @@ takes none of it. ConvNeXt blocks see the past alone; DAC's networks see as far 
 
 Artifacts keep the weights as float32, so that codes are those of the original.
 
+In training the first channels are what the entry is found for, so that the first codebook follows them as the others
+do; gradients pass straight through the entry. What parts the two halves stays as it is.
+
 Source: DualCodec (Li et al., 2025), section 3. Weights in the form that its authors published become a model by
-`convert`. There is no training of fresh ones: crops have no features.
+`convert`. Differs: fresh networks learn by what is decoded alone, without a loss of the features.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -123,14 +127,21 @@ class Config(FamilyConfig):
 class NearestEntry(StreamingModule):
     """Vectors `[batch, width, 1, frames]` to the entries of a codebook whose directions are nearest to theirs.
 
-    Args:
-        entries: `[codebook_size, width]`; what others write there is seen here.
+    It is the first one of the quantizer that `follow` names. In training gradients pass straight through.
     """
 
-    def __init__(self, entries: Tensor) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.entries: Tensor
-        self.register_buffer("entries", entries, persistent=False)
+        self._quantizer: tuple[ResidualVectorQuantizer, ...] = ()
+
+    def follow(self, quantizer: ResidualVectorQuantizer) -> None:
+        """Take entries from there, wherever they move; the quantizer is no part of this module."""
+        self._quantizer = (quantizer,)
+
+    @property
+    def entries(self) -> Tensor:
+        """`[codebook_size, width]`."""
+        return self._quantizer[0].codebooks[0]
 
     @property
     def directions(self) -> Tensor:
@@ -138,8 +149,9 @@ class NearestEntry(StreamingModule):
         return nn.functional.normalize(self.entries, dim=-1)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        nearest = (x.transpose(1, 3) @ self.directions.T).argmax(-1)
-        return self.entries[nearest].transpose(1, 3), state
+        nearest = (x.transpose(1, 3).float() @ self.directions.T).argmax(-1)
+        entry = self.entries[nearest].transpose(1, 3)
+        return x + (entry - x).detach() if self.training else entry, state
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
         directions = graph.constant(f"{name}.directions", self.directions.T)
@@ -152,22 +164,27 @@ class NearestEntry(StreamingModule):
 
 
 class Less(StreamingModule):
-    """A semantic entry to what is added to the latents: itself, and what a network makes of it, negative."""
+    """A vector to what is added to the latents: its nearest entry, and what a network makes of that, negative.
 
-    def __init__(self, network: Chain) -> None:
+    In training the vector itself stands in the place of the entry, which the quantizer is still to find.
+    """
+
+    def __init__(self, nearest: NearestEntry, network: Chain) -> None:
         super().__init__()
-        self.network = network
+        self.nearest, self.network = nearest, network
 
     def init_state(self, batch: int) -> State:
         return self.network.init_state(batch)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        made, state = self.network.step(x, state)
-        return torch.cat([x, -made], dim=1), state
+        entry = self.nearest(x)
+        made, state = self.network.step(entry, state)
+        return torch.cat([x if self.training else entry, -made], dim=1), state
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
-        made = graph.node("Neg", [self.network.onnx(graph, name, x)], f"{name}.less")
-        return graph.node("Concat", [x, made], f"{name}.both", axis=1)
+        entry = self.nearest.onnx(graph, "nearest", x)
+        made = graph.node("Neg", [self.network.onnx(graph, name, entry)], f"{name}.less")
+        return graph.node("Concat", [entry, made], f"{name}.both", axis=1)
 
 
 class Plus(StreamingModule):
@@ -209,11 +226,12 @@ def build(config: Config) -> SoundStream:
     semantic, width = semantic_network(config), config.codebook_dim
     encoder = Chain(**dict(dac.encoder(config.acoustic).layers()), zeros=ZerosBefore(width))
     decoder = Chain(plus=Plus(semantic, width), **dict(dac.decoder(config.acoustic).layers()))
-    nearest = NearestEntry(torch.zeros(config.codebook_size, width))
-    features = Chain(**dict(feature_network(config).layers()), nearest=nearest, less=Less(semantic))
+    nearest = NearestEntry()
+    features = Chain(**dict(feature_network(config).layers()), less=Less(nearest, semantic))
     model = SoundStream(config, Networks(encoder, decoder, features=features))
-    nearest.entries = model.quantizer.codebooks[0]
+    nearest.follow(model.quantizer)
     _part(model.quantizer, width)
+    _keep_parted(model, width)
     return model
 
 
@@ -223,6 +241,26 @@ def _part(quantizer: ResidualVectorQuantizer, width: int) -> None:
     for kernels in (quantizer.project_in, quantizer.project_out.transpose(1, 2)):
         kernels[0] = torch.eye(*kernels.shape[1:])
         kernels[1:, :, :width] = 0
+
+
+def _keep_parted(model: SoundStream, width: int) -> None:
+    """Let what parts the two halves have no gradient: it stays as it is, but for a decay of weights."""
+    quantizer = model.quantizer
+    others = torch.ones(len(quantizer.codebooks), model.config.latent_dim)
+    others[0], others[:, :width] = 0, 0
+    masks = {
+        quantizer.project_in: others[:, None],
+        quantizer.project_out: others[..., None],
+        quantizer.bias_in: others[:, -1:],
+        quantizer.bias_out: others,
+        model.film.beta: others[-1][:, None],
+    }
+    for parameter, mask in masks.items():
+        parameter.register_hook(partial(_masked, mask))
+
+
+def _masked(mask: Tensor, gradient: Tensor) -> Tensor:
+    return gradient * mask.to(gradient)
 
 
 def feature_network(config: Config) -> Chain:

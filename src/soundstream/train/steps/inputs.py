@@ -9,6 +9,7 @@ from torch import Tensor
 from soundstream.nn import distributed
 from soundstream.train.config import TrainConfig
 from soundstream.train.data.crops import Batch
+from soundstream.train.data.features import featuring
 from soundstream.train.data.placement import Heard, heard_of, slots
 
 COMMITMENT, RATE, FLOOR = "commitment", "rate", "mel_floor"
@@ -40,6 +41,11 @@ class Inputs:
         """Samples of each crop that the discriminators hear; None is all."""
         if heard := config.discriminator_crop_frames * codec.hop_length:
             self.heard = torch.arange(heard, device=device)
+        self.featuring = featuring(config.features, codec)
+        self.features: Tensor | None = None
+        """Of the crops, for a codec that takes some."""
+        if codec.encoder_features:
+            self.features = torch.zeros(examples, codec.encoder_features.channels, data.crop_frames, device=device)
         self.names = [*config.loss.terms(), COMMITMENT, RATE, FLOOR]
         self._numbers = torch.zeros(len(self.names), device=device)
         self.numbers = dict(zip(self.names, self._numbers, strict=True))
@@ -50,6 +56,8 @@ class Inputs:
         own = [part[distributed.rank() :: distributed.count()] for part in batch]
         for name, part in Batch(*own)._replace(target=self.judged(own[1].to(self.audio.device)))._asdict().items():
             getattr(self, name).copy_(part)
+        if self.features is not None and self.featuring:
+            self.features.copy_(self.featuring(self.audio))
         drawn = self.config.draw_counts(*torch.rand(2, self.config.data.batch_size))
         self.counts.copy_(drawn[distributed.rank() :: distributed.count()], non_blocking=True)
         if self.heard is not None:

@@ -116,11 +116,14 @@ class Learner:
     def _start_codebooks(self, draw: int) -> None:
         """K-means on latents of the next batches, in the order in which a single process would have them."""
         self.model.eval()
+        if self.model.features:
+            self.model.features.train()  # gives what a codebook is to code, and not its entries
         latents = []
         for i in range(self.config.kmeans_batches):
             self.inputs.fill(self.crops.draw(draw + i))
             with self.precision.autocast():
-                latents.append(self.model.encode(self.inputs.audio, self.inputs.condition).float())
+                given = self.inputs.audio, self.inputs.condition, self.inputs.features
+                latents.append(self.model.encode(*given).float())
         everywhere = distributed.gather(torch.stack(latents).transpose(2, 3))
         self.model.quantizer.fit(everywhere.permute(1, 2, 0, 3, 4).flatten(0, 3))
         distributed.share(list(self.model.quantizer.buffers()))
@@ -136,7 +139,7 @@ class Learner:
         told = self.config.data.denoise_probability or self.config.codec.layouts
         condition = given.condition if told else None
         with self.precision.autocast():
-            output = self.model(given.audio, given.counts if phase.quantized else None, condition)
+            output = self.model(given.audio, given.counts if phase.quantized else None, condition, given.features)
         return self._follow(output, phase)
 
     def _follow(self, output: Output, phase: Phase) -> Figures:
