@@ -8,6 +8,7 @@ Source: DualCodec (Li et al., 2025), section 3.1.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,11 @@ class SpeechFeatures:
 
     def __init__(self, model: str | Path, statistics: str | Path, pooled: int, device: str = "cpu") -> None:
         with needs("transformers"):
-            from transformers import AutoFeatureExtractor, Wav2Vec2BertModel
+            library: Any = import_module("transformers")
         if not Path(model).is_dir():
             raise ConfigError(f"{model} is no folder; give that of w2v-BERT 2.0, facebook/w2v-bert-2.0 of the hub")
-        self._extractor: Any = AutoFeatureExtractor.from_pretrained(model)
-        self._network: Any = Wav2Vec2BertModel.from_pretrained(model).eval().to(device)
+        self._extractor = library.AutoFeatureExtractor.from_pretrained(model)
+        self._network = library.Wav2Vec2BertModel.from_pretrained(model).eval().to(device)
         found = read_tensors(Path(statistics))
         if set(found) != {"mean", "var"}:
             raise ConfigError(f"{statistics} holds {', '.join(sorted(found))}; expected mean and var of the states")

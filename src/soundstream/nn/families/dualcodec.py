@@ -256,7 +256,7 @@ def _keep_parted(model: SoundStream, width: int) -> None:
         model.film.beta: others[-1][:, None],
     }
     for parameter, mask in masks.items():
-        parameter.register_hook(partial(_masked, mask))
+        parameter.register_hook(partial(_masked, mask))  # type: ignore[no-untyped-call]
 
 
 def _masked(mask: Tensor, gradient: Tensor) -> Tensor:
