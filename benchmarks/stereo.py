@@ -11,7 +11,8 @@ room, whose reverberation is another in each channel; and two sounds in two plac
 Side and rest are raised to the level of the first signal before they are coded. With --single and --joint, runs of
 stereo-single.toml and stereo-joint.toml in benchmarks/networks, two networks of one size that learned for as many steps
 stand there instead: one codes a channel, the other both together. `level_difference_db` is how far the difference of
-levels between the channels is off, in bands and over 80 ms, up to 20 dB, where there is sound.
+levels between the channels is off, in bands and over 80 ms, up to 20 dB, where there is sound; `coherence` is the
+distance of their complex coherence there, from 0 to 2: what delays and width are heard by.
 
 Source of `levels`: parametric stereo (Breebaart et al., 2005), of which this has the level differences alone.
 """
@@ -75,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="base")
     parser.add_argument("--single", type=Path, help="the run of a network of one channel")
     parser.add_argument("--joint", type=Path, help="the run of a network of two channels")
     parser.add_argument("--limit", type=int, default=1, help="most clips of a class")
@@ -156,7 +157,7 @@ def with_levels(codec: Codec, count: int) -> Coded:
     def coded(pcm: Array) -> tuple[Array, float]:
         rate, step_db = codec.spec.sample_rate, 2 * MAX_DIFFERENCE_DB / (2**LEVEL_BITS - 1)
         middle, bits = one_channel(codec, pcm.mean(axis=0), count)
-        blocks = [np.add.reduceat(one, np.arange(0, len(one), BLOCK_FRAMES)) for one in energies(pcm, rate)]
+        blocks = [np.add.reduceat(one, np.arange(0, len(one), BLOCK_FRAMES)) for one in products(pcm, rate)[:2]]
         sent = np.round(difference_db(*blocks) / step_db - 0.5) + 0.5
         spread = spectrum(middle, rate)
         places = (np.arange(len(spread)) - (BLOCK_FRAMES - 1) / 2) / BLOCK_FRAMES
@@ -194,7 +195,7 @@ def by_network(model: SoundStream, count: int) -> Coded:
     def coded(pcm: Array) -> tuple[Array, float]:
         hop = model.config.hop_length
         whole = np.pad(pcm, ((0, 0), (0, -pcm.shape[1] % hop))).astype(np.float32)
-        audio = torch.from_numpy(whole).unflatten(0, (-1, model.config.audio_channels))
+        audio = torch.from_numpy(whole).view(-1, model.config.audio_channels, whole.shape[1])
         found = model(audio, torch.full((len(audio),), count)).audio.flatten(0, 1).numpy()
         return found[:, : pcm.shape[1]], float(bits * count * len(audio) * (audio.shape[2] // hop))
 
@@ -221,26 +222,35 @@ def figures(pcm: Array, decoded: Array, rate: int) -> dict[str, float | None]:
         values = [measure(metric, *channel, rate) for channel in zip(pcm, decoded, strict=True)]
         known = [value for value in values if value is not None]
         found[metric.name] = float(np.mean(known)) if known else None
-    return found | {"level_difference_db": level_difference(pcm, decoded, rate)}
+    return found | between(pcm, decoded, rate)
 
 
-def level_difference(pcm: Array, decoded: Array, rate: int) -> float | None:
-    """How far the difference of the channels' levels is off, in dB; None of silence."""
-    slow = [
-        [np.stack([np.convolve(band, np.ones(SLOW_FRAMES), "valid") for band in one.T], 1) for one in energies(x, rate)]
-        for x in (pcm, decoded)
-    ]
-    energy = slow[0][0] + slow[0][1]
+def between(pcm: Array, decoded: Array, rate: int) -> dict[str, float | None]:
+    """How far the difference of the channels' levels and their coherence are off; None of silence."""
+    (*levels, cross), (*others, other_cross) = (map(slow, products(sound, rate)) for sound in (pcm, decoded))
+    energy = levels[0] + levels[1]
     there = (energy > energy.max(axis=0) * 10 ** (-AUDIBLE_DB / 10)) & (energy > FLOOR)
-    off = difference_db(*slow[0]) - difference_db(*slow[1])
-    return float(np.abs(off)[there].mean()) if there.any() else None
+    level = np.abs(difference_db(*levels) - difference_db(*others))
+    apart = np.abs(coherence(cross, *levels) - coherence(other_cross, *others))
+    found = {"level_difference_db": level, "coherence": apart}
+    return {name: float(cells[there].mean()) if there.any() else None for name, cells in found.items()}
 
 
-def energies(pcm: Array, rate: int) -> list[Energy]:
-    """Of each channel, `[frames, bands]`."""
-    power = [np.square(np.abs(spectrum(channel, rate))) for channel in pcm]
-    edges = band_edges(rate, power[0].shape[1])
-    return [np.add.reduceat(one, edges[:-1], axis=1) for one in power]
+def products(pcm: Array, rate: int) -> list[NDArray]:
+    """Energies of both channels and their product `[frames, bands]`."""
+    left, right = (spectrum(channel, rate) for channel in pcm)
+    parts = (np.square(np.abs(left)), np.square(np.abs(right)), left * right.conj())
+    return [np.add.reduceat(one, band_edges(rate, left.shape[1])[:-1], axis=1) for one in parts]
+
+
+def slow(bands: NDArray) -> NDArray:
+    """Sums over some frames."""
+    return np.stack([np.convolve(band, np.ones(SLOW_FRAMES), "valid") for band in bands.T], axis=1)
+
+
+def coherence(cross: NDArray, left: Energy, right: Energy) -> NDArray:
+    """1 of channels alike but for their level, 0 of any others."""
+    return cross / np.sqrt((left + FLOOR) * (right + FLOOR))
 
 
 def band_edges(rate: int, bins: int) -> NDArray[np.int64]:
@@ -256,8 +266,8 @@ def difference_db(left: Energy, right: Energy) -> Energy:
 
 def means(values: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
     """Of each figure, over the scenes that have it."""
-    names = {name: [value[name] for value in values if value[name] is not None] for name in values[0]}
-    return {name: round(float(np.mean(found)), 3) if found else None for name, found in names.items()}
+    found = {name: [number for value in values if (number := value[name]) is not None] for name in values[0]}
+    return {name: round(float(np.mean(numbers)), 3) if numbers else None for name, numbers in found.items()}
 
 
 if __name__ == "__main__":

@@ -44,16 +44,23 @@ def test_levels_bring_a_panned_sound_back_nearly(monkeypatch, scenes):
     pcm = scenes["panned"]
     decoded, bits = stereo.with_levels(codec, 3)(pcm)
     assert np.abs(decoded - pcm).max() < 0.2 * np.abs(pcm).max() and bits <= 750 * len(pcm[0]) / RATE * 1.1
-    assert stereo.level_difference(pcm, decoded, RATE) < 1.5
+    assert stereo.between(pcm, decoded, RATE)["level_difference_db"] < 1.5
 
 
 def test_what_is_between_channels_is_told_in_db(scenes):
     pcm = scenes["two sounds"]
-    assert stereo.level_difference(pcm, pcm, RATE) == 0
-    assert stereo.level_difference(pcm, 0.5 * pcm, RATE) == pytest.approx(0, abs=0.01)
-    louder = pcm * np.array([[1.0], [0.5]], np.float32)
-    assert stereo.level_difference(pcm, louder, RATE) == pytest.approx(6, abs=0.1)
-    assert stereo.level_difference(0 * pcm, pcm, RATE) is None
+    louder, late = pcm * np.array([[1.0], [0.5]], np.float32), np.stack([pcm[0], np.roll(pcm[1], 14)])
+    level, coherent = (
+        [stereo.between(pcm, other, RATE)[name] for other in (pcm, 0.5 * pcm, louder, late)]
+        for name in ("level_difference_db", "coherence")
+    )
+    np.testing.assert_allclose(level[:3], [0, 0, 6], atol=0.1)
+    np.testing.assert_allclose(coherent[:3], 0, atol=0.01)
+    assert coherent[3] > 0.3 and level[3] < 3
+    assert stereo.between(0 * pcm, pcm, RATE) == {"level_difference_db": None, "coherence": None}
+    panned, alike = scenes["panned"], np.stack([scenes["apart"].mean(0)] * 2)
+    assert stereo.between(scenes["apart"], panned, RATE)["coherence"] > 0.5
+    assert stereo.between(panned, alike, RATE)["coherence"] < 0.01
 
 
 @pytest.mark.parametrize("channels", [1, 2])
