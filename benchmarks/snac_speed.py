@@ -22,9 +22,9 @@ from soundstream.evaluate.speed.bench import speech_like
 from soundstream.evaluate.speed.timing import single_thread
 from soundstream.nn.families.snac import VARIANTS
 
-SECONDS = 5
+SECONDS = 4
 ROUNDS = 2
-MEMORY_SECONDS = (10, 30)
+MEMORY_SECONDS = (6, 18)
 
 
 def rows(theirs: Any, ours: Codec) -> list[dict[str, Any]]:
