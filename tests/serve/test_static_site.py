@@ -1,10 +1,12 @@
 """The page as a folder: what is in it, where its parts come from, and what is refused."""
 
+import gzip
 import hashlib
 import io
 import json
 import tarfile
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -49,6 +51,10 @@ def packed(tmp_path):
     return path
 
 
+def unpacked(file):
+    return gzip.decompress(file.with_name(f"{file.name}.gz").read_bytes())
+
+
 def test_the_page_takes_the_served_pages_parts_and_answers_them_itself(built, runtime, tiny_artifact, tmp_path):
     clip = tmp_path / "hum.flac"
     clip.write_bytes(b"fLaC")
@@ -59,7 +65,7 @@ def test_the_page_takes_the_served_pages_parts_and_answers_them_itself(built, ru
     about = json.loads((folder / "about.json").read_text())
     assert about["local"] and about["examples"] == ["hum.flac"] and len(about["models"]) == 1
     model = folder / "models" / about["models"][0]["name"]
-    assert (model / "decoder.onnx").read_bytes() == (tiny_artifact / "decoder.onnx").read_bytes()
+    assert unpacked(model / "decoder.onnx") == (tiny_artifact / "decoder.onnx").read_bytes()
     assert (folder / "runtime" / "ort.wasm").read_text() == "ort.wasm"
     assert size == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -80,8 +86,24 @@ def test_the_service_worker_keeps_every_file_and_its_version_changes_with_any(bu
     files = {
         path.relative_to(tmp_path / "page").as_posix() for path in (tmp_path / "page").rglob("*") if path.is_file()
     }
-    assert set(builds[1]["files"]) == (files - {"sw.js"}) | {"./"}
+    assert set(builds[1]["files"]) | set(builds[1]["later"]) == (files - {"sw.js"}) | {"./"}
+    assert set(builds[1]["later"]) == {f"runtime/{name}" for name in RUNTIME_FILES}
     assert builds[0]["version"] != builds[1]["version"]
+
+
+def test_codebooks_for_high_rates_are_a_file_of_their_own_with_its_digest(
+    built, runtime, tiny_artifact, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(site, "_FIRST_CODEBOOKS", 1)
+    site.write_site(tmp_path / "page", str(tiny_artifact), {}, runtime)
+    (model,) = (tmp_path / "page" / "models").iterdir()
+    pieces = [unpacked(model / f"codebooks.{i}.npy") for i in range(2)]
+    books = np.concatenate([np.load(io.BytesIO(piece)) for piece in pieces])
+    assert np.array_equal(books, np.load(tiny_artifact / "codebooks.npy")) and len(np.load(io.BytesIO(pieces[0]))) == 1
+    digests = json.loads(unpacked(model / "packed.json"))
+    assert digests == {f"codebooks.{i}.npy": hashlib.sha256(piece).hexdigest() for i, piece in enumerate(pieces)}
+    worker = json.loads((tmp_path / "page" / "sw.js").read_text().splitlines()[0][len("const BUILD = ") : -1])
+    assert f"models/{model.name}/codebooks.1.npy.gz" in worker["later"]
 
 
 def test_a_packed_runtime_does_as_well_as_a_folder(built, packed, tiny_artifact, tmp_path):

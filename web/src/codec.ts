@@ -6,6 +6,7 @@ import { concat } from "./bytes.ts";
 import { type File, Writer, readFile } from "./container.ts";
 import { AudioError, ArtifactError, InvalidField, ModelMismatch } from "./errors.ts";
 import { Header } from "./header.ts";
+import { inflated } from "./npy.ts";
 import { Kernels } from "./kernels/kernels.ts";
 import { Artifact, type Fetch } from "./runtime/artifact.ts";
 import { Model } from "./runtime/model.ts";
@@ -52,6 +53,8 @@ export interface Audio {
 export interface LoadOptions {
   /** What is decoded passes the pitch post-filter; true where nothing is said. */
   postfilter?: boolean;
+  /** The folder is one of a page that `soundstream serve --static` wrote: smaller files, expanded here. */
+  packed?: boolean;
 }
 
 /**
@@ -60,19 +63,23 @@ export interface LoadOptions {
  * @param source address of the folder, or what gives the bytes of one of its files by name.
  * @throws ArtifactError it is missing, incomplete, changed, or of a kind that this package cannot run.
  */
-export async function load(source: string | URL | Fetch, { postfilter = true }: LoadOptions = {}): Promise<Codec> {
-  const artifact = await Artifact.load(typeof source === "function" ? source : fetcher(source));
+export async function load(source: string | URL | Fetch, { postfilter = true, packed = false }: LoadOptions = {}): Promise<Codec> {
+  const artifact = await Artifact.load(typeof source === "function" ? source : fetcher(source, packed), packed);
   return new Codec(artifact, await Kernels.create(), postfilter);
 }
 
-function fetcher(folder: string | URL): Fetch {
+function fetcher(folder: string | URL, packed: boolean): Fetch {
   const base = String(folder).replace(/\/?$/, "/");
   return async (name) => {
-    const answer = await fetch(base + name);
-    if (!answer.ok) throw new ArtifactError(`${base}${name} cannot be fetched: the server answered ${answer.status}`);
-    return new Uint8Array(await answer.arrayBuffer());
+    const address = `${base}${name}${packed ? ".gz" : ""}`;
+    const answer = await fetch(address);
+    if (!answer.ok) throw new ArtifactError(`${address} cannot be fetched: the server answered ${answer.status}`);
+    const data = new Uint8Array(await answer.arrayBuffer());
+    return packed && isGzip(data) ? inflated(data, "gzip") : data; // some hosts have the browser unpack it
   };
 }
+
+const isGzip = (data: Uint8Array): boolean => data[0] === 0x1f && data[1] === 0x8b;
 
 /** A loaded model; it keeps no state between calls. */
 export class Codec {
@@ -143,7 +150,7 @@ export class Codec {
     const file = readFile(data);
     this.check(file.header);
     const { header, packets } = file;
-    const streams = await Promise.all(Array.from({ length: header.channels }, () => DecoderStream.open(this.model)));
+    const streams = await Promise.all(Array.from({ length: header.channels }, () => DecoderStream.open(this.model, header.numQuantizers)));
     const restored = streams.map(() => new Restored(this.spec, header.sampleRate));
     let frames = 0;
     for (const packet of packets) {
@@ -159,9 +166,10 @@ export class Codec {
   }
 
   /** The codes of a file, packet after packet. @throws BitstreamError as `decode`. */
-  codesOf(data: Uint8Array): { file: File; codes: Codes[] } {
+  async codesOf(data: Uint8Array): Promise<{ file: File; codes: Codes[] }> {
     const file = readFile(data);
     this.check(file.header);
+    await this.model.loadCodebooks(file.header.numQuantizers);
     return { file, codes: file.packets.map((packet) => this.coding.unpack(packet, file.header).codes) };
   }
 

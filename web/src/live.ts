@@ -50,8 +50,9 @@ export class LiveEncoder {
   }
 
   /** A new bit rate or denoising, from the next packet on. @throws ConfigError the model does not have it. */
-  set(options: Omit<LiveOptions, "packetFrames">): void {
+  async set(options: Omit<LiveOptions, "packetFrames">): Promise<void> {
     const settings: EncodeSettings = this.codec.settings({ effort: 1, ...options });
+    await this.codec.model.loadEncoder(settings.denoise > 0, settings.numQuantizers);
     this.stream.settings = settings;
   }
 
@@ -94,7 +95,7 @@ export class LiveDecoder {
   /** @throws AudioError the sample rate is not supported. */
   static async open(codec: Codec, sampleRate: number): Promise<LiveDecoder> {
     checked(new Float32Array(), sampleRate);
-    const stream = await DecoderStream.open(codec.model);
+    const stream = await DecoderStream.open(codec.model, 1);
     const resampler = new Resampler(codec.spec.sampleRate, sampleRate, true);
     return new LiveDecoder(codec, stream, resampler);
   }
@@ -110,11 +111,11 @@ export class LiveDecoder {
    * @throws Truncated, InvalidField the packet is damaged or foreign; nothing changed.
    */
   async push(packet: Uint8Array | null): Promise<Float32Array> {
-    const latents = packet ? this.taken(packet) : await this.guessed();
+    const latents = packet ? await this.taken(packet) : await this.guessed();
     return softLimit(this.resampler.push(await this.stream.pushLatents(latents, this.frames)));
   }
 
-  private taken(packet: Uint8Array): Float32Array {
+  private async taken(packet: Uint8Array): Promise<Float32Array> {
     if (packet.length < 2) throw new Truncated(`a live packet of ${packet.length} bytes; expected at least 2`);
     const head = unpack(packet, 0, 2);
     const [numQuantizers, frames] = [((head >> 7) & 127) + 1, (head >> 14) + 1];
@@ -122,6 +123,7 @@ export class LiveDecoder {
       throw new InvalidField(`the packet uses ${numQuantizers} codebooks; this model has ${this.codec.spec.numQuantizers}`);
     }
     const codes = this.coder.decode(packet.subarray(2), { streams: 1, numQuantizers, frames }, null);
+    await this.codec.model.loadCodebooks(numQuantizers);
     const latents = this.codec.model.latents(rowsOf(codes, 0), frames);
     [this.frames, this.lost] = [frames, 0];
     this.last = Float32Array.from({ length: this.codec.spec.latentDim }, (_, i) => latents[(i + 1) * frames - 1]!);

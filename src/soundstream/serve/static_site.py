@@ -4,20 +4,24 @@ index.html, main.js, ...     the parts of the served page, `serve/page`, as they
 connection.js                answers in the browser what the served page asks a server: built of web/src/page
 codec-worker.js              the codec, built likewise
 runtime/                     ONNX Runtime for browsers
-models/NAME/                 artifacts, as the package has them
+models/NAME/                 the files of an artifact, packed, and codebooks.npy cut in two: `_pack`
 about.json, examples/        what the page is told first, and sounds to try
-sw.js                        keeps all of it in the browser, so that the page works offline
+sw.js                        keeps all that was used in the browser, so that the page works offline
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import numpy as np
 
 import soundstream
 from soundstream.errors import ConfigError, OutputError
@@ -30,6 +34,11 @@ BUILT = Path(__file__).parent / "static"
 CHECKOUT_RUNTIME = Path(__file__).parents[3] / "web" / "node_modules" / "onnxruntime-web"
 PACKAGE = "onnxruntime-web"
 _LIST = "about.json"
+_CODEBOOKS = "codebooks.npy"
+_FIRST_CODEBOOKS = 8
+"""As many are fetched at once, the others when a rate needs them."""
+_LATER = ("runtime/", "examples/", "denoiser.onnx", "codebooks.1.npy")
+"""What a browser fetches when it needs it, and keeps then."""
 _POLICY = (
     "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
     "img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'"
@@ -80,7 +89,7 @@ def _fill(folder: Path, models: Models, examples: Mapping[str, Path], runtime: M
         shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("runtime.json"))
     _write(folder / "runtime", runtime)
     for name, artifact in models.folders().items():
-        _copy(folder / "models" / name, [artifact / one for one in (*FILES, *OPTIONAL_FILES, "manifest.json")])
+        _pack(artifact, folder / "models" / name)
     _copy(folder / "examples", examples.values())
     about = {"version": soundstream.__version__, "models": models.facts(), "examples": list(examples)}
     (folder / _LIST).write_text(json.dumps(about | {"limits": _LIMITS, "local": True}))
@@ -129,6 +138,34 @@ def _copy(folder: Path, files: Iterable[Path]) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
+def _pack(artifact: Path, folder: Path) -> None:
+    """Write the files of an artifact by gzip, as few hosts would send them, and codebooks for high rates apart.
+
+    packed.json has the SHA-256 of the pieces; manifest.json has those of the other files.
+    """
+    names = [name for name in (*FILES, *OPTIONAL_FILES, "manifest.json") if (artifact / name).is_file()]
+    files = {name: (artifact / name).read_bytes() for name in names}
+    if _CODEBOOKS in files:
+        pieces = _pieces(files.pop(_CODEBOOKS))
+        files |= pieces
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in pieces.items()}
+    else:
+        digests = {}
+    files["packed.json"] = json.dumps(digests).encode()
+    _write(folder, {f"{name}.gz": gzip.compress(data, mtime=0) for name, data in files.items()})
+
+
+def _pieces(codebooks: bytes) -> dict[str, bytes]:
+    books = np.load(io.BytesIO(codebooks))
+    found = {}
+    for i, piece in enumerate((books[:_FIRST_CODEBOOKS], books[_FIRST_CODEBOOKS:])):
+        if len(piece):
+            data = io.BytesIO()
+            np.save(data, piece)
+            found[f"codebooks.{i}.npy"] = data.getvalue()
+    return found
+
+
 def _with_policy(page: Path) -> None:
     """Let the page load and send to nowhere but its own folder, whatever its host says."""
     meta = f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -139,7 +176,10 @@ def _with_files(folder: Path) -> None:
     """Tell the service worker which files there are, and a version that changes with any of them."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "sw.js")
     digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths)).hexdigest()
-    files = ["./", *(path.relative_to(folder).as_posix() for path in paths)]
+    files = [path.relative_to(folder).as_posix() for path in paths]
+    later = [name for name in files if any(part in name for part in _LATER)]
+    build = json.dumps(
+        {"version": digest[:16], "files": ["./", *(name for name in files if name not in later)], "later": later}
+    )
     worker = folder / "sw.js"
-    build = json.dumps({"version": digest[:16], "files": files})
     worker.write_text(f"const BUILD = {build};\n{worker.read_text()}")

@@ -39,7 +39,7 @@ export class ContextModel {
   private readonly widths: number;
 
   /**
-   * @param codebooks `[entries, latent_dim]` each, of the model that the tables were fitted to.
+   * @param codebooks `[entries, latent_dim]` each, of the model that the tables were fitted to; some may come later.
    * @throws ArtifactError the tables were fitted to a model of another shape.
    */
   constructor(
@@ -50,13 +50,13 @@ export class ContextModel {
     this.dim = tables.inputs / PARTS;
     const own = tables.has("vectors");
     const wanted = tables.sizes.map((size) => size * this.dim);
-    if (wanted.length !== codebooks.length || (!own && wanted.some((length, q) => length !== codebooks[q]!.length))) {
+    if (wanted.length !== codebooks.length || (!own && codebooks.some((book, q) => book.length !== wanted[q]))) {
       throw new ArtifactError("the entropy tables are of a model with other codebooks; fit them anew");
     }
     this.shifts = tables.list("vector_shifts");
     this.width = Math.ceil(tables.inputs / 8) * 8;
     this.inner = Math.ceil(tables.hidden / 8) * 8;
-    this.layers = codebooks.map((_, q) => this.layersOf(q));
+    this.layers = tables.sizes.map((_, q) => this.layersOf(q));
     this.inputs = kernels.room(2 * this.width);
     this.active = kernels.room(2 * this.inner);
     this.sums = kernels.room(4 * Math.max(tables.size, tables.hidden));

@@ -8,6 +8,10 @@ interface Exports {
   layer(weights: number, inputs: number, biases: number, out: number, units: number, width: number, shift: number): void;
   frequencies(logits: number, table: number, out: number, size: number, last: number, total: number): void;
   distances(vectors: number, book: number, norms: number, out: number, rows: number, dim: number, size: number): void;
+  convolve(samples: number, taps: number, out: number, count: number, length: number): void;
+  depthwise(
+    rows: number, weights: number, biases: number, out: number, count: number, width: number, length: number, taps: number, stride: number, dilation: number,
+  ): void;
   gelu(values: number, length: number): void;
   quantize(rows: number, values: number, scales: number, length: number, block: number): void;
   product(values: number, weights: number, out: number, rows: number, width: number, units: number): void;
@@ -61,6 +65,22 @@ export class Kernels {
 
   shorts(at: number, length: number): Int16Array {
     return new Int16Array(this.run.memory.buffer, at, length);
+  }
+
+  /** The samples of a convolution that see all taps. */
+  convolved(samples: Float64Array, taps: Float64Array): Float64Array {
+    const count = samples.length - taps.length + 1;
+    const from = this.scratch("samples", 8 * (samples.length + 4));
+    const by = this.scratch("taps", 8 * taps.length);
+    const to = this.scratch("convolved", 8 * (count + 4));
+    this.doubles(from, samples.length).set(samples);
+    this.doubles(by, taps.length).set(taps);
+    this.run.convolve(from, by, to, count, taps.length);
+    return this.doubles(to, count).slice();
+  }
+
+  private doubles(at: number, length: number): Float64Array {
+    return new Float64Array(this.run.memory.buffer, at, length);
   }
 
   /** Keep whole numbers. @returns where. */

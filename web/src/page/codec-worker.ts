@@ -40,7 +40,7 @@ configureRuntime(self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hard
 
 /** A model by its name; of a file that names none, the one that the page begins with. */
 function modelOf(name: string): Promise<Codec> {
-  const codec = loaded.get(name) ?? load(new URL(`models/${name}`, self.location.href));
+  const codec = loaded.get(name) ?? load(new URL(`models/${name}`, self.location.href), { packed: true });
   loaded.set(name, codec);
   codec.catch(() => loaded.delete(name));
   return codec;
@@ -67,8 +67,9 @@ async function code(request: Request): Promise<unknown> {
     if (id !== newest) throw new Dropped("a newer request came");
     self.postMessage({ id, progress: from + share / 2 });
   };
-  await codec.model.loadEncoder(denoise > 0);
-  await codec.model.loadDecoder();
+  const { numQuantizers } = codec.settings({ bitrate });
+  await codec.model.loadEncoder(denoise > 0, numQuantizers);
+  await codec.model.loadDecoder(numQuantizers);
   const started = performance.now();
   const file = await codec.encode(channels, sampleRate, { bitrate, denoise, progress: watch(0) });
   const encoded = performance.now();
@@ -141,10 +142,7 @@ const WORK: Record<string, (request: Request) => Promise<unknown>> = {
   "live-decoder": async ({ model, sample_rate }) => {
     decoder = await LiveDecoder.open(await modelOf(model), sample_rate);
   },
-  set: ({ bitrate, denoise }) => {
-    encoder.set({ bitrate, denoise });
-    return Promise.resolve(null);
-  },
+  set: ({ bitrate, denoise }) => encoder.set({ bitrate, denoise }),
   packets: async ({ pcm }) => {
     const [packets, busy_s] = await timed(encoder.push(pcm as Float32Array));
     return { packets, busy_s };

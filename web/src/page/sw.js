@@ -1,4 +1,5 @@
-// Keeps the whole page, model included, so that it works without a network. BUILD stands before: its version and files.
+// Keeps the page and what it has used of the model, so that it works without a network.
+// BUILD stands before: its version, the files to keep at once, and those to keep when they are first used.
 
 const CACHE = `soundstream-${BUILD.version}`;
 
@@ -14,7 +15,18 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(forget());
 });
 
+async function answer(request) {
+  const kept = await caches.match(request, { ignoreSearch: true });
+  if (kept) return kept;
+  const found = await fetch(request);
+  const name = request.url.slice(self.registration.scope.length).replace(/[?#].*/, "");
+  if (found.ok && BUILD.later.includes(decodeURIComponent(name))) {
+    const cache = await caches.open(CACHE);
+    await cache.put(request, found.clone());
+  }
+  return found;
+}
+
 self.addEventListener("fetch", (event) => {
-  if (event.request.method !== "GET") return;
-  event.respondWith(caches.match(event.request, { ignoreSearch: true }).then((kept) => kept ?? fetch(event.request)));
+  if (event.request.method === "GET") event.respondWith(answer(event.request));
 });

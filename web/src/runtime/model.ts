@@ -1,4 +1,4 @@
-/** The codebooks and networks of an artifact, shared by all streams; a network is loaded when it is first needed. */
+/** The codebooks and networks of an artifact, shared by all streams; they are loaded when they are first needed. */
 
 import type { Kernels } from "../kernels/kernels.ts";
 import type { Spec } from "../spec.ts";
@@ -18,29 +18,36 @@ export class Model {
   /** @param postfilter what is decoded passes the pitch post-filter. */
   constructor(
     private readonly artifact: Artifact,
-    private readonly kernels: Kernels,
+    readonly kernels: Kernels,
     readonly postfilter: boolean,
   ) {
     this.spec = artifact.spec;
-    const width = this.spec.latentDim - (this.spec.levels?.bands ?? 0);
-    const plain = artifact.codebooks.filter((_, q) => q !== this.spec.levels?.place);
-    this.quantizer = new Quantizer(kernels, plain.map((book) => part(book, this.spec.latentDim, 0, width)), width);
+    this.quantizer = new Quantizer(kernels, this.spec.latentDim - (this.spec.levels?.bands ?? 0), Math.max(...this.spec.sizes));
   }
 
-  async loadEncoder(denoise: boolean): Promise<void> {
+  /** What coding needs with the first codebooks. */
+  async loadEncoder(denoise: boolean, numQuantizers: number): Promise<void> {
+    await this.loadCodebooks(numQuantizers);
+    const plain = this.artifact.codebooks.filter((_, q) => q !== this.spec.levels?.place);
+    this.quantizer.learn(plain.map((book) => part(book, this.spec.latentDim, 0, this.quantizer.dim)));
     const names = ["encoder.onnx"];
     if (this.spec.levels) names.push("levels.onnx");
     if (denoise && this.artifact.has("denoiser.onnx")) names.push("denoiser.onnx");
     for (const name of names) await this.load(name);
   }
 
-  async loadDecoder(): Promise<void> {
+  async loadDecoder(numQuantizers: number): Promise<void> {
+    await this.loadCodebooks(numQuantizers);
     await this.load("decoder.onnx");
+  }
+
+  loadCodebooks(numQuantizers: number): Promise<void> {
+    return this.artifact.loadCodebooks(numQuantizers);
   }
 
   /** Latents `[latent_dim]` of silence that has lasted, for a second. */
   async silence(): Promise<Float32Array> {
-    await this.loadEncoder(false);
+    await this.loadEncoder(false, 1);
     const [frames, { encoder }] = [Math.round(this.spec.frameRate), this];
     const [latents] = await encoder.step(encoder.initState(), quiet(encoder, frames, frames * this.spec.hopLength));
     return Float32Array.from({ length: this.spec.latentDim }, (_, i) => latents[(i + 1) * frames - 1]!);
@@ -64,7 +71,8 @@ export class Model {
     const { levels, latentDim } = this.spec;
     if (!levels) return null;
     const book = part(this.artifact.codebooks[levels.place]!, latentDim, latentDim - levels.bands, levels.bands);
-    this.levelQuantizer ??= new Quantizer(this.kernels, [book], levels.bands);
+    this.levelQuantizer ??= new Quantizer(this.kernels, levels.bands, book.length / levels.bands);
+    this.levelQuantizer.learn([book]);
     return new LevelCoder(book, this.levelQuantizer, levels.bands, levels.memory, this.loaded.get("levels.onnx")!);
   }
 

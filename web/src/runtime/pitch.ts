@@ -1,5 +1,6 @@
 /** The pitch of sound, a frame at a time, from what has been heard so far: `runtime/pitch.py` of the Python package. */
 
+import type { Kernels } from "../kernels/kernels.ts";
 import { sinc } from "./resample.ts";
 
 const [MAX_PERIOD_S, MIN_PERIOD_S, WINDOW_S] = [0.015, 0.0025, 0.05];
@@ -26,6 +27,7 @@ export class PitchTracker {
   private heard: Float64Array;
 
   constructor(
+    private readonly kernels: Kernels,
     sampleRate: number,
     private readonly hop: number,
   ) {
@@ -40,7 +42,7 @@ export class PitchTracker {
   push(pcm: Float32Array): Pitch {
     const unfiltered = behind(this.unfiltered, pcm);
     this.unfiltered = unfiltered.slice(this.hop);
-    this.heard = behind(this.heard.subarray(this.hop), convolved(unfiltered, this.lowpass));
+    this.heard = behind(this.heard.subarray(this.hop), this.kernels.convolved(unfiltered, this.lowpass));
     const { lag, correlation } = this.coarse();
     const near = { period: COARSE * lag, correlation };
     const found = correlation > WORTH_A_LOOK ? this.refined(near.period) : near;
@@ -49,11 +51,10 @@ export class PitchTracker {
 
   /** The best lag among every `COARSE`-th one, or the last part of it that fits nearly as well. */
   private coarse(): { lag: number; correlation: number } {
-    const seen = Float64Array.from({ length: Math.ceil(this.heard.length / COARSE) }, (_, i) => {
-      return this.heard[this.heard.length - 1 - COARSE * i]!;
-    }).reverse();
+    const seen = new Float64Array(Math.ceil(this.heard.length / COARSE));
+    for (let i = 1; i <= seen.length; i++) seen[seen.length - i] = this.heard[this.heard.length - 1 - COARSE * (i - 1)]!;
     const [low, high] = [Math.floor(this.minPeriod / COARSE), Math.floor(this.maxPeriod / COARSE)];
-    const values = correlations(seen, Math.floor(this.window / COARSE), high + 1);
+    const values = correlations(this.kernels, seen, Math.floor(this.window / COARSE), 0, high + 1);
     const best = largest(values, low, high);
     let found = best;
     for (const fraction of FRACTIONS) {
@@ -68,13 +69,7 @@ export class PitchTracker {
   /** The best period near a lag, to a part of a sample. */
   private refined(lag: number): Pitch {
     const { heard, window } = this;
-    const newest = heard.subarray(heard.length - window);
-    const start = heard.length - window - lag - COARSE;
-    const energy = dot(newest, 0, newest, window);
-    const values = Float64Array.from({ length: 2 * COARSE + 1 }, (_, i) => {
-      const past = heard.subarray(start + 2 * COARSE - i);
-      return dot(newest, 0, past, window) / Math.sqrt(Math.max(dot(past, 0, past, window) * energy, 0) + SILENCE ** 2);
-    });
+    const values = correlations(this.kernels, heard, window, lag - COARSE, 2 * COARSE + 1);
     const best = largest(values, 0, 2 * COARSE);
     const inside = best > 0 && best < 2 * COARSE;
     const offset = inside ? vertex(values[best - 1]!, values[best]!, values[best + 1]!) : 0;
@@ -98,21 +93,16 @@ function lowpass(sampleRate: number): Float64Array {
   return taps.map((tap) => tap / sum);
 }
 
-/** Of the newest `window` samples with those 0 to `lags - 1` samples before. */
-function correlations(heard: Float64Array, window: number, lags: number): Float64Array {
-  const first = heard.length - window;
-  const energy = dot(heard, first, heard.subarray(first), window);
-  return Float64Array.from({ length: lags }, (_, lag) => {
-    const past = heard.subarray(first - lag);
-    const energies = dot(past, 0, past, window) * energy;
-    return dot(heard, first, past, window) / Math.sqrt(Math.max(energies, 0) + SILENCE ** 2);
-  });
-}
-
-function dot(a: Float64Array, start: number, b: Float64Array, length: number): number {
-  let sum = 0;
-  for (let i = 0; i < length; i++) sum += a[start + i]! * b[i]!;
-  return sum;
+/** Of the newest `window` samples with those `first` samples before, and so many of more. */
+function correlations(kernels: Kernels, heard: Float64Array, window: number, first: number, count: number): Float64Array {
+  const newest = heard.subarray(heard.length - window);
+  const start = heard.length - window - first - count + 1;
+  const past = heard.subarray(start, start + window + count - 1);
+  const energy = newest.reduce((sum, sample) => sum + sample * sample, 0);
+  const energies = kernels.convolved(past.map((sample) => sample * sample), new Float64Array(window).fill(1));
+  const products = kernels.convolved(past, newest.slice().reverse());
+  for (let i = 0; i < count; i++) products[i]! /= Math.sqrt(Math.max(energies[i]! * energy, 0) + SILENCE ** 2);
+  return products.reverse();
 }
 
 /** The place of the largest value from low to high, the first of equals. */
@@ -120,17 +110,6 @@ function largest(values: Float64Array, low: number, high: number): number {
   let best = low;
   for (let i = low + 1; i <= high; i++) if (values[i]! > values[best]!) best = i;
   return best;
-}
-
-/** The samples of the convolution that see all taps. */
-export function convolved(samples: Float64Array, taps: Float64Array): Float64Array {
-  const found = new Float64Array(samples.length - taps.length + 1);
-  for (let i = 0; i < found.length; i++) {
-    let sum = 0;
-    for (let j = 0; j < taps.length; j++) sum += samples[i + j]! * taps[taps.length - 1 - j]!;
-    found[i] = sum;
-  }
-  return found;
 }
 
 /** Samples one behind the other. */

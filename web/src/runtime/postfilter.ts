@@ -3,7 +3,8 @@
  * `runtime/postfilter.py` of the Python package says what it does; the numbers are the same.
  */
 
-import { PitchTracker, behind, convolved, roundEven } from "./pitch.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import { PitchTracker, behind, roundEven } from "./pitch.ts";
 import { bessel } from "./resample.ts";
 
 const VOICED = [0.8, 1] as const;
@@ -39,10 +40,11 @@ export class PitchPostfilter {
   private last: Frame = { share: 0, period: 0 };
 
   constructor(
+    private readonly kernels: Kernels,
     sampleRate: number,
     private readonly hop: number,
   ) {
-    this.tracker = new PitchTracker(sampleRate, hop);
+    this.tracker = new PitchTracker(kernels, sampleRate, hop);
     this.filters = filtersFor(sampleRate);
     this.half = (this.filters.combs[0]![0]!.length - 2) / 2;
     this.past = new Float64Array(TERMS * (this.tracker.maxPeriod + 1) + this.half + 2);
@@ -67,20 +69,23 @@ export class PitchPostfilter {
     if (before.share) this.add(change, heard, Math.floor(this.hop / FADE), before, (fade) => 1 - fade);
     this.last = now;
     this.past = heard.slice(this.hop);
-    return pcm.map((sample, i) => sample + Math.fround(change[i]!));
+    const found = new Float32Array(pcm.length);
+    for (let i = 0; i < found.length; i++) found[i] = pcm[i]! + Math.fround(change[i]!);
+    return found;
   }
 
   /** Add the change of the first samples of a frame for one pitch, weighted by how far its fade is. */
   private add(change: Float64Array, heard: Float64Array, samples: number, { share, period }: Frame, weight: (fade: number) => number): void {
     const first = this.past.length;
-    const made = convolved(heard.subarray(first - SHELF_TAPS + 1, first + samples), this.filters.shelf);
+    const made = this.kernels.convolved(heard.subarray(first - SHELF_TAPS + 1, first + samples), this.filters.shelf);
     for (let term = 1; term <= TERMS; term++) {
       const eighths = roundEven(term * period * PHASES);
       const begin = first - Math.floor(eighths / PHASES) - this.half - 1;
       const seen = heard.subarray(begin, begin + samples + 2 * this.half + 1);
-      convolved(seen, this.filters.combs[term - 1]![eighths % PHASES]!).forEach((value, i) => (made[i]! += value));
+      const comb = this.kernels.convolved(seen, this.filters.combs[term - 1]![eighths % PHASES]!);
+      for (let i = 0; i < made.length; i++) made[i]! += comb[i]!;
     }
-    made.forEach((value, i) => (change[i]! += weight(Math.min(1, ((i + 0.5) * FADE) / this.hop)) * share * value));
+    for (let i = 0; i < made.length; i++) change[i]! += weight(Math.min(1, ((i + 0.5) * FADE) / this.hop)) * share * made[i]!;
   }
 }
 

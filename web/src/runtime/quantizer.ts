@@ -25,20 +25,23 @@ interface Book {
  * path, then the entry, of lower index.
  */
 export class Quantizer {
-  private readonly books: Book[];
+  private readonly books: Book[] = [];
   private readonly vectors: number;
   private readonly totals: number;
 
-  /** @param entries `[size, dim]` by codebook; those of levels are not among them. */
+  /** @param most entries of the largest codebook. */
   constructor(
     private readonly kernels: Kernels,
-    entries: readonly Float32Array[],
     readonly dim: number,
+    most: number,
   ) {
-    this.books = entries.map((book) => this.keep(book));
-    const most = Math.max(...this.books.map(({ size }) => size));
     this.vectors = kernels.room(4 * MAX_ROWS * dim);
-    this.totals = kernels.room(4 * MAX_ROWS * most);
+    this.totals = kernels.room(4 * MAX_ROWS * up(most));
+  }
+
+  /** Take those of all codebooks `[size, dim]` that come behind the ones it has; levels are not among them. */
+  learn(entries: readonly Float32Array[]): void {
+    for (const book of entries.slice(this.books.length)) this.books.push(this.keep(book));
   }
 
   /**
@@ -100,7 +103,7 @@ export class Quantizer {
 
   private keep(entries: Float32Array): Book {
     const size = entries.length / this.dim;
-    const padded = Math.ceil(size / 4) * 4;
+    const padded = up(size);
     const transposed = new Float32Array(padded * this.dim);
     const norms = new Float32Array(padded).fill(Infinity);
     for (let entry = 0; entry < size; entry++) {
@@ -115,6 +118,9 @@ export class Quantizer {
     return { size: padded, entries, transposed: this.kernels.keepFloats(transposed), norms: this.kernels.keepFloats(norms) };
   }
 }
+
+/** A length that vectors of 4 numbers fill. */
+const up = (length: number): number => Math.ceil(length / 4) * 4;
 
 /** The paths of some vectors side by side, each row with as many. */
 class Search {

@@ -41,7 +41,7 @@ export class EncoderStream {
     const { denoise } = settings;
     if (!(denoise >= 0 && denoise <= 1)) throw new ConfigError(`denoise is ${denoise}; expected 0 to 1`);
     if (denoise && !model.spec.canDenoise) throw new ConfigError("this model was not trained to remove noise; use denoise 0");
-    await model.loadEncoder(denoise > 0);
+    await model.loadEncoder(denoise > 0, settings.numQuantizers);
     return new EncoderStream(model, settings, model.newLevelCoder());
   }
 
@@ -115,11 +115,11 @@ export class DecoderStream {
   private constructor(private readonly model: Model) {
     this.state = model.decoder.initState();
     const wanted = model.postfilter && model.spec.postfilter;
-    this.postfilter = wanted ? new PitchPostfilter(model.spec.sampleRate, model.spec.hopLength) : null;
+    this.postfilter = wanted ? new PitchPostfilter(model.kernels, model.spec.sampleRate, model.spec.hopLength) : null;
   }
 
-  static async open(model: Model): Promise<DecoderStream> {
-    await model.loadDecoder();
+  static async open(model: Model, numQuantizers: number): Promise<DecoderStream> {
+    await model.loadDecoder(numQuantizers);
     return new DecoderStream(model);
   }
 
