@@ -100,7 +100,6 @@ def main() -> None:
     head, log = trained(loaded(args.cache))
     heard = [*excerpts(codec, speech(args.data / "valid", args.valid, codec.spec.sample_rate))]
     log |= {"shared_error": round(float(shared_error(head, heard)), 4)}
-    print(log, flush=True)
     rows = [row for count in CONSTANT for row in rows_of(codec, head, heard, count)]
     told = f"{len(heard)} excerpts of valid/speech; {args.train} of train/speech for the network"
     write_report(args.output, provenance(codec.model_id.hex(), told) | {"training": log, "rows": rows})
@@ -179,7 +178,7 @@ def trained(data: tuple[Tensor, Tensor]) -> tuple[Head, dict[str, Any]]:
         torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     figures = {"parameters": sum(p.numel() for p in head.parameters()), "steps": STEPS}
     return head.eval(), figures | {"error_last_100": round(float(np.mean(losses[-100:])), 4)}
 
@@ -229,7 +228,9 @@ def rows_of(codec: Codec, head: Head, heard_: Sequence[Excerpt], count: int) -> 
             own, base = ({str(i): clip[metric] for i, clip in enumerate(found[key])} for key in (name, "constant"))
             mean, gain = mean_of([*known(own).values()]), paired_difference(known(own), known(base))
             row |= {metric: round(mean.mean, 4) if mean else None}
-            row |= {f"{metric}_gain": round(gain.mean, 4), f"{metric}_gain_error": gain.standard_error} if gain else {}
+            if gain:
+                row |= {f"{metric}_gain": round(gain.mean, 4)}
+                row |= {f"{metric}_gain_error": round(gain.standard_error or 0.0, 4)}
         yield row
 
 

@@ -13,7 +13,7 @@ from soundstream.train.steps.learner import Learner
 from soundstream.train.steps.precision import choose_precision
 
 RUN = Path(__file__).parents[2] / "configs/vrvq.toml"
-STEPS = 2
+STEPS = 1
 OFFSETS = {"encoder.last.bias", "film.beta"}
 """Added to all latents of a channel alike, which the normalizer takes out again: they have no gradient."""
 NARROW = {

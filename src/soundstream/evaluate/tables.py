@@ -186,6 +186,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "discriminators",
             "encodec_speed",
             "gpu",
+            "importance",
             "level_codes",
             "level_gains",
             "level_stages",
