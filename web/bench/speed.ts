@@ -13,7 +13,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 
 import { ROOT } from "../test/python.ts";
-import { browser, served } from "../test/browser.ts";
+import { browser, firstVisitBytes, served } from "../test/browser.ts";
 
 const BITRATES = [3000, 6000, 12000];
 const PASSES = 6;
@@ -134,6 +134,7 @@ const result = {
   browser: context.browser()?.version() ?? "Chromium",
   threads: 1,
   load_average: loadavg().map((load) => Number(load.toFixed(1))),
+  first_visit_mb: Number((firstVisitBytes(site) / 1e6).toFixed(1)),
   live: liveFound,
   rows,
 };

@@ -1,6 +1,6 @@
 /** A static folder served on this machine, and headless Chromium that opens it. */
 
-import { createReadStream, existsSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
 import { type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
@@ -34,6 +34,13 @@ export async function served(folder: string): Promise<{ server: Server; address:
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return { server, address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/` };
+}
+
+/** What a first visit of a page loads: the files that its service worker keeps at once. */
+export function firstVisitBytes(site: string): number {
+  const [build] = /\{.*\}/.exec(readFileSync(join(site, "sw.js"), "utf8").split("\n")[0]!)!;
+  const { files } = JSON.parse(build) as { files: string[] };
+  return files.reduce((sum, name) => sum + statSync(join(site, name === "./" ? "index.html" : name)).size, 0);
 }
 
 /** A browser with a profile of its own in a folder, and a microphone that beeps once a second. */

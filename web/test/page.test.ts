@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
 
-import { browser, noBrowser, served } from "./browser.ts";
+import { browser, firstVisitBytes, noBrowser, served } from "./browser.ts";
 import { ROOT, noPython } from "./python.ts";
 
 const skip = noBrowser || noPython;
@@ -84,9 +84,6 @@ test("nothing went elsewhere, and what is needed at first is less than 30 MB", {
   const elsewhere = asked.filter((url) => !url.startsWith(address) && !url.startsWith("blob:") && !url.startsWith("data:"));
   assert.deepEqual(elsewhere, []);
   assert.deepEqual(complaints, []);
-  const [build] = /\{.*\}/.exec(readFileSync(join(folder, "site", "sw.js"), "utf8").split("\n")[0]!)!;
-  const { files } = JSON.parse(build) as { files: string[] };
-  const sizes = files.map((name) => readFileSync(join(folder, "site", name === "./" ? "index.html" : name)).length);
-  const sum = sizes.reduce((all, size) => all + size, 0);
+  const sum = firstVisitBytes(join(folder, "site"));
   assert.ok(sum < 30e6, `${sum} bytes`);
 });

@@ -199,6 +199,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "entropy",
             "stereo",
             "stereo_networks",
+            "web",
         )
     },
 }

@@ -45,7 +45,14 @@ export function product8(
       fourRows(x, s, matrix, by, at + row * one, one, width, block);
       fourRows(x, s, matrix + (width << 1), by + 8, at + row * one + 8, one, width, block);
     }
-    for (let row = many; row < rows; row++) {
+    let row = many;
+    for (; row + 2 <= rows; row += 2) {
+      const x = values + (row * width << 1);
+      const s = scales + (row * blocks << 2);
+      twoRows(x, s, matrix, by, at + row * one, one, width, block);
+      twoRows(x, s, matrix + (width << 1), by + 8, at + row * one + 8, one, width, block);
+    }
+    if (row < rows) {
       oneRow(values + (row * width << 1), scales + (row * blocks << 2), matrix, by, at + row * one, width, block);
     }
   }
@@ -95,6 +102,36 @@ function fourRows(x: usize, scales: usize, weights: usize, by: usize, out: usize
   keepTwo(out + one, by, b0, b1);
   keepTwo(out + 2 * one, by, c0, c1);
   keepTwo(out + 3 * one, by, d0, d1);
+}
+
+/** Two rows by two units. */
+function twoRows(x: usize, scales: usize, weights: usize, by: usize, out: usize, one: usize, width: i32, block: i32): void {
+  const next = <usize>(width << 1);
+  const next_scale = <usize>(width / block << 2);
+  let a0 = f32x4.splat(0), a1 = f32x4.splat(0), b0 = f32x4.splat(0), b1 = f32x4.splat(0);
+  for (let start = 0; start < width; start += block) {
+    let i0 = i32x4.splat(0), i1 = i32x4.splat(0), j0 = i32x4.splat(0), j1 = i32x4.splat(0);
+    for (const end = x + (block << 1); x < end; x += 16) {
+      const first = v128.load_ext<i8>(weights);
+      const second = v128.load_ext<i8>(weights + <usize>width);
+      const value = v128.load(x);
+      const other = v128.load(x + next);
+      i0 = i32x4.add(i0, i32x4.dot_i16x8_s(first, value));
+      i1 = i32x4.add(i1, i32x4.dot_i16x8_s(second, value));
+      j0 = i32x4.add(j0, i32x4.dot_i16x8_s(first, other));
+      j1 = i32x4.add(j1, i32x4.dot_i16x8_s(second, other));
+      weights += 8;
+    }
+    const scale = v128.load32_splat(scales);
+    a0 = f32x4.add(a0, f32x4.mul(scale, f32x4.convert_i32x4_s(i0)));
+    a1 = f32x4.add(a1, f32x4.mul(scale, f32x4.convert_i32x4_s(i1)));
+    const other_scale = v128.load32_splat(scales + next_scale);
+    b0 = f32x4.add(b0, f32x4.mul(other_scale, f32x4.convert_i32x4_s(j0)));
+    b1 = f32x4.add(b1, f32x4.mul(other_scale, f32x4.convert_i32x4_s(j1)));
+    scales += 4;
+  }
+  keepTwo(out, by, a0, a1);
+  keepTwo(out + one, by, b0, b1);
 }
 
 /** One row by four units. */

@@ -6,6 +6,8 @@ import type { Tensor } from "./onnx.ts";
 export type Numbers = ReadonlyMap<string, readonly number[]>;
 export type Operator = (inputs: readonly Tensor[], numbers: Numbers) => Tensor;
 
+const SHORT = 64;
+
 export const OPERATORS: Record<string, Operator> = {
   Abs: each(Math.abs),
   Add: sum,
@@ -112,14 +114,21 @@ function withLength(dims: readonly number[], axis: number, length: number): numb
   return dims.map((one, i) => (i === axis ? length : one));
 }
 
+/** So many numbers from a place to another: of a few, a view would cost more than they do. */
+function copy(from: Float32Array, start: number, to: Float32Array, at: number, count: number): void {
+  if (count > SHORT) to.set(from.subarray(start, start + count), at);
+  else for (let i = 0; i < count; i++) to[at + i] = from[start + i]!;
+}
+
 function concat(inputs: readonly Tensor[], numbers: Numbers): Tensor {
   const axis = axisOf(numbers.get("axis")![0]!, inputs[0]!.dims);
   const found = zeros(withLength(inputs[0]!.dims, axis, inputs.reduce((sum, { dims }) => sum + dims[axis]!, 0)));
-  const [outer, ...whole] = around(found.dims, axis);
+  const [outer, ...rest] = around(found.dims, axis);
+  const whole = size(rest);
   let start = 0;
   for (const { dims, data } of inputs) {
     const length = size(dims.slice(axis));
-    for (let i = 0; i < outer; i++) found.data.set(data.subarray(i * length, (i + 1) * length), i * size(whole) + start);
+    for (let i = 0; i < outer; i++) copy(data, i * length, found.data, i * whole + start, length);
     start += length;
   }
   return found;
@@ -132,10 +141,7 @@ function slice([x, starts, ends, axes]: readonly Tensor[]): Tensor {
   const [start, end] = [place(starts!.data[0]!), place(ends!.data[0]!)];
   const found = zeros(withLength(x!.dims, axis, Math.max(0, end - start)));
   const part = (end - start) * inner;
-  for (let i = 0; i < outer && part > 0; i++) {
-    const at = (i * length + start) * inner;
-    found.data.set(x!.data.subarray(at, at + part), i * part);
-  }
+  for (let i = 0; i < outer; i++) copy(x!.data, (i * length + start) * inner, found.data, i * part, part);
   return found;
 }
 
@@ -145,8 +151,8 @@ function gather([x, places]: readonly Tensor[], numbers: Numbers): Tensor {
   const count = places!.data.length;
   const found = zeros(withLength(x!.dims, axis, count));
   for (let i = 0; i < outer * count; i++) {
-    const at = (Math.floor(i / count) * length + places!.data[i % count]!) * inner;
-    found.data.set(x!.data.subarray(at, at + inner), i * inner);
+    const at = Math.floor(i / count) * length + places!.data[i % count]!;
+    copy(x!.data, at * inner, found.data, i * inner, inner);
   }
   return found;
 }
