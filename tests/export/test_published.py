@@ -65,13 +65,12 @@ def test_both_kinds_of_file_are_the_same_model(variant, tmp_path):
 
 
 @pytest.mark.parametrize("config", KINDS.values(), ids=KINDS)
-def test_every_tensor_reaches_the_model(config):
+def test_tensors_of_every_kind_reach_the_model(config):
     tensors = published(config)
     state = encodec.convert(tensors, config).state_dict()
-    for name, tensor in tensors.items():
-        if name.endswith("inited"):
-            continue
-        changed = encodec.convert(tensors | {name: tensor + 0.5}, config).state_dict()
+    kinds = {re.sub(r"\d+", "0", name): name for name in tensors if not name.endswith("inited")}
+    for name in kinds.values():
+        changed = encodec.convert(tensors | {name: tensors[name] + 0.5}, config).state_dict()
         assert sum(not torch.equal(changed[key], state[key]) for key in state) == 1, name
 
 

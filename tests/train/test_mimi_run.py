@@ -12,7 +12,7 @@ from soundstream.train.steps.learner import Learner
 from soundstream.train.steps.precision import choose_precision
 
 RUN = Path(__file__).parents[2] / "configs/mimi.toml"
-STEPS = 30
+STEPS = 10
 OFFSETS = {"encoder.slower.bias", "film.beta"}
 """Added to all latents of a channel alike, which the normalizer takes out again: they have no gradient."""
 NARROW = {

@@ -1,4 +1,5 @@
 import sys
+from functools import partial
 from importlib import metadata
 from types import ModuleType
 
@@ -11,7 +12,7 @@ from encodec_weights import STEREO, filled
 from soundstream.cli.bench import show
 from soundstream.errors import CodecError, ConfigError
 from soundstream.evaluate.provenance import provenance
-from soundstream.evaluate.speed import footprint, peers
+from soundstream.evaluate.speed import calls, footprint, peers
 from soundstream.evaluate.speed.bench import bench, speech_like
 from soundstream.evaluate.speed.peers import Peer
 from soundstream.evaluate.speed.timing import cpu_seconds, gflops, matrix_product, percentiles, single_thread
@@ -24,6 +25,15 @@ OWN = ("encoder", "quantizer", "entropy encoder", "entropy decoder", "decoder")
 RATE = 24_000
 OURS = "artifact"
 """Name of the tiny model: that of its folder."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rounds():
+    """Calls of some hops, and one import of the package, where what is measured is not on trial."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "ROUNDS", 10)
+        patch.setattr(footprint, "import_s", partial(footprint.import_s, 1))
+        yield
 
 
 @pytest.fixture(scope="module")
