@@ -23,6 +23,7 @@ from soundstream.evaluate.align import align
 from soundstream.evaluate.clips import Clip
 from soundstream.evaluate.codecs.spec import Sources, Spec, make
 from soundstream.evaluate.rows import Row, load_rows
+from soundstream.system.processes import follow_parent
 
 PACKAGES = ("numpy", "av", "visqol-python", "ai-edge-litert", "pesq", "pystoi", "speechmos", "onnxruntime", "soxr")
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -116,7 +117,7 @@ def _results(jobs: Sequence[Job], workers: int) -> Iterator[Iterator[Row]]:
         yield map(_work, jobs)
         return
     os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))  # read by the workers as they start
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), follow_parent)
     try:
         yield _as_completed({pool.submit(_work, job) for job in jobs})
     except BrokenProcessPool as error:

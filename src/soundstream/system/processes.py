@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -72,6 +73,19 @@ def _begin() -> None:
     """A worker leaves Ctrl-C to its parent, which ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ending_cleanly()
+    follow_parent()
+
+
+def follow_parent() -> None:
+    """Let this process end when the one that started it is gone, also by a SIGKILL: a pool's would wait for ever."""
+    from multiprocessing import parent_process
+
+    def follow() -> None:
+        if parent := parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, name="follow-parent", daemon=True).start()
 
 
 def in_worker(work: Callable[[T], R], job: T) -> R:
