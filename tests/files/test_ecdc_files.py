@@ -1,6 +1,7 @@
 """Files of EnCodec's own program become `.nac` and come back, byte by byte."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
+import encodec_language_weights
 import soundstream
 from encodec_weights import filled
 from soundstream.bitstream.ecdc import STEREO, Ecdc, pack, parse
@@ -15,6 +17,7 @@ from soundstream.cli.commands import app
 from soundstream.codec.ecdc_files import convert_file
 from soundstream.errors import ConfigError, ModelMismatch, OutputError, Truncated
 from soundstream.export.artifact import export
+from soundstream.nn.encodec_language import read_language_model
 from soundstream.nn.families import encodec
 
 SAMPLES = 10_007
@@ -125,3 +128,40 @@ def test_other_names_models_and_damage_are_named(written, model, tiny_artifact, 
     with pytest.raises(Truncated, match=r"a\.ecdc"):
         convert_file(source, tmp_path / "a.nac", model=model)
     assert not (tmp_path / "a.nac").exists()
+
+
+@pytest.fixture
+def language(tmp_path):
+    """Weights of a language model, and a file that it codes, `c.ecdc`, whose codes `a.ecdc` has too."""
+    torch.save(encodec_language_weights.published(32), tmp_path / "lm.th")
+    found = Ecdc(np.random.default_rng(0).integers(0, 1024, (2, 10)), 3199)
+    data = encodec_language_weights.coded(read_language_model(tmp_path / "lm.th"), found)
+    (tmp_path / "c.ecdc").write_bytes(data)
+    (tmp_path / "a.ecdc").write_bytes(pack(found))
+    return tmp_path / "lm.th"
+
+
+def converted(folder, name, model, *words):
+    return CliRunner().invoke(
+        app, ["convert", str(folder / name), "-o", str(folder / f"{name}.nac"), "--model", str(model), *words]
+    )
+
+
+def test_a_file_of_the_language_model_becomes_the_same_nac(language, model, tmp_path):
+    for name in ("c.ecdc", "a.ecdc"):
+        result = converted(tmp_path, name, model, "--not-portable", "--language-model", str(language))
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / "c.ecdc.nac").read_bytes() == (tmp_path / "a.ecdc.nac").read_bytes()
+
+
+def test_a_file_of_the_language_model_needs_its_weights_and_consent(language, model, tmp_path, monkeypatch):
+    result = converted(tmp_path, "c.ecdc", model)
+    assert result.exit_code == 1 and "--not-portable" in str(result.exception)
+    for words in (["--not-portable"], ["--language-model", str(language)]):
+        result = converted(tmp_path, "c.ecdc", model, *words)
+        assert result.exit_code == 1 and "--not-portable needs the weights" in str(result.exception)
+    monkeypatch.delitem(sys.modules, "soundstream.nn.encodec_language")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = converted(tmp_path, "c.ecdc", model, "--not-portable", "--language-model", str(language))
+    assert result.exit_code == 1 and "needs torch; install it with" in str(result.exception)
+    assert not (tmp_path / "c.ecdc.nac").exists()

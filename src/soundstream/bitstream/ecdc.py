@@ -1,4 +1,4 @@
-"""`.ecdc`, the files of EnCodec's own program, without its language model: bytes to codes and back.
+"""`.ecdc`, the files of EnCodec's own program: bytes to codes and back.
 
     offset  bytes   field           value
     0       4       magic           ECDC
@@ -12,6 +12,8 @@
                                     bit first into each byte; the last byte of a segment is filled up with zeros
 
 Such a file has no checksum: its length can be checked, and that the bits which fill a segment's last byte are zero.
+Codes that a language model coded are the bits of an arithmetic coder, `ecdc_arithmetic.py`; such files are read only
+with that model, and never written.
 
 Source: facebookresearch/encodec, `encodec/binary.py` and `compress.py`. Frames are counted in whole numbers, where that
 program's reader counts in floats and so refuses some of its own files.
@@ -21,17 +23,22 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from soundstream.bitstream.ecdc_arithmetic import ArithmeticDecoder
 from soundstream.errors import BadMagic, InvalidField, Truncated, UnsupportedVersion
 
 MAGIC = b"ECDC"
 HOP = 320
 _BITS = 10
+ENTRIES = 1 << _BITS
+_LEAST_BITS = 2.0**-13
+"""A code of the language model has more: 2^24 of which 2 are left to each of the other entries are 1.8e-4 bits."""
 _PREFIX = struct.Struct(">4sBI")
 _GAIN = struct.Struct(">f")
 _MAX_HEADER = 4096
@@ -81,14 +88,29 @@ class Ecdc:
     """Of each segment, `[segments]`, in files of the 48 kHz model."""
 
 
-def parse(data: bytes) -> Ecdc:
+class LanguageModel(Protocol):
+    """What gave the writer of a file probabilities."""
+
+    def start(self, kind: Kind, count: int, /) -> Callable[[NDArray[np.int64] | None], NDArray[np.int64]]:
+        """Begin a segment of `count` codebooks.
+
+        Returns:
+            What gives the next frame's shares, `[codebooks, entries]`, for the codes of the one before, `[codebooks]`.
+        """
+
+
+def parse(data: bytes, language: LanguageModel | None = None) -> Ecdc:
     """Read a file.
 
+    Args:
+        language: the model that coded it, if one did. Its probabilities must be the writer's to the last bit, which is
+            sure on no other machine.
     Raises:
         BadMagic: it is not an .ecdc file.
         Truncated: it ends too early.
-        UnsupportedVersion: it is of another version or model, or coded with the language model.
+        UnsupportedVersion: it is of another version or model, or coded with a language model that was not given.
         InvalidField: its header is damaged, or there is more than it says.
+        CodesMismatch: the language model's probabilities are not those of the writer.
     """
     if len(data) < _PREFIX.size or not data.startswith(MAGIC):
         raise BadMagic("not an .ecdc file")
@@ -97,8 +119,13 @@ def parse(data: bytes) -> Ecdc:
         raise UnsupportedVersion(f"version {version} of .ecdc; this release reads 0")
     if length > _MAX_HEADER:
         raise InvalidField(f"the header has {length:,} bytes; expected at most {_MAX_HEADER:,}")
-    kind, samples, count = _read_header(data[_PREFIX.size : _PREFIX.size + length])
-    return _read_segments(memoryview(data)[_PREFIX.size + length :], kind, samples, count)
+    kind, samples, count, coded = _read_header(data[_PREFIX.size : _PREFIX.size + length])
+    payload = memoryview(data)[_PREFIX.size + length :]
+    if not coded:
+        return _read_segments(payload, kind, samples, count)
+    if language is None:
+        raise UnsupportedVersion(_NOT_PORTABLE)
+    return _read_segments(payload, kind, samples, count, language)
 
 
 def pack(ecdc: Ecdc) -> bytes:
@@ -117,8 +144,15 @@ def _packed(codes: NDArray[np.int64]) -> bytes:
     return np.packbits(bits.astype(np.uint8).ravel(), bitorder="little").tobytes()
 
 
-def _read_header(text: bytes) -> tuple[Kind, int, int]:
-    """The model, samples and codebooks."""
+_NOT_PORTABLE = (
+    "the file is coded with EnCodec's language model, whose probabilities in float32 differ from machine to machine, "
+    "so that it is sure to be read only where it was made; `soundstream convert --not-portable --language-model FILE` "
+    "tries it, with the weights of that model"
+)
+
+
+def _read_header(text: bytes) -> tuple[Kind, int, int, bool]:
+    """The model, samples, codebooks, and whether a language model coded them."""
     try:
         facts = json.loads(text)
         model, samples, count, coded = (facts[name] for name in ("m", "al", "nc", "lm"))
@@ -126,14 +160,9 @@ def _read_header(text: bytes) -> tuple[Kind, int, int]:
         raise InvalidField(f"the header of the .ecdc file is damaged: {error}") from error
     if not isinstance(model, str) or model not in KINDS:
         raise UnsupportedVersion(f"the file is of {model}; only those of {' and '.join(KINDS)} are read")
-    if coded:
-        raise UnsupportedVersion(
-            "the file is coded with EnCodec's language model, whose probabilities differ from machine to machine: "
-            "decode it where it was made"
-        )
     _check_whole("samples", samples, 0, _MAX_SAMPLES)
     _check_whole("codebooks", count, 1, KINDS[model].max_codebooks)
-    return KINDS[model], samples, count
+    return KINDS[model], samples, count, bool(coded)
 
 
 def _check_whole(name: str, value: Any, least: int, most: int) -> None:
@@ -141,21 +170,28 @@ def _check_whole(name: str, value: Any, least: int, most: int) -> None:
         raise InvalidField(f"the .ecdc file says {value!r} {name}; expected {least} to {most}")
 
 
-def _read_segments(payload: memoryview, kind: Kind, samples: int, count: int) -> Ecdc:
-    if samples // HOP * count * _BITS // 8 > len(payload):  # before anything is made of so many
+def _read_segments(
+    payload: memoryview, kind: Kind, samples: int, count: int, language: LanguageModel | None = None
+) -> Ecdc:
+    least = _LEAST_BITS if language else _BITS
+    if samples // HOP * count * least // 8 > len(payload):  # before anything is made of so many
         raise _too_short(payload)
     codes, gains, place = [np.zeros((count, 0), np.int64)], [], 0
     for frames in kind.frames(samples):
         if kind.has_gains:
             gains.append(_read_gain(payload[place : place + _GAIN.size], payload))
             place += _GAIN.size
-        length = -(-frames * count * _BITS // 8)
-        codes.append(_unpack(payload[place : place + length], count, frames, payload))
+        if language:
+            found, length = _decode(payload[place:], language.start(kind, count), count, frames)
+        else:
+            length = -(-frames * count * _BITS // 8)
+            found = _unpack(payload[place : place + length], count, frames, payload)
+        codes.append(found)
         place += length
     if len(payload) > place:
         raise InvalidField("the .ecdc file goes on behind its last code")
-    found = np.array(gains, np.float32) if kind.has_gains else None
-    return Ecdc(np.concatenate(codes, axis=1), samples, kind, found)
+    levels = np.array(gains, np.float32) if kind.has_gains else None
+    return Ecdc(np.concatenate(codes, axis=1), samples, kind, levels)
 
 
 def _too_short(payload: memoryview) -> Truncated:
@@ -181,3 +217,14 @@ def _unpack(part: memoryview, count: int, frames: int, payload: memoryview) -> N
         raise InvalidField("the .ecdc file has bits behind the last code of a segment")
     values = flat[:bits].reshape(frames, count, _BITS).astype(np.int64) @ (1 << np.arange(_BITS))
     return np.ascontiguousarray(values.T)
+
+
+def _decode(
+    part: memoryview, table: Callable[[NDArray[np.int64] | None], NDArray[np.int64]], count: int, frames: int
+) -> tuple[NDArray[np.int64], int]:
+    """Codes `[codebooks, frames]` of a segment that a language model coded, and its bytes."""
+    decoder, codes, last = ArithmeticDecoder(part), [np.zeros((0, count), np.int64)], None
+    for _ in range(frames):
+        last = np.array([decoder.pull(ends) for ends in table(last)])
+        codes.append(last[None])
+    return np.ascontiguousarray(np.concatenate(codes).T), decoder.finish()

@@ -17,11 +17,19 @@ from soundstream.system.files import FilePath, atomic_output, check_not_input, n
 SUFFIX = ".ecdc"
 
 
-def convert_file(source: FilePath, output: FilePath, *, model: FilePath, force: bool = False) -> None:
+def convert_file(
+    source: FilePath,
+    output: FilePath,
+    *,
+    model: FilePath,
+    language: ecdc.LanguageModel | None = None,
+    force: bool = False,
+) -> None:
     """Make a `.nac` file of an `.ecdc` file, or the other way round, with the same codes and gains.
 
     Args:
         model: an artifact of EnCodec's weights. The `.ecdc` file does not say which weights it was made with.
+        language: EnCodec's language model, for files coded with it, which are not portable; others do not need it.
         force: replace an output that exists.
     Raises:
         ConfigError: not exactly one of the names ends in .ecdc, the other one in .nac, or the sound is of another kind.
@@ -35,16 +43,16 @@ def convert_file(source: FilePath, output: FilePath, *, model: FilePath, force: 
     spec = load(model).spec
     kind = _kind_of(spec)
     if Path(source).suffix.lower() == SUFFIX:
-        write_coded(_read(source, kind), source, output, model=model, force=force)
+        write_coded(_read(source, kind, language), source, output, model=model, force=force)
     else:
         content = ecdc.pack(_of_nac(source, kind, spec, model))
         with atomic_output(output, force) as file:
             file.write(content)
 
 
-def _read(source: FilePath, kind: ecdc.Kind) -> CodedAudio:
+def _read(source: FilePath, kind: ecdc.Kind, language: ecdc.LanguageModel | None) -> CodedAudio:
     with named(str(source)), open_input(source) as stream:
-        found = ecdc.parse(stream.read())
+        found = ecdc.parse(stream.read(), language)
         if found.kind != kind:
             raise ModelMismatch(f"the file is of {found.kind.name}, the model of {kind.name}; give the other model")
         codes = found.codes[None]
