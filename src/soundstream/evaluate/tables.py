@@ -196,6 +196,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "rate_distortion",
             "snac_speed",
             "tokens",
+            "training_losses",
             "entropy",
             "stereo",
             "stereo_networks",
