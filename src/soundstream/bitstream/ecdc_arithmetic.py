@@ -19,8 +19,8 @@ TOTAL_BITS = 24
 """Of what the entries of a table add up to, at most."""
 OUT_OF_STEP = (
     "the bytes of the .ecdc file do not fit the probabilities that the language model gives here: the file is damaged, "
-    "other weights coded it, or another machine or release of PyTorch, which rounds them otherwise; decode it where it "
-    "was made"
+    "other weights coded it, or another machine, release of PyTorch or number of threads, which rounds them otherwise; "
+    "try the writer's number of threads, OMP_NUM_THREADS=N, or decode it where it was made"
 )
 
 
