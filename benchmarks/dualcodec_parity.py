@@ -6,12 +6,10 @@ python -m benchmarks.dualcodec_parity -o docs/results/dualcodec.json
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import warnings
 from collections.abc import Iterator
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -23,10 +21,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks.originals import SEED, described, imported, row, sounds, summary
+from benchmarks.originals import SEED, randomize, row, sounds, write_parity
 from soundstream.arrays import Array, Codes
 from soundstream.codec import Codec
-from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.nn.families.dualcodec import VARIANTS, Config
 
 SECONDS = 6
@@ -97,7 +94,7 @@ def _original(networks: Any, config: Config) -> Any:
 def at_random(config: Config) -> Any:
     """A model with random weights, alphas, biases and entries, that makes sound of all its codes."""
     model = original(config)
-    randomize(model, model.dac)
+    randomize(model, model.dac, size_of, gain_of)
     model.dac.encoder.block[-1].weight_g.mul_(LAST_GAIN)
     frames = 50
     semantic = model.convnext_encoder(torch.from_numpy(features(frames, config))[None])
@@ -110,20 +107,6 @@ def at_random(config: Config) -> Any:
     return model
 
 
-@torch.no_grad()
-def randomize(model: Any, networks: Any) -> None:
-    """Let alphas and biases do something, and kernels of the networks keep the size of signals."""
-    for name, tensor in model.state_dict().items():
-        if name.endswith("alpha"):
-            tensor.copy_(1 + 0.3 * torch.randn_like(tensor))
-        elif name.endswith("bias"):
-            tensor += 0.1 * torch.randn_like(tensor)
-    for name, layer in networks.named_modules():
-        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
-            size = layer.get_parameter("weight_g")
-            size.copy_(gain_of(name, layer) * (1 + 0.1 * torch.randn_like(size)))
-
-
 def spread(quantizer: Any, rest: Tensor) -> None:
     """Let entries be as large as what they code, around its mean, so that many of them are found."""
     for stage in quantizer.quantizers:
@@ -131,6 +114,11 @@ def spread(quantizer: Any, rest: Tensor) -> None:
         stage.in_proj.bias.sub_(seen.mean(2)[0])
         stage.codebook.weight.normal_(0, float(seen.std(2).mean()))
         rest = rest - stage(rest)[0]
+
+
+def size_of(layer: Any) -> Tensor:
+    """What weight normalization keeps beside directions."""
+    return layer.get_parameter("weight_g")
 
 
 def gain_of(name: str, layer: Any) -> float:
@@ -166,8 +154,9 @@ def decoded(theirs: Any, codes: Codes) -> Array:
     return heard
 
 
-def compare(theirs: Any, ours: Codec, variant: str, config: Config) -> Iterator[dict[str, Any]]:
+def compare(theirs: Any, ours: Codec, config: Config) -> Iterator[dict[str, Any]]:
     """A row for each sound and number of codebooks."""
+    variant = next(name for name, known in VARIANTS.items() if known == config)
     for name, pcm in sounds(config.sample_rate, 1, SECONDS).items():
         given = features(frames_of(pcm, config), config)
         for count in (1, config.num_quantizers):
@@ -185,19 +174,7 @@ def saved(theirs: Any, folder: Path) -> Path:
 
 def main() -> None:
     """Import the weights of random models of the original package, and write the report."""
-    parser = argparse.ArgumentParser(description="Compare DualCodec with the original.")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    rows, ids = [], []
-    for variant, config in VARIANTS.items():
-        theirs = at_random(config)
-        with imported("dualcodec", variant, partial(saved, theirs)) as ours:
-            rows += list(compare(theirs, ours, variant, config))
-            ids.append(ours.model_id.hex())
-    report = provenance(", ".join(ids), f"made sounds and features; {described('dualcodec')}")
-    write_report(args.output, report | summary(rows) | {"rows": rows})
-    print(summary(rows))
+    write_parity("dualcodec", VARIANTS, at_random, saved, compare, "dualcodec", "made sounds and features")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ saves it, and in `hilcodec.npz` a sound, its codes, and what they decode to.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.originals import SEED, described, imported, row, sounds, summary
+from benchmarks.originals import SEED, described, imported, repository_arguments, row, sounds, summary
 from soundstream.arrays import Array, Codes
 from soundstream.codec import Codec
 from soundstream.evaluate.provenance import provenance, write_report
@@ -148,15 +147,9 @@ def make_golden(source: Path, folder: Path) -> None:
 
 def main() -> None:
     """Compare, and write a report; or make golden files."""
-    parser = argparse.ArgumentParser(description="Compare with the original.")
-    parser.add_argument("--original", type=Path, required=True, help="folder of the authors' repository")
-    parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--golden", type=Path, help="folder of the golden files, which are made instead")
-    arguments = parser.parse_args()
+    arguments = repository_arguments("folder of the golden files, which are")
     if arguments.golden:
         return make_golden(arguments.original, arguments.golden)
-    if not arguments.output:
-        parser.error("give -o for the report, or --golden")
     rows = []
     for variant, config in VARIANTS.items():
         model = original(arguments.original, config)

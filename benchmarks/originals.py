@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from soundstream.arrays import Array, Codes
 from soundstream.codec import Codec, flatten_codes, load
@@ -112,6 +113,7 @@ def write_parity(
     saved: Callable[[Any, Path], Path],
     compare: Callable[[Any, Codec, Any], Iterable[dict[str, Any]]],
     package: str,
+    data: str = "made sounds",
 ) -> None:
     """The command of a comparison: import the weights of random models of another package, and write the report.
 
@@ -120,6 +122,7 @@ def write_parity(
         original: the other package's model of some settings, with random weights.
         saved: as `imported`, of such a model.
         compare: rows of it, ours and the settings.
+        data: what both are given.
     """
     parser = argparse.ArgumentParser(description=f"Compare {family} with the original.")
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -131,8 +134,48 @@ def write_parity(
         with imported(family, variant, partial(saved, theirs)) as ours:
             rows += list(compare(theirs, ours, config))
             ids.append(ours.model_id.hex())
-    report = provenance(", ".join(ids), f"made sounds; {described(package)}")
+    report = provenance(", ".join(ids), f"{data}; {described(package)}")
     write_report(args.output, report | summary(rows) | {"rows": rows})
+
+
+@torch.no_grad()
+def randomize(
+    model: nn.Module,
+    networks: nn.Module,
+    size_of: Callable[[Any], Tensor],
+    gain_of: Callable[[str, Any], float],
+) -> None:
+    """Let alphas and biases of a model do something, and kernels of its networks keep the size of signals.
+
+    Args:
+        size_of: what weight normalization keeps of a layer beside directions.
+        gain_of: how large a layer's kernels are, by its name.
+    """
+    for name, tensor in model.state_dict().items():
+        if name.endswith("alpha"):
+            tensor.copy_(1 + 0.3 * torch.randn_like(tensor))
+        elif name.endswith("bias"):
+            tensor += 0.1 * torch.randn_like(tensor)
+    for name, layer in networks.named_modules():
+        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
+            size = size_of(layer)
+            size.copy_(gain_of(name, layer) * (1 + 0.1 * torch.randn_like(size)))
+
+
+def repository_arguments(golden: str) -> argparse.Namespace:
+    """Of a comparison with code of an authors' repository: `original`, and `output` for a report or else `golden`.
+
+    Args:
+        golden: what `--golden` names, in words.
+    """
+    parser = argparse.ArgumentParser(description="Compare with the original.")
+    parser.add_argument("--original", type=Path, required=True, help="folder of the authors' repository")
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--golden", type=Path, help=f"{golden} made instead")
+    arguments = parser.parse_args()
+    if not (arguments.golden or arguments.output):
+        parser.error("give -o for the report, or --golden")
+    return arguments
 
 
 def described(package: str) -> str:

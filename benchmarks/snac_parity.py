@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from benchmarks.originals import SEED, row, sounds, write_parity
+from benchmarks.originals import SEED, randomize, row, sounds, write_parity
 from soundstream.arrays import Array, Codes
 from soundstream.codec import Codec
 from soundstream.nn.families.snac import VARIANTS, Config
@@ -45,14 +45,7 @@ def original(config: Config) -> Any:
         codebook_dim=config.codebook_dim,
         vq_strides=[*config.codebook_strides],
     )
-    for name, tensor in model.state_dict().items():
-        if name.endswith("alpha"):
-            tensor.copy_(1 + 0.3 * torch.randn_like(tensor))
-        elif name.endswith("bias"):
-            tensor += 0.1 * torch.randn_like(tensor)
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
-            _size(layer).copy_(_gain(name, layer) * (1 + 0.1 * torch.randn_like(_size(layer))))
+    randomize(model, model, _size, _gain)
     _size(model.encoder.block[-1]).mul_(LAST_GAIN)
     latents = model.encoder(0.2 * torch.randn(1, 1, 2 * config.spec().granule * config.hop_length))
     _spread(model.quantizer, latents)

@@ -10,7 +10,6 @@ the path: a sound, its codes and importance, and what it decodes to at a level.
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from collections.abc import Iterator
@@ -25,8 +24,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.dualcodec_parity import LAST_GAIN, randomize, spread, stub
-from benchmarks.originals import SEED, described, difference, imported, sound_of, sounds, summary
+from benchmarks.dualcodec_parity import LAST_GAIN, gain_of, size_of, spread, stub
+from benchmarks.originals import (
+    SEED,
+    described,
+    difference,
+    imported,
+    randomize,
+    repository_arguments,
+    sound_of,
+    sounds,
+    summary,
+)
 from soundstream.arrays import Array, Codes
 from soundstream.bitstream import Reader
 from soundstream.codec import Codec
@@ -75,7 +84,7 @@ def original(folder: Path, config: Config) -> Any:
 def at_random(folder: Path, config: Config) -> Any:
     """A model with random weights, alphas, biases and entries, whose frames differ in importance."""
     model = original(folder, config)
-    randomize(model, model)
+    randomize(model, model, size_of, gain_of)
     model.encoder.block[-1].weight_g.mul_(LAST_GAIN)
     loudness = torch.linspace(0, 0.4, 50 * config.hop_length)
     latents, seen = model.encoder(loudness * torch.randn(1, 1, len(loudness)), return_feat=True)
@@ -158,16 +167,10 @@ def make_golden(folder: Path, path: Path) -> None:
 
 def main() -> None:
     """Compare, and write a report; or make the golden file."""
-    parser = argparse.ArgumentParser(description="Compare with the original.")
-    parser.add_argument("--original", type=Path, required=True, help="folder of the authors' repository")
-    parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--golden", type=Path, help="the golden file, which is made instead")
-    arguments = parser.parse_args()
+    arguments = repository_arguments("the golden file, which is")
     torch.set_num_threads(1)
     if arguments.golden:
         return make_golden(arguments.original, arguments.golden)
-    if not arguments.output:
-        parser.error("give -o for the report, or --golden")
     config = VARIANTS["44khz"]
     model = at_random(arguments.original, config)
     with imported("vrvq", "44khz", partial(saved, model)) as ours:

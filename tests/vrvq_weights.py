@@ -6,19 +6,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from dac_weights import CONFIG as NETWORKS
 from dac_weights import published as published_dac
 from soundstream.nn.families.vrvq import Config
 
-CONFIG = Config(
-    sample_rate=24_000,
-    encoder_channels=4,
-    decoder_channels=32,
-    latent_dim=16,
-    num_quantizers=6,
-    codebook_size=64,
-    strides=(2, 4, 5, 8),
-    importance_channels=(12, 8, 4),
-)
+CONFIG = Config(**vars(NETWORKS), importance_channels=(12, 8, 4))
 THEIRS = replace(CONFIG, encoder_channels=2, latent_dim=32, importance_channels=(32, 512, 128, 32, 8))
 """Narrow, and of a form that the authors' code has."""
 HOP = CONFIG.hop_length

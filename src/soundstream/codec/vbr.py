@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from soundstream.arrays import Array, Codes
 from soundstream.codec.payloads import coded_counts
-from soundstream.runtime.importance import Counts, counts_at
+from soundstream.entropy.grid import Counts
+from soundstream.runtime.importance import counts_at
 from soundstream.spec import CodecSpec
 
 MIN_QUANTIZERS = 2

@@ -26,7 +26,8 @@ from soundstream.codec.vbr import (
     residual_energy,
     spooled,
 )
-from soundstream.runtime.importance import Counts, importance_of
+from soundstream.entropy.grid import Counts
+from soundstream.runtime.importance import importance_of
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Splitter
 from soundstream.runtime.side import without_side

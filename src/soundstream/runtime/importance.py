@@ -10,13 +10,10 @@ several paths of a search end where the frame does.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundstream.arrays import Array
+from soundstream.entropy.grid import Counts
 from soundstream.spec import CodecSpec
-
-Counts = NDArray[np.int64]
-"""Codebooks of each frame `[streams, frames]`."""
 
 
 def importance_of(latents: Array, spec: CodecSpec) -> Array:

@@ -11,9 +11,10 @@ from functools import cached_property
 import numpy as np
 
 from soundstream.arrays import Array, Codes
+from soundstream.entropy.grid import Counts
 from soundstream.runtime.artifact import DENOISER_FILE, FEATURES_FILE, LEVELS_FILE, Artifact
 from soundstream.runtime.features import FeatureStream, check_features
-from soundstream.runtime.importance import Counts, counts_at, importance_of
+from soundstream.runtime.importance import counts_at, importance_of
 from soundstream.runtime.levels import LevelCoder
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
