@@ -1,5 +1,6 @@
 """Codes of the levels of bands: what they do to decoded sound, and how they follow what is wanted."""
 
+import io
 import itertools
 
 import numpy as np
@@ -7,10 +8,13 @@ import pytest
 import torch
 
 import tiny
+from soundstream.bitstream import Reader
+from soundstream.codec import load
 from soundstream.export.artifact import export, exportable
 from soundstream.nn.families.spectral import LEVEL_PLACE
 from soundstream.nn.levels import EDGES_HZ, MAX_GAIN_DB, MEMORY, TAPS, UNIT_DB, LevelGain, LevelStage, level_edges
 from soundstream.runtime.artifact import load_artifact
+from soundstream.runtime.levels import late_paths
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import Quantizer
 from soundstream.runtime.stream import CodeStream, DecoderStream, EncoderStream, LatentStream, Model
@@ -20,9 +24,14 @@ DIM = tiny.LEVELS.latent_dim
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("levels") / "codec"
     export(tiny.model(config=tiny.LEVELS), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder):
     return Model(load_artifact(folder))
 
 
@@ -109,6 +118,31 @@ def test_any_chunks_give_the_codes_and_the_sound_of_the_whole(model, size):
     stream = DecoderStream(model, 2)
     sound = np.concatenate([stream.push(expected[..., i : i + 3]) for i in range(0, expected.shape[2], 3)], axis=1)
     np.testing.assert_allclose(sound, DecoderStream(model, 2).push(expected), atol=1e-6)
+
+
+def test_packets_of_a_variable_rate_have_the_codes_of_the_whole(folder):
+    codec = load(folder)
+    spec, pcm = (
+        codec.spec,
+        tiny.noise(1, 40_000).numpy() * np.repeat([0.5, 0.005, 0.5, 0.05, 0.2], 8000).astype(np.float32),
+    )
+    data = codec.encode(pcm, spec.sample_rate, spec.bitrate(LEVEL_PLACE + 1), vbr=True, entropy="none")
+    reader = Reader(io.BytesIO(data))
+    packets = list(codec.coding.unpack(reader, reader.header))
+    counts = np.concatenate([np.full((1, codes.shape[2]), codes.shape[1]) for codes in packets], axis=1)
+    stream = LatentStream(codec.model, 1)
+    latents = np.concatenate([stream.push(pcm), stream.flush()], axis=2)
+    effort, most = EncodeOptions().effort, spec.num_quantizers
+    expected = CodeStream(codec.model, 1, late_paths(effort)).whole(latents, most, effort, counts)
+    found = [np.pad(codes, ((0, 0), (0, most - codes.shape[1]), (0, 0)), constant_values=-1) for codes in packets]
+    np.testing.assert_array_equal(np.concatenate(found, axis=2), expected)
+    assert len(np.unique(expected[:, LEVEL_PLACE])) > 3
+
+
+def test_live_codes_are_never_late(model):
+    options = EncodeOptions(model.spec.bitrate(model.spec.num_quantizers), effort=2)
+    stream, pcm = EncoderStream(model, 1, options, wait=False), tiny.noise(1, 4000).numpy()
+    assert [stream.push(pcm[:, i : i + 40]).shape[2] for i in range(0, 4000, 40)] == [1] * 100
 
 
 def test_the_stack_has_one_codebook_more_and_fewer_codebooks_leave_it_out(model):

@@ -28,6 +28,7 @@ from soundstream.codec.vbr import (
 )
 from soundstream.entropy.grid import Counts
 from soundstream.runtime.importance import importance_of
+from soundstream.runtime.levels import late_paths
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Splitter
 from soundstream.runtime.side import without_side
@@ -176,9 +177,23 @@ class Writing:
             coding = CodeStream(self.model, streams)
             costs = [self._costs(spooled(part, spool), coding, header) for part in latents]
             spool.seek(0)
+            plan = self._planned(costs, constant, header.num_quantizers)
+            latents = (np.load(spool) for _ in costs)
+            if self.spec.levels and constant > self.spec.levels.place:
+                counts = [count for count, _ in plan]
+                packets = in_packets(self._late(latents, counts, streams, options.effort), self.spec, frames)
+                yield from (codes[:, :count] for codes, count in zip(packets, counts, strict=True))
+                return
             coding = CodeStream(self.model, streams)
-            for count, counts in self._planned(costs, constant, header.num_quantizers):
-                yield coding.push(np.load(spool), count, options.effort, counts)
+            for count, counts_of_frames in plan:
+                yield coding.push(next(latents), count, options.effort, counts_of_frames)
+
+    def _late(self, latents: Iterator[Array], counts: list[int], streams: int, effort: int) -> Iterator[Codes]:
+        """Codes of latents, some frames late, behind those of as many codebooks as each part has -1 up to the most."""
+        coding, most = CodeStream(self.model, streams, late_paths(effort)), max(counts, default=0)
+        for part, count in zip(latents, counts, strict=True):
+            yield coding.push(part, most, effort, np.full((streams, part.shape[2]), count))
+        yield coding.flush(most)
 
     def _planned(self, costs: list[Costs], constant: int, most: int) -> Iterator[tuple[int, Counts | None]]:
         """Codebooks of every packet and, of a codec that tells their importance, of its frames."""

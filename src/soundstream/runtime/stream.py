@@ -15,7 +15,7 @@ from soundstream.entropy.grid import Counts
 from soundstream.runtime.artifact import DENOISER_FILE, FEATURES_FILE, LEVELS_FILE, Artifact
 from soundstream.runtime.features import FeatureStream, check_features
 from soundstream.runtime.importance import counts_at, importance_of
-from soundstream.runtime.levels import LevelCoder
+from soundstream.runtime.levels import LevelCoder, late_paths
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
 from soundstream.runtime.postfilter import PitchPostfilter
@@ -100,12 +100,12 @@ class Model:
         """Features to what they add to latents, of a codec that takes some."""
         return self._network(FEATURES_FILE)
 
-    def new_level_coder(self, streams: int) -> LevelCoder | None:
+    def new_level_coder(self, streams: int, paths: int = 1) -> LevelCoder | None:
         """What finds the codes of levels, if there are some."""
         if not (self.levels and self.spec.levels):
             return None
         codebook = self.quantizer.codebooks[self.spec.levels.place][:, -self.spec.levels.bands :]
-        return LevelCoder(self.spec.levels, np.ascontiguousarray(codebook), self.levels, streams)
+        return LevelCoder(self.spec.levels, np.ascontiguousarray(codebook), self.levels, streams, paths)
 
     def latents(self, codes: Codes) -> Array:
         """Latents and, behind them, side numbers `[streams, latent_dim + side_numbers, frames]`.
@@ -301,16 +301,20 @@ class CodeStream:
 
     Args:
         streams: signals side by side.
+        level_paths: as `LevelCoder` takes them; with more than one, codes of frames that have one of levels come late.
     """
 
-    def __init__(self, model: Model, streams: int) -> None:
-        self._model, self._level_coder = model, model.new_level_coder(streams)
+    def __init__(self, model: Model, streams: int, level_paths: int = 1) -> None:
+        self._model, self._level_coder = model, model.new_level_coder(streams, level_paths)
+        self._held: Codes = np.zeros((streams, 0, 0), np.int64)
+        """Codes of frames whose code of levels is not decided."""
 
     def push(self, latents: Array, num_quantizers: int, effort: int = 1, counts: Counts | None = None) -> Codes:
         """Codes `[streams, num_quantizers + side_numbers, frames]` of what an encoder gives.
 
         Args:
             latents: `[streams, encoded_channels, frames]`.
+            num_quantizers: codebooks; the same until `flush` where codes come late.
             effort: paths that the search keeps.
             counts: codebooks of each frame, behind which its codes are -1; None is all.
         """
@@ -321,10 +325,32 @@ class CodeStream:
             codes = self._model.quantizer.encode(latents, num_quantizers, effort)
         else:
             codes = self._model.quantizer.encode_counts(latents, counts, num_quantizers, effort)
-        if self._level_coder and spec.levels and num_quantizers > spec.levels.place and codes.shape[2]:
-            quantized = self._model.quantizer.decode(codes)[:, : -spec.levels.bands]
-            codes[:, spec.levels.place] = self._level_coder.push(latents, quantized)
-        return with_side(codes, side) if spec.side_numbers else codes
+        if not (self._level_coder and spec.levels and codes.shape[2]):
+            return with_side(codes, side) if spec.side_numbers else codes
+        if num_quantizers <= spec.levels.place:
+            self._level_coder.pause(codes.shape[2])
+            return codes
+        quantized = self._model.quantizer.decode(codes)[:, : -spec.levels.bands]
+        return self._decided(codes, self._level_coder.push(latents, quantized), spec.levels.place)
+
+    def flush(self, num_quantizers: int) -> Codes:
+        """Codes that are still missing, of as many codebooks."""
+        spec, held = self._model.spec, self._held
+        if self._level_coder and spec.levels and held.shape[2]:
+            return self._decided(held[..., :0], self._level_coder.flush(), spec.levels.place)
+        return np.zeros((len(held), num_quantizers + spec.side_numbers, 0), np.int64)
+
+    def whole(self, latents: Array, num_quantizers: int, effort: int = 1, counts: Counts | None = None) -> Codes:
+        """Codes of all of a signal's latents, as `push` takes them."""
+        pushed = self.push(latents, num_quantizers, effort, counts)
+        return np.concatenate([pushed, self.flush(num_quantizers)], axis=2)
+
+    def _decided(self, codes: Codes, levels: Codes, place: int) -> Codes:
+        """Frames that were held and these, those of them for which levels are decided."""
+        held = np.concatenate([self._held, codes], axis=2) if self._held.shape[2] else codes
+        found, self._held = np.split(held, [levels.shape[1]], axis=2)
+        found[:, place] = levels
+        return found
 
 
 class EncoderStream:
@@ -347,8 +373,8 @@ class EncoderStream:
     ) -> None:
         self._model = model
         self._latents = LatentStream(model, channels, wait, features)
-        self._coding = CodeStream(model, model.spec.streams(channels))
         self.options = options
+        self._coding = CodeStream(model, model.spec.streams(channels), late_paths(options.effort) if wait else 1)
 
     @property
     def options(self) -> EncodeOptions:
@@ -369,8 +395,9 @@ class EncoderStream:
         return self._codes(self._latents.push(pcm, self.options.denoise))
 
     def flush(self) -> Codes:
-        """Codes of the last frames, as `LatentStream.flush`."""
-        return self._codes(self._latents.flush())
+        """Codes of the last frames, as `LatentStream.flush`, and of those before that are not decided."""
+        codes = self._codes(self._latents.flush())
+        return np.concatenate([codes, self._coding.flush(self._num_quantizers)], axis=2)
 
     def _codes(self, latents: Array) -> Codes:
         spec, counts = self._model.spec, None

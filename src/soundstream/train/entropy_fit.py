@@ -29,6 +29,7 @@ from soundstream.entropy.grid import Grid, Stack
 from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import AudioError, ConfigError
 from soundstream.runtime.artifact import load_artifact, write_manifest
+from soundstream.runtime.levels import late_paths
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.runtime.side import without_side
 from soundstream.runtime.stream import CodeStream, LatentStream, Model
@@ -353,9 +354,8 @@ def corpus_codes(
         latents = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)
         left_s -= latents.shape[2] / model.spec.frame_rate
         for count in sorted({max(1, math.floor(most * share)) for share in SEARCHED}):
-            codes, _ = without_side(
-                CodeStream(model, 1).push(latents, count, DEFAULT_EFFORT)[0], model.spec.side_numbers
-            )
+            rows = CodeStream(model, 1, late_paths(DEFAULT_EFFORT)).whole(latents, count, DEFAULT_EFFORT)[0]
+            codes, _ = without_side(rows, model.spec.side_numbers)
             yield codes.astype(np.int16 if model.spec.codebook_bits < 16 else np.int32)
 
 
