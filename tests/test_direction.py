@@ -48,15 +48,25 @@ def module_name(path):
     return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
 
 
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def imported(path):
     """Every module that a file imports, at its head or inside a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    names = []
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path} has a relative import"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+NAMES = {f"soundstream.{module_name(path)}" for path in MODULES if module_name(path)}
 
 
 def known_parts(path):
@@ -66,13 +76,12 @@ def known_parts(path):
 
 def own_modules(names):
     """Those of some names that are modules of this package, each by its name below the package."""
-    modules = {f"soundstream.{module_name(other)}" for other in MODULES if module_name(other)}
-    return {name.removeprefix("soundstream.") for name in names if name in modules}
+    return {name.removeprefix("soundstream.") for name in names if name in NAMES}
 
 
 def loaded_parts(path):
     """Modules of this package that a file imports at its head, for types too, but not inside a function."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     inside = {id(node) for function in functions_of(tree) for node in ast.walk(function)}
     heads = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and id(node) not in inside]
     names = {name for node in heads for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))}

@@ -1,8 +1,10 @@
 """The commands around training, from the command line."""
 
 import io
+import itertools
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -12,6 +14,7 @@ from typer.main import get_command
 import tiny
 from soundstream.cli import app, main
 from soundstream.cli.training.display import Display, trained, validated
+from soundstream.train import clock
 
 RUN_FILE = """
 total_steps = 4
@@ -89,7 +92,9 @@ def test_a_run_from_the_first_step_to_its_report(folder, call):
     assert found["step"] == 4 and found["last_validation"]["snr_db_4"] == entries[-1]["snr_db_4"]
 
 
-def test_a_run_with_a_time_limit_ends_cooled_down_and_its_state_can_be_released(folder, call):
+def test_a_run_with_a_time_limit_ends_cooled_down_and_its_state_can_be_released(folder, call, monkeypatch):
+    ticks = itertools.count(0.0, 0.2)  # a step takes a fifth of a second, on any machine
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=ticks.__next__))
     (folder / "run.toml").write_text(RUN_FILE.replace("total_steps = 4", "") + SMALL_CRITIC)
     out, err, code = call(*train(folder, "--device", "cpu", "--precision", "fp32", "--time-limit", 6))
     assert code == 0, err

@@ -142,9 +142,9 @@ def test_a_changed_clip_is_measured_again(run: Eval, folder: Path, monkeypatch: 
     assert done == ["music/c"] * 2
 
 
-def test_two_processes_give_the_same_rows(run: Eval) -> None:
-    one = json.loads((run(codecs=FAST) / "report.json").read_text())["rows"]
-    (run(codecs=FAST) / "rows.jsonl").unlink()
+def test_two_processes_give_the_same_rows(run: Eval, made: Path) -> None:
+    rows = json.loads((made / "report.json").read_text())["rows"]
+    one = [row for row in rows if row["codec"] in FAST.split(",")]
     assert json.loads((run("--jobs", "2", codecs=FAST) / "report.json").read_text())["rows"] == one
 
 

@@ -61,7 +61,7 @@ def test_validation_in_between_does_not_change_the_run(trainer):
     for step in range(4):
         plain.train_step()
         watched.train_step()
-        if step in (0, 2):
+        if step == 1:
             watched.validate_and_save()
     assert differing(plain.learner.model.state_dict(), watched.learner.model.state_dict()) == set()
 
