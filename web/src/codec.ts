@@ -126,7 +126,7 @@ export class Codec {
   async toCodes(pcm: Float32Array | readonly Float32Array[], sampleRate: number, options: EncodeOptions = {}): Promise<Codes> {
     const channels = checked(pcm, sampleRate);
     const settings = this.settings(options);
-    const streams = await Promise.all(channels.map(() => EncoderStream.open(this.model, settings)));
+    const streams = await Promise.all(channels.map(() => EncoderStream.open(this.model, settings, true)));
     const resamplers = channels.map(() => new Resampler(sampleRate, this.spec.sampleRate));
     const parts: Codes[] = [];
     const length = channels[0]!.length;

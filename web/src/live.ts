@@ -40,7 +40,7 @@ export class LiveEncoder {
     const { packetFrames = 1, ...rest } = options;
     checkRange("packet_frames", packetFrames, 1, MAX_FRAMES);
     checked(new Float32Array(), sampleRate);
-    const stream = await EncoderStream.open(codec.model, codec.settings({ effort: 1, ...rest }));
+    const stream = await EncoderStream.open(codec.model, codec.settings({ effort: 1, ...rest }), false);
     return new LiveEncoder(codec, stream, new Resampler(sampleRate, codec.spec.sampleRate, true), sampleRate, packetFrames);
   }
 

@@ -16,8 +16,8 @@ from soundstream.arrays import Array, Codes
 from soundstream.runtime.session import Network
 from soundstream.spec import Levels
 
-PATHS = 4
-"""Paths of this search for each path of the search for the codes of latents, where codes may come late."""
+PATHS, MAX_PATHS = 4, 64
+"""Paths of this search for each path of the search for the codes of latents, where codes may come late; the most."""
 LATE_FRAMES = 1
 """Frames later from which gains are taken there."""
 DECIDED_FRAMES = 12
@@ -26,7 +26,7 @@ DECIDED_FRAMES = 12
 
 def late_paths(effort: int) -> int:
     """Paths of codes that may come late, for those that the search for codes of latents keeps."""
-    return PATHS * effort if effort > 1 else 1
+    return min(MAX_PATHS, PATHS * effort) if effort > 1 else 1
 
 
 class LevelCoder:

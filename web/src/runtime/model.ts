@@ -3,7 +3,7 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import type { Spec } from "../spec.ts";
 import type { Artifact } from "./artifact.ts";
-import { LevelCoder } from "./levels.ts";
+import { LevelCoder, LevelSearch } from "./levels.ts";
 import { Network, type Rows } from "./network.ts";
 import { Quantizer } from "./quantizer.ts";
 
@@ -66,14 +66,15 @@ export class Model {
     return this.loaded.get("denoiser.onnx") ?? null;
   }
 
-  /** What finds the codes of levels, if there are some. */
-  newLevelCoder(): LevelCoder | null {
+  /** What finds the codes of levels, if there are some, by keeping so many paths. */
+  newLevelCoder(paths: number): LevelCoder | null {
     const { levels, latentDim } = this.spec;
     if (!levels) return null;
     const book = part(this.artifact.codebooks[levels.place]!, latentDim, latentDim - levels.bands, levels.bands);
     this.levelQuantizer ??= new Quantizer(this.kernels, levels.bands, book.length / levels.bands);
     this.levelQuantizer.learn([book]);
-    return new LevelCoder(book, this.levelQuantizer, levels.bands, levels.memory, this.loaded.get("levels.onnx")!);
+    const search = new LevelSearch(book, this.levelQuantizer, levels.memory, paths);
+    return new LevelCoder(search, this.loaded.get("levels.onnx")!);
   }
 
   /** Latents `[latent_dim, frames]` of codes `[num_quantizers, frames]`; one below 0 adds nothing. */

@@ -84,16 +84,11 @@ export class Quantizer {
     return sum;
   }
 
-  /** The entry of codebook q that is nearest to one vector `[dim]`, the first of equals. */
-  nearest(vector: Float32Array, q: number): number {
-    const distances = this.distances(vector, q);
-    let best = 0;
-    for (let entry = 1; entry < distances.length; entry++) if (distances[entry]! < distances[best]!) best = entry;
-    return best;
-  }
-
-  /** Half the squared distances of residuals to the entries of codebook q `[rows, size]`, less what is common to a row. */
-  private distances(residuals: Float32Array, q: number): Float32Array {
+  /**
+   * Half the squared distances of residuals to the entries of codebook q `[rows, size]`, less what is common to a row; until
+   * the next call. Sizes that four do not divide are filled up with infinities.
+   */
+  distances(residuals: Float32Array, q: number): Float32Array {
     const { size, transposed, norms } = this.books[q]!;
     const rows = residuals.length / this.dim;
     this.kernels.floats(this.vectors, residuals.length).set(residuals);

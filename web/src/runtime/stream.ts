@@ -1,7 +1,7 @@
 /** pcm of one signal to codes, and codes to pcm, in pieces of any length; a whole file is one piece after the other. */
 
 import { ConfigError } from "../errors.ts";
-import type { LevelCoder } from "./levels.ts";
+import { type LevelCoder, latePaths } from "./levels.ts";
 import { type Model, encoderHints } from "./model.ts";
 import type { Rows, State } from "./network.ts";
 import { PitchPostfilter } from "./postfilter.ts";
@@ -24,6 +24,8 @@ export class EncoderStream {
   private denoiserState: State | null = null;
   private rest = new Float32Array();
   private owed = 0;
+  /** Codes of frames whose code of levels is not decided. */
+  private held: Int32Array = new Int32Array();
   private readonly levels: LevelCoder | null;
 
   private constructor(
@@ -36,13 +38,16 @@ export class EncoderStream {
     this.levels = levels;
   }
 
-  /** @throws ConfigError the model cannot remove noise. */
-  static async open(model: Model, settings: EncodeSettings): Promise<EncoderStream> {
-    const { denoise } = settings;
+  /**
+   * @param wait codes of levels may come late, as they do unless the effort is 1.
+   * @throws ConfigError the model cannot remove noise.
+   */
+  static async open(model: Model, settings: EncodeSettings, wait: boolean): Promise<EncoderStream> {
+    const { denoise, effort } = settings;
     if (!(denoise >= 0 && denoise <= 1)) throw new ConfigError(`denoise is ${denoise}; expected 0 to 1`);
     if (denoise && !model.spec.canDenoise) throw new ConfigError("this model was not trained to remove noise; use denoise 0");
     await model.loadEncoder(denoise > 0, settings.numQuantizers);
-    return new EncoderStream(model, settings, model.newLevelCoder());
+    return new EncoderStream(model, settings, model.newLevelCoder(wait ? latePaths(effort) : 1));
   }
 
   /** Take samples; give the codes of the frames that they complete. */
@@ -57,7 +62,8 @@ export class EncoderStream {
     const filled = this.rest.length + this.owed;
     const missing = this.owed + Math.ceil(filled / hop) * hop - filled;
     this.owed = 0;
-    return this.take(new Float32Array(missing));
+    const last = await this.take(new Float32Array(missing));
+    return joinedRows([last, this.decided(new Int32Array(), this.levels?.flush() ?? [])], this.settings.numQuantizers);
   }
 
   private async take(pcm: Float32Array): Promise<Int32Array> {
@@ -86,9 +92,19 @@ export class EncoderStream {
     const levels = await this.levels.push(latents, quantizer.decode(found, frames), frames);
     const codes = new Int32Array(numQuantizers * frames);
     codes.set(found.subarray(0, place * frames));
-    codes.set(levels, place * frames);
     codes.set(found.subarray(place * frames), (place + 1) * frames);
-    return codes;
+    return this.decided(codes, levels);
+  }
+
+  /** Frames that were held and these, those of them for which levels are decided. */
+  private decided(codes: Int32Array, levels: readonly number[]): Int32Array {
+    const { numQuantizers } = this.settings;
+    const all = joinedRows([this.held, codes], numQuantizers);
+    const frames = all.length / numQuantizers;
+    const found = columns(all, frames, 0, levels.length);
+    this.held = columns(all, frames, levels.length, frames - levels.length);
+    if (levels.length) found.set(levels, this.model.spec.levels!.place * levels.length);
+    return found;
   }
 
   /** What the encoder is told of noise. */
@@ -153,8 +169,8 @@ export class DecoderStream {
 }
 
 /** So many columns of rows of `frames` numbers, from a column on. */
-function columns(rows: Float32Array, frames: number, start: number, count: number): Float32Array {
-  const found = new Float32Array((rows.length / frames) * count);
+function columns<T extends Float32Array | Int32Array>(rows: T, frames: number, start: number, count: number): T {
+  const found = rows.slice(0, frames ? (rows.length / frames) * count : 0) as T;
   for (let row = 0; row * count < found.length; row++) {
     found.set(rows.subarray(row * frames + start, row * frames + start + count), row * count);
   }
