@@ -60,6 +60,14 @@ def few_probes(monkeypatch):
     monkeypatch.setattr(hard_sounds, "_shapes", lambda time_s: iter(()))
 
 
+@pytest.fixture
+def no_curves(monkeypatch):
+    """Evaluations draw no curves, where their rows are on trial."""
+    from soundstream.evaluate import evaluation
+
+    monkeypatch.setattr(evaluation, "rate_quality", lambda path, title, panels: None)
+
+
 def _small(tmp_path_factory, seed):
     import torch
 

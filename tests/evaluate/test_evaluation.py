@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, tiny_artifact: Path, tmp_path: Path) -> Eval:
+def run(folder: Path, tiny_artifact: Path, tmp_path: Path, no_curves: None) -> Eval:
     return runner_of(folder, tiny_artifact, tmp_path / "report")
 
 

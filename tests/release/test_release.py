@@ -50,7 +50,7 @@ def make_run(run, seed):
 
 
 @pytest.fixture
-def call(folder, few_probes, monkeypatch):
+def call(folder, few_probes, no_curves, monkeypatch):
     """Runs `soundstream release` on a run of the folder, with few probes; returns what it says and its exit code."""
 
     def release(*words, run="run", capsys):
