@@ -108,7 +108,7 @@ def test_ffmpeg_is_ended_with_its_reader(monkeypatch):
     monkeypatch.setattr(
         subprocess, "Popen", lambda *words, **options: started.append(begin(*words, **options)) or started[-1]
     )
-    with audio.open_reader(io.BytesIO(media(**M4A, seconds=300.0))) as reader:
+    with audio.open_reader(io.BytesIO(media(**M4A, seconds=60.0))) as reader:
         block = next(iter(reader))
     assert block.shape == (1, pytest.approx(RATE, abs=1024))
     assert len(started) == 1 and started[0].returncode is not None
