@@ -38,10 +38,11 @@ def memory_frames(model: onnx.ModelProto, hop_length: int, window: int = 1) -> i
         window: frames that the network takes together.
     """
     graph, shapes = _inferred(model, hop_length, window)
-    states = {value.name: value.type.tensor_type.shape.dim[3].dim_value for value in graph.input}
+    states = {v.name: math.prod(d.dim_value for d in v.type.tensor_type.shape.dim) for v in graph.input}
     outputs = {output.name for output in model.graph.output}
     joined = {name: shapes.get(f"{name}.joined") for name in states if f"{name}{STATE_SUFFIX}" in outputs}
-    return math.ceil(sum(window * states[name] / (shape[3] - states[name]) for name, shape in joined.items() if shape))
+    lengths = [(states[name] / math.prod(shape[:3]), shape[3]) for name, shape in joined.items() if shape]
+    return math.ceil(sum(window * held / (whole - held) for held, whole in lengths))
 
 
 def _inferred(model: onnx.ModelProto, hop_length: int, window: int) -> tuple[onnx.GraphProto, dict[str, list[int]]]:

@@ -2,6 +2,10 @@
 
 Graphs have 2-D convolutions only. Each state tensor is an input under the name that `init_state` gives it, and an
 output under that name with `.next` behind it.
+
+Layers hand on `[batch, channels, 1, time]`. One that computes with channels last, `[batch, 1, time, channels]`, turns
+what it takes and gives: a graph knows of which tensor it has both forms, so that nothing is turned to and fro between
+such layers, and the states of what they give have channels last, too: there a frame is one piece of memory.
 """
 
 from __future__ import annotations
@@ -33,19 +37,26 @@ class Graph:
         self.states: list[onnx.ValueInfoProto] = []
         self.sides: list[onnx.ValueInfoProto] = []
         self.weights: list[onnx.TensorProto] = []
+        self.turned: dict[str, str] = {}
+        """Tensors with channels first and the same with channels last, both ways."""
 
     def input(self, name: str, channels: int, length: int | str) -> None:
         """Declare an input `[batch, channels, 1, length]`."""
-        self.inputs.append(_value(name, channels, length))
+        self.inputs.append(_value(name, channels, 1, length))
 
-    def state(self, name: str, channels: int, length: int) -> None:
-        """Declare a state `[batch, channels, 1, length]`, which a tensor with `.next` behind its name follows."""
-        self.input(name, channels, length)
-        self.states.append(_value(f"{name}.next", channels, length))
+    def state(self, name: str, channels: int, length: int, last: bool = False) -> None:
+        """Declare a state `[batch, channels, 1, length]`, which a tensor with `.next` behind its name follows.
+
+        Args:
+            last: it is `[batch, 1, length, channels]`.
+        """
+        shape = (1, length, channels) if last else (channels, 1, length)
+        self.inputs.append(_value(name, *shape))
+        self.states.append(_value(f"{name}.next", *shape))
 
     def side(self, name: str, numbers: int) -> str:
         """Declare a second output `[batch, numbers, 1, 1]`: what a segment has beside its latents."""
-        self.sides.append(_value(name, numbers, 1))
+        self.sides.append(_value(name, numbers, 1, 1))
         return name
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -79,11 +90,13 @@ class Graph:
         return self.node("Mul", [f"{name}.values", f"{name}.scale"], name)
 
     def join_left(self, state: str, channels: int, length: int, x: str) -> str:
-        """`x` behind the `length` samples that went before it, which are a state."""
-        self.state(state, channels, length)
-        joined = self.node("Concat", [state, x], f"{state}.joined", axis=3)
-        self.slice(joined, f"{state}.next", start=-length, end=LAST, axis=3)
-        return joined
+        """`x` behind the `length` samples that went before it, which are a state with channels where `x` has them."""
+        last = x in self.turned
+        axis, joined = (2, f"{state}.last") if last else (3, f"{state}.joined")
+        self.state(state, channels, length, last)
+        self.node("Concat", [state, self.turned.get(x, x)], joined, axis=axis)
+        self.slice(joined, f"{state}.next", start=-length, end=LAST, axis=axis)
+        return self.channels_first(joined, f"{state}.joined") if last else joined
 
     def slice(self, x: str, output: str, **bounds: int) -> str:
         """Part of a tensor, from `start` to `end` of `axis`."""
@@ -101,17 +114,25 @@ class Graph:
         return self.node("Add", [y, self.constant(f"{name}.bias", linear.bias)], name)
 
     def channels_last(self, x: str, output: str) -> str:
-        """`[batch, channels, 1, time]` to `[batch, 1, time, channels]`."""
-        return self.node("Transpose", [x], output, perm=(0, 2, 3, 1))
+        """`[batch, channels, 1, time]` to `[batch, 1, time, channels]`, by the name that it returns."""
+        return self._turned(x, output, (0, 2, 3, 1))
 
     def channels_first(self, x: str, output: str) -> str:
         """The way back."""
-        return self.node("Transpose", [x], output, perm=(0, 3, 1, 2))
+        return self._turned(x, output, (0, 3, 1, 2))
+
+    def _turned(self, x: str, output: str, perm: tuple[int, ...]) -> str:
+        """The other form of `x`; it is made once, and only if there is none."""
+        if x not in self.turned:
+            self.turned |= {x: output, output: x}
+            self.node("Transpose", [x], output, perm=perm)
+        return self.turned[x]
 
     def finish(self, output: str, channels: int, length: str) -> onnx.ModelProto:
         """The model; its first output is `output`, `[batch, channels, 1, length]`, side numbers and states follow."""
-        outputs = [_value(output, channels, length), *self.sides, *self.states]
-        graph = helper.make_graph(self.nodes, self.name, self.inputs, outputs, self.weights)
+        outputs = [_value(output, channels, 1, length), *self.sides, *self.states]
+        nodes = _needed(self.nodes, {value.name for value in outputs})
+        graph = helper.make_graph(nodes, self.name, self.inputs, outputs, self.weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
 
 
@@ -121,5 +142,15 @@ def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (weight / scale).round().to(torch.int8), scale
 
 
-def _value(name: str, channels: int, length: int | str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, 1, length])
+def _needed(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+    """Nodes that the wanted tensors come from, in their order: forms that no layer asked for are left out."""
+    found = []
+    for node in reversed(nodes):
+        if wanted & {*node.output}:
+            wanted |= {*node.input}
+            found.append(node)
+    return found[::-1]
+
+
+def _value(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])

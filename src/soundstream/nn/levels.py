@@ -98,11 +98,11 @@ class LevelGain(CausalConv):
             return gains.clamp(-MAX_NEPERS, MAX_NEPERS).exp()[:, self.bands_of], state
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
-        gains = super().onnx(graph, name, x)
+        gains = graph.channels_last(super().onnx(graph, name, x), f"{name}.last")
         ends = [graph.constant(f"{name}.{sign}", torch.tensor(sign * MAX_NEPERS)) for sign in (-1, 1)]
         factors = graph.node("Exp", [graph.node("Clip", [gains, *ends], f"{name}.bounded")], f"{name}.factors")
         places = graph.constant(f"{name}.bands_of", self.bands_of.tolist())
-        return graph.node("Gather", [factors, places], f"{name}.spread", axis=1)
+        return graph.channels_first(graph.node("Gather", [factors, places], f"{name}.spread", axis=3), f"{name}.first")
 
 
 class LevelStage(nn.Module):

@@ -265,16 +265,19 @@ class CoefficientOutput(nn.Module):
         def exponential(part: str) -> str:
             return graph.node("Exp", [graph.node("Min", [part, loudest], f"{part}.bounded")], f"{part}.exp")
 
-        y = graph.layer_norm(self.norm, f"{name}.norm", graph.channels_last(x, f"{name}.last"))
-        scale = exponential(self.scale.onnx(graph, f"{name}.scale", graph.channels_first(y, f"{name}.normalized")))
-        value = self.value.onnx(graph, f"{name}.value", x)
+        def last(layer: CausalConv, key: str, x: str) -> str:
+            return graph.channels_last(layer.onnx(graph, f"{name}.{key}", x), f"{name}.{key}.last")
+
+        y = graph.layer_norm(self.norm, f"{name}.norm", graph.channels_last(x, f"{name}.in"))
+        scale = exponential(last(self.scale, "scale", graph.channels_first(y, f"{name}.normalized")))
+        value = last(self.value, "value", x)
         if self.squared:
             value = graph.node("Mul", [value, graph.node("Abs", [value], f"{value}.size")], f"{value}.squared")
         y = graph.node("Mul", [value, scale], f"{name}.scaled")
-        if noise is None or self.level is None:
-            return y
-        level = exponential(self.level.onnx(graph, f"{name}.level", x))
-        return graph.node("Add", [y, graph.node("Mul", [noise, level], f"{name}.levelled")], name)
+        if noise is not None and self.level is not None:
+            levelled = [graph.channels_last(noise, f"{name}.noise"), exponential(last(self.level, "level", x))]
+            y = graph.node("Add", [y, graph.node("Mul", levelled, f"{name}.levelled")], f"{name}.noised")
+        return graph.channels_first(y, name)
 
 
 def _noise_level(in_channels: int, edges: list[int], output: str) -> CausalConv:
@@ -321,17 +324,24 @@ class Decoder(Chain):
         return x, new_state | part
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
-        both = x
+        both = graph.channels_last(x, "latents.last")
         if self.has_gain:
-            x = graph.slice(both, "latents.coded", start=0, end=self.latent_dim, axis=1)
+            x = _channels_onnx(graph, both, "latents.coded", 0, self.latent_dim)
         noise = self.noise.onnx(graph, "noise", x) if self.has_noise else None
         for part in self.hidden:
             x = getattr(self, part).onnx(graph, part, x)
         x = self.out.onnx(graph, "out", x, noise)
         if self.has_gain:
-            entries = graph.slice(both, "latents.gains", start=self.latent_dim, end=LAST, axis=1)
-            x = graph.node("Mul", [x, self.gain.onnx(graph, "gain", entries)], "gain.applied")
+            entries = _channels_onnx(graph, both, "latents.gains", self.latent_dim, LAST)
+            parts = x, self.gain.onnx(graph, "gain", entries)
+            y = graph.node("Mul", [graph.channels_last(part, f"{part}.last") for part in parts], "gained.last")
+            x = graph.channels_first(y, "gained")
         return self.imdct.onnx(graph, "imdct", x)
+
+
+def _channels_onnx(graph: Graph, x: str, output: str, start: int, end: int) -> str:
+    """Some channels of `x`, which has them last."""
+    return graph.channels_first(graph.slice(x, f"{output}.last", start=start, end=end, axis=3), output)
 
 
 class Analysis(Chain):

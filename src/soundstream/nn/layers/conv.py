@@ -145,7 +145,10 @@ def interleaved(x: Tensor, stride: int) -> Tensor:
 
 
 def interleaved_onnx(graph: Graph, name: str, x: str, channels: int, stride: int) -> str:
-    """The same in a graph, of so many channels before."""
+    """The same in a graph, of so many channels before; those of a single one are in order with channels last."""
+    if channels == stride:
+        samples = graph.constant(f"{name}.join", [0, 1, 1, -1])
+        return graph.node("Reshape", [graph.channels_last(x, f"{name}.rows"), samples], f"{name}.samples")
     split = graph.constant(f"{name}.split", [0, channels // stride, stride, -1])
     join = graph.constant(f"{name}.join", [0, channels // stride, 1, -1])
     y = graph.node("Reshape", [x, split], f"{name}.phases")

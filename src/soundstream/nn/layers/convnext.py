@@ -49,11 +49,12 @@ class ConvNeXtBlock(StreamingModule):
         return x + y.transpose(1, 3), state
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
-        y = graph.channels_last(self.depthwise.onnx(graph, name, x), f"{name}.last")
+        last = graph.channels_last(x, f"{name}.in")
+        y = graph.channels_last(self.depthwise.onnx(graph, name, x), f"{name}.filtered")
         y = graph.layer_norm(self.norm, f"{name}.norm", y)
         y = graph.node("Gelu", [graph.linear(self.expand, f"{name}.expand", y)], f"{name}.gelu")
-        y = graph.linear(self.shrink, f"{name}.shrink", y)
-        return graph.node("Add", [x, graph.channels_first(y, f"{name}.branch")], f"{name}.sum")
+        y = graph.node("Add", [last, graph.linear(self.shrink, f"{name}.shrink", y)], f"{name}.sum")
+        return graph.channels_first(y, f"{name}.out")
 
 
 def _linear(inputs: int, outputs: int, scale: float = 1.0) -> nn.Linear:

@@ -39,8 +39,9 @@ class FiLM(nn.Module):
         """The same in a graph; `condition` is the name of a tensor."""
         for part, weight in ((f"{name}.gamma", self.gamma), (f"{name}.beta", self.beta)):
             graph.node("Conv", [condition, graph.constant(f"{part}.weight", weight[..., None, None])], part)
-        graph.node("Mul", [x, f"{name}.gamma"], f"{name}.scaled")
-        return graph.node("Add", [f"{name}.scaled", f"{name}.beta"], name)
+        x, gamma, beta = (graph.channels_last(y, f"{y}.last") for y in (x, f"{name}.gamma", f"{name}.beta"))
+        y = graph.node("Add", [graph.node("Mul", [x, gamma], f"{name}.scaled"), beta], f"{name}.sum")
+        return graph.channels_first(y, name)
 
 
 class Gain(nn.Module):
