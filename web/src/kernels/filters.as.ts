@@ -22,30 +22,38 @@ export function convolve(samples: usize, taps: usize, out: usize, count: i32, le
 }
 
 /**
- * Each row of float32 numbers through taps of its own: out[i] = bias + sum of rows[i * stride + tap * dilation] weights[tap].
+ * Each column of float32 numbers through taps of its own: out[i] = biases + sum of rows[i * stride + tap * dilation] weights[tap].
  *
- * rows: [count, width]; weights: [count, taps]; biases: [count]; out: [count, length].
+ * rows: [any, width]; weights: [taps, width]; biases: [width]; out: [count, width].
  */
 export function depthwise(
-  rows: usize, weights: usize, biases: usize, out: usize, count: i32, width: i32, length: i32, taps: i32, stride: i32, dilation: i32,
+  rows: usize, weights: usize, biases: usize, out: usize, width: i32, count: i32, taps: i32, stride: i32, dilation: i32,
 ): void {
-  for (let row = 0; row < count; row++) {
-    const bias = load<f32>(biases + (row << 2));
-    let i = 0;
-    for (; stride === 1 && i + 4 <= length; i += 4) {
-      let sum = f32x4.splat(bias);
+  const wide = width & ~3;
+  for (let i = 0; i < count; i++) {
+    for (let column = 0; column < wide; column += 4) {
+      let sum = v128.load(biases + (column << 2));
       for (let tap = 0; tap < taps; tap++) {
-        sum = f32x4.add(sum, f32x4.mul(v128.load(rows + (i + tap * dilation << 2)), v128.load32_splat(weights + (tap << 2))));
+        sum = f32x4.add(sum, f32x4.mul(v128.load(rows + (tap * dilation * width + column << 2)), v128.load(weights + (tap * width + column << 2))));
       }
-      v128.store(out + (i << 2), sum);
+      v128.store(out + (column << 2), sum);
     }
-    for (; i < length; i++) {
-      let sum = bias;
-      for (let tap = 0; tap < taps; tap++) sum += load<f32>(rows + (i * stride + tap * dilation << 2)) * load<f32>(weights + (tap << 2));
-      store<f32>(out + (i << 2), sum);
+    for (let column = wide; column < width; column++) {
+      let sum = load<f32>(biases + (column << 2));
+      for (let tap = 0; tap < taps; tap++) sum += load<f32>(rows + (tap * dilation * width + column << 2)) * load<f32>(weights + (tap * width + column << 2));
+      store<f32>(out + (column << 2), sum);
     }
-    rows += width << 2;
-    weights += taps << 2;
-    out += length << 2;
+    rows += stride * width << 2;
+    out += width << 2;
+  }
+}
+
+/** Add the same row to each of some: rows: float32 [count, width]; row: [width]; width is a multiple of 4. */
+export function addToRows(rows: usize, row: usize, count: i32, width: i32): void {
+  for (let i = 0; i < count; i++) {
+    for (let column = 0; column < width; column += 4) {
+      v128.store(rows, f32x4.add(v128.load(rows), v128.load(row + (column << 2))));
+      rows += 16;
+    }
   }
 }

@@ -1,6 +1,6 @@
 // The inner loops, in AssemblyScript: WebAssembly with vectors of 128 bits. Pointers are bytes of one memory.
 
-export { convolve, depthwise } from "./filters.as";
+export { addToRows, convolve, depthwise } from "./filters.as";
 export { gelu } from "./gelu.as";
 export { product, product8, quantize } from "./products.as";
 

@@ -10,8 +10,9 @@ interface Exports {
   distances(vectors: number, book: number, norms: number, out: number, rows: number, dim: number, size: number): void;
   convolve(samples: number, taps: number, out: number, count: number, length: number): void;
   depthwise(
-    rows: number, weights: number, biases: number, out: number, count: number, width: number, length: number, taps: number, stride: number, dilation: number,
+    rows: number, weights: number, biases: number, out: number, width: number, count: number, taps: number, stride: number, dilation: number,
   ): void;
+  addToRows(rows: number, row: number, count: number, width: number): void;
   gelu(values: number, length: number): void;
   quantize(rows: number, values: number, scales: number, length: number, block: number): void;
   product(values: number, weights: number, out: number, rows: number, width: number, units: number): void;

@@ -3,7 +3,8 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import { type Node, type Onnx, type Tensor, readOnnx } from "./onnx.ts";
 import { OPERATORS } from "./operators.ts";
-import { convolution, gelu, matMulNBits } from "./products.ts";
+import { PRODUCTS, gelu } from "./products.ts";
+import { simplified } from "./simplify.ts";
 
 /** What runs a graph. */
 export interface Engine {
@@ -34,12 +35,10 @@ export class Graph implements Engine {
   static of(model: Uint8Array, kernels: Kernels): Graph | null {
     const onnx = readOnnx(model);
     const steps: Step[] = [];
-    for (const node of onnx.nodes) {
+    for (const node of simplified(onnx)) {
       const step = stepOf(node, onnx, kernels);
       if (!step) return null;
-      const known = step.inputs.map((name) => onnx.constants.get(name));
-      if (known.every((one) => one !== undefined)) onnx.constants.set(step.output, step.run(known));
-      else steps.push(step);
+      steps.push(step);
     }
     return new Graph(onnx.inputs, onnx.outputs, onnx.constants, steps);
   }
@@ -52,22 +51,12 @@ export class Graph implements Engine {
   }
 }
 
-function stepOf(node: Node, { constants, bytes }: Onnx, kernels: Kernels): Step | null {
-  const [x, weight, other] = node.inputs as [string, string, string];
+function stepOf(node: Node, onnx: Onnx, kernels: Kernels): Step | null {
+  const [x] = node.inputs as [string];
   const [output] = node.outputs as [string];
   const plain = OPERATORS[node.operator];
   if (plain) return { inputs: node.inputs, output, run: (inputs) => plain(inputs, node.numbers) };
-  if (node.operator === "Gelu" && !node.numbers.has("approximate")) return weighted(x, output, gelu(kernels));
-  const second = constants.get(other);
-  if (node.operator === "Conv" && constants.has(weight)) {
-    return weighted(x, output, convolution(kernels, node, constants.get(weight)!, second));
-  }
-  if (node.operator === "MatMulNBits" && bytes.has(weight) && second && node.inputs.length === 3) {
-    return weighted(x, output, matMulNBits(kernels, node, bytes.get(weight)!, second.data));
-  }
-  return null;
-}
-
-function weighted(x: string, output: string, run: ((x: Tensor) => Tensor) | null): Step | null {
+  const isGelu = node.operator === "Gelu" && !node.numbers.has("approximate");
+  const run = isGelu ? gelu(kernels) : (PRODUCTS[node.operator]?.(kernels, node, onnx) ?? null);
   return run && { inputs: [x], output, run: ([value]) => run(value!) };
 }

@@ -1,86 +1,122 @@
-/** Operators of ONNX that our kernels compute: convolutions, products with int8 matrices, and `Gelu`. */
+/** Operators of ONNX that our kernels compute: convolutions, products with matrices, and `Gelu`. */
 
 import type { Kernels } from "../kernels/kernels.ts";
-import type { Node, Tensor } from "./onnx.ts";
-import { size } from "./operators.ts";
+import type { Node, Onnx, Tensor } from "./onnx.ts";
+import { ROWS_CONV } from "./simplify.ts";
 
 /** The highest bit of each of four bytes: changed, it takes 128 away. */
 const SIGNS = 0x80808080;
 const ROUND_INPUTS = 4;
 const LANES = 4;
 
-/** Rows `[rows, width]` times a matrix that is kept: `[rows, units]`. */
+export type Weighted = (x: Tensor) => Tensor;
+/** What runs a node; null if it is of another kind. */
+type Maker = (kernels: Kernels, node: Node, onnx: Onnx) => Weighted | null;
+
+export const PRODUCTS: Record<string, Maker> = { MatMul: matMul, MatMulNBits: matMulNBits, [ROWS_CONV]: convolution };
+
+const up = (length: number): number => Math.ceil(length / LANES) * LANES;
+
+/** Rows `[rows, width]` times a matrix that is kept, and what comes after it. */
 interface Product {
+  /** Numbers of a row, of what is taken and of what is given; in memory they are filled up to a multiple of 4. */
   width: number;
   units: number;
-  /** Fill in the rows, then ask for the result, which is a view that the next product changes. */
-  rows(count: number): Float32Array;
-  results(count: number): Float32Array;
+  /** Multiply the rows at a place; the results lie where it says until the next product. */
+  times(rows: number, count: number): number;
 }
 
 /** A matrix `[units, width]` of float32 numbers. */
-export function floatProduct(kernels: Kernels, matrix: Float32Array, units: number): Product {
-  const width = up(matrix.length / units);
-  const filled = new Float32Array(up(units) * width);
-  for (let unit = 0; unit < units; unit++) filled.set(matrix.subarray((unit * matrix.length) / units, ((unit + 1) * matrix.length) / units), unit * width);
+function floatProduct(kernels: Kernels, matrix: Float32Array, units: number): Product {
+  const width = matrix.length / units;
+  const filled = new Float32Array(up(units) * up(width));
+  for (let unit = 0; unit < units; unit++) filled.set(matrix.subarray(unit * width, (unit + 1) * width), unit * up(width));
   const weights = kernels.keepFloats(filled);
-  return {
-    width,
-    units: up(units),
-    rows: (count) => kernels.floats(kernels.scratch("rows", 4 * count * width), count * width),
-    results: (count) => {
-      const out = kernels.scratch("results", 4 * count * up(units));
-      kernels.run.product(kernels.scratch("rows", 0), weights, out, count, width, up(units));
-      return kernels.floats(out, count * up(units));
-    },
+  const times = (rows: number, count: number): number => {
+    const out = kernels.scratch("results", 4 * count * up(units));
+    kernels.run.product(rows, weights, out, count, up(width), up(units));
+    return out;
   };
+  return { width, units, times };
 }
-
-const up = (length: number): number => Math.ceil(length / LANES) * LANES;
 
 /** A matrix of int8 numbers `[units, width]`, a scale for each unit; rows are rounded to int8 in blocks. */
 function roundedProduct(kernels: Kernels, matrix: Int8Array, scales: Float32Array, block: number): Product {
   const units = scales.length;
   const width = matrix.length / units;
   const [weights, by] = [kernels.keepBytes(matrix), kernels.keepFloats(scales)];
-  return {
-    width,
-    units,
-    rows: (count) => kernels.floats(kernels.scratch("rows", 4 * count * width), count * width),
-    results: (count) => {
-      const values = kernels.scratch("values", 2 * count * width);
-      const steps = kernels.scratch("steps", (4 * count * width) / block);
-      const out = kernels.scratch("results", 4 * count * units);
-      kernels.run.quantize(kernels.scratch("rows", 0), values, steps, count * width, block);
-      kernels.run.product8(values, steps, weights, by, out, count, width, units, block);
-      return kernels.floats(out, count * units);
-    },
+  const times = (rows: number, count: number): number => {
+    const values = kernels.scratch("values", 2 * count * width);
+    const steps = kernels.scratch("steps", (4 * count * width) / block);
+    const out = kernels.scratch("results", 4 * count * units);
+    kernels.run.quantize(rows, values, steps, count * width, block);
+    kernels.run.product8(values, steps, weights, by, out, count, width, units, block);
+    return out;
+  };
+  return { width, units, times };
+}
+
+/** A product with a bias, if there is one, and `Gelu`, if the node says so. */
+function finished(kernels: Kernels, product: Product, { numbers }: Node, bias?: Tensor): (rows: number, count: number) => Float32Array {
+  const { units } = product;
+  const added = bias && kernels.keepFloats(Float32Array.from({ length: up(units) }, (_, i) => bias.data[i] ?? 0));
+  return (rows, count) => {
+    const out = product.times(rows, count);
+    if (added !== undefined) kernels.run.addToRows(out, added, count, up(units));
+    if (numbers.has("gelu")) kernels.run.gelu(out, count * up(units));
+    return rowsOf(kernels.floats(out, count * up(units)), up(units), units);
   };
 }
 
-export type Weighted = (x: Tensor) => Tensor;
+/** Rows of another width: cut off, or filled up with zeros. */
+function rowsOf(data: Float32Array, width: number, wanted: number): Float32Array {
+  if (width === wanted) return data.slice();
+  const count = data.length / width;
+  const found = new Float32Array(count * wanted);
+  for (let row = 0; row < count; row++) found.set(data.subarray(row * width, row * width + Math.min(width, wanted)), row * wanted);
+  return found;
+}
 
-/**
- * A `MatMulNBits` of 8 bits, as ONNX Runtime computes it: inputs are rounded where it says so.
- *
- * @returns null if it is of another kind.
- */
-export function matMulNBits(kernels: Kernels, { numbers }: Node, bytes: Uint8Array, scales: Float32Array): Weighted | null {
-  const number = (name: string): number => numbers.get(name)?.[0] ?? 0;
+/** Rows in the memory of the kernels, filled up to a multiple of 4. @returns where. */
+function placed(kernels: Kernels, data: Float32Array, width: number): number {
+  const filled = width === up(width) ? data : rowsOf(data, width, up(width));
+  const rows = kernels.scratch("rows", 4 * filled.length);
+  kernels.floats(rows, filled.length).set(filled);
+  return rows;
+}
+
+function multiplying(kernels: Kernels, product: Product, node: Node, bias?: Tensor): Weighted | null {
+  if (bias && bias.data.length !== product.units) return null;
+  const run = finished(kernels, product, node, bias);
+  return ({ dims, data }) => {
+    const rows = placed(kernels, data, product.width);
+    return { dims: [...dims.slice(0, -1), product.units], data: run(rows, data.length / product.width) };
+  };
+}
+
+/** A product with a constant matrix `[width, units]`, over the last axis. */
+function matMul(kernels: Kernels, node: Node, { constants }: Onnx): Weighted | null {
+  const [, name, bias] = node.inputs;
+  const matrix = constants.get(name!);
+  if (matrix?.dims.length !== 2) return null;
+  const [width, units] = matrix.dims as [number, number];
+  return multiplying(kernels, floatProduct(kernels, swapped(matrix.data, width, units), units), node, constants.get(bias ?? ""));
+}
+
+/** A `MatMulNBits` of 8 bits, as ONNX Runtime computes it: inputs are rounded where it says so. */
+function matMulNBits(kernels: Kernels, node: Node, { constants, bytes }: Onnx): Weighted | null {
+  const number = (name: string): number => node.numbers.get(name)?.[0] ?? 0;
   const [width, units, block] = [number("K"), number("N"), number("block_size")];
+  const [, name, by, points, groups, bias] = node.inputs;
+  const [stored, scales] = [bytes.get(name!), constants.get(by!)?.data];
+  if (!stored || !scales || points || groups) return null;
   const perUnit = Float32Array.from({ length: units }, (_, unit) => scales[(unit * scales.length) / units]!);
   const isKnown = number("bits") === 8 && width % block === 0 && block % 8 === 0 && units % LANES === 0;
   if (!isKnown || scales.some((scale, i) => scale !== perUnit[Math.floor((i * units) / scales.length)])) return null;
-  const matrix = centred(bytes);
-  const product =
-    number("accuracy_level") === ROUND_INPUTS
-      ? roundedProduct(kernels, matrix, perUnit, block)
-      : floatProduct(kernels, scaled(matrix, perUnit), units);
-  return ({ dims, data }) => {
-    const count = data.length / width;
-    product.rows(count).set(data);
-    return { dims: [...dims.slice(0, -1), units], data: product.results(count).slice() };
-  };
+  const matrix = centred(stored);
+  const isRounded = number("accuracy_level") === ROUND_INPUTS;
+  const product = isRounded ? roundedProduct(kernels, matrix, perUnit, block) : floatProduct(kernels, scaled(matrix, perUnit), units);
+  return multiplying(kernels, product, node, constants.get(bias ?? ""));
 }
 
 /** Bytes around 128 as numbers around 0, in their place; a multiple of 4 of them. */
@@ -98,69 +134,75 @@ function scaled(matrix: Int8Array, scales: Float32Array): Float32Array {
   return found;
 }
 
-/**
- * A convolution over the last axis of `[1, channels, 1, time]`, without padding: of all channels, or of each alone.
- *
- * @returns null if it is of another kind.
- */
-export function convolution(kernels: Kernels, { numbers }: Node, weight: Tensor, bias?: Tensor): Weighted | null {
+/** A convolution over the rows of `[1, 1, time, channels]`, without padding: of all channels, or of each alone. */
+function convolution(kernels: Kernels, node: Node, { constants }: Onnx): Weighted | null {
+  const { inputs, numbers } = node;
+  const [weight, bias] = [constants.get(inputs[1]!), constants.get(inputs[2] ?? "")];
+  if (weight?.dims.length !== 4 || (inputs[2] && !bias)) return null;
   const [units, channels, height, taps] = weight.dims as [number, number, number, number];
   const [stride, dilation] = [numbers.get("strides")?.at(-1) ?? 1, numbers.get("dilations")?.at(-1) ?? 1];
   const groups = numbers.get("group")?.[0] ?? 1;
   const isPadded = (numbers.get("pads") ?? []).some(Boolean) || numbers.has("auto_pad");
-  if (weight.dims.length !== 4 || height !== 1 || isPadded || (groups > 1 && (channels > 1 || groups !== units))) return null;
-  const shape = { units, channels, taps, stride, dilation };
-  const biases = bias?.data ?? new Float32Array(units);
-  return groups > 1 ? depthwise(kernels, shape, weight.data, biases) : dense(kernels, shape, weight.data, biases);
+  if (height !== 1 || isPadded || (groups > 1 && (channels > 1 || groups !== units))) return null;
+  const form = { taps, stride, dilation };
+  return groups > 1 ? depthwise(kernels, form, weight.data, bias) : dense(kernels, form, weight, node, bias);
 }
 
-interface Shape {
-  units: number;
-  channels: number;
+interface Form {
   taps: number;
   stride: number;
   dilation: number;
 }
 
-function countOf(length: number, { taps, stride, dilation }: Shape): number {
+function countOf(length: number, { taps, stride, dilation }: Form): number {
   return Math.floor((length - (taps - 1) * dilation - 1) / stride) + 1;
 }
 
-function depthwise(kernels: Kernels, shape: Shape, weights: Float32Array, biases: Float32Array): Weighted {
-  const { units, taps, stride, dilation } = shape;
-  const [by, from] = [kernels.keepFloats(weights), kernels.keepFloats(biases)];
+function depthwise(kernels: Kernels, form: Form, weights: Float32Array, bias?: Tensor): Weighted {
+  const { taps, stride, dilation } = form;
+  const units = weights.length / taps;
+  const by = kernels.keepFloats(swapped(weights, units, taps));
+  const from = kernels.keepFloats(bias?.data ?? new Float32Array(units));
   return ({ dims, data }) => {
-    const length = dims.at(-1)!;
-    const count = countOf(length, shape);
+    const count = countOf(dims.at(-2)!, form);
     const rows = kernels.scratch("rows", 4 * data.length);
     const out = kernels.scratch("results", 4 * units * count);
     kernels.floats(rows, data.length).set(data);
-    kernels.run.depthwise(rows, by, from, out, units, length, count, taps, stride, dilation);
-    return { dims: [1, units, 1, count], data: kernels.floats(out, units * count).slice() };
+    kernels.run.depthwise(rows, by, from, out, units, count, taps, stride, dilation);
+    return { dims: [1, 1, count, units], data: kernels.floats(out, units * count).slice() };
   };
 }
 
-function dense(kernels: Kernels, shape: Shape, weights: Float32Array, biases: Float32Array): Weighted {
-  const { units, channels, taps, stride, dilation } = shape;
-  const product = floatProduct(kernels, weights, units);
-  return ({ dims, data }) => {
-    const length = dims.at(-1)!;
-    const count = countOf(length, shape);
-    const rows = product.rows(count);
-    for (let i = 0, at = 0; i < count; i++, at = i * product.width) {
-      for (let channel = 0; channel < channels; channel++) {
-        const start = channel * length + i * stride;
-        for (let tap = 0; tap < taps; tap++) rows[at++] = data[start + tap * dilation]!;
-      }
-      rows.fill(0, at, (i + 1) * product.width);
-    }
-    const results = product.results(count);
-    const found = new Float32Array(size([units, count]));
-    for (let unit = 0; unit < units; unit++) {
-      for (let i = 0; i < count; i++) found[unit * count + i] = results[i * product.units + unit]! + biases[unit]!;
-    }
-    return { dims: [1, units, 1, count], data: found };
+/** Each unit's weights in the order of the rows that it sees: a product with these one behind the other. */
+function dense(kernels: Kernels, form: Form, { dims, data: weights }: Tensor, node: Node, bias?: Tensor): Weighted {
+  const [units, channels, , taps] = dims as [number, number, number, number];
+  const width = channels * taps;
+  const ordered = new Float32Array(weights.length);
+  for (let unit = 0; unit < units; unit++) ordered.set(swapped(weights.subarray(unit * width, (unit + 1) * width), channels, taps), unit * width);
+  const run = finished(kernels, floatProduct(kernels, ordered, units), node, bias);
+  return ({ dims: [, , length], data }) => {
+    const count = countOf(length!, form);
+    return { dims: [1, 1, count, units], data: run(placed(kernels, windows(data, channels, count, form), width), count) };
   };
+}
+
+/** What each result sees, one behind the other. */
+function windows(rows: Float32Array, channels: number, count: number, { taps, stride, dilation }: Form): Float32Array {
+  if (taps === 1 && stride === 1) return rows;
+  const found = new Float32Array(count * taps * channels);
+  const [together, pieces] = dilation === 1 ? [taps * channels, 1] : [channels, taps];
+  for (let i = 0, at = 0; i < count; i++) {
+    for (let piece = 0; piece < pieces; piece++, at += together) {
+      const start = (i * stride + piece * dilation) * channels;
+      found.set(rows.subarray(start, start + together), at);
+    }
+  }
+  return found;
+}
+
+/** `[rows, width]` to `[width, rows]`. */
+function swapped(matrix: Float32Array, rows: number, width: number): Float32Array {
+  return Float32Array.from(matrix, (_, i) => matrix[(i % rows) * width + Math.floor(i / rows)]!);
 }
 
 /** The operator `Gelu`, the exact one. */
