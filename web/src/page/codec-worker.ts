@@ -7,8 +7,8 @@ import { configureRuntime } from "../runtime/session.ts";
 import { joined } from "../runtime/resample.ts";
 
 const PCM_BITS = 16;
-/** Frames of a live packet: two of them take hardly longer than one, since both want all weights. */
-const PACKET_FRAMES = 2;
+/** Frames of a live packet. Two take a third less time than one and one, since both want all weights, but come 13 ms later. */
+const PACKET_FRAMES = 1;
 const MAX_THREADS = 4;
 
 interface Request {
