@@ -46,7 +46,8 @@ def test_steps_keep_every_figure_finite_and_move_every_parameter():
     crops = Crops(tiny.corpus(), run.data, run.codec, run.seed)
     made = Learner(run, crops, choose_precision(torch.device("cpu"), "fp32"))
     before = {name: parameter.detach().clone() for name, parameter in made.model.named_parameters()}
-    figures = [{name: float(value) for name, value in made.step().items()} for _ in range(STEPS)]
-    assert all(math.isfinite(value) for entry in figures for value in entry.values())
-    still = {name for name, p in made.model.named_parameters() if (p - before[name]).abs().max() <= 1e-4}
-    assert not still
+    moved = set()  # at any step: a scale may come back to where it was
+    for _ in range(STEPS):
+        assert all(math.isfinite(value) for value in made.step().values())
+        moved |= {name for name, p in made.model.named_parameters() if (p - before[name]).abs().max() > 1e-4}
+    assert not before.keys() - moved
