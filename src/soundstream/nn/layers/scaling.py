@@ -39,7 +39,8 @@ class FiLM(nn.Module):
         """The same in a graph; `condition` is the name of a tensor."""
         for part, weight in ((f"{name}.gamma", self.gamma), (f"{name}.beta", self.beta)):
             graph.node("Conv", [condition, graph.constant(f"{part}.weight", weight[..., None, None])], part)
-        x, gamma, beta = (graph.channels_last(y, f"{y}.last") for y in (x, f"{name}.gamma", f"{name}.beta"))
+        x = graph.channels_last(x, f"{name}.in")
+        gamma, beta = (graph.channels_last(part, f"{part}.last") for part in (f"{name}.gamma", f"{name}.beta"))
         y = graph.node("Add", [graph.node("Mul", [x, gamma], f"{name}.scaled"), beta], f"{name}.sum")
         return graph.channels_first(y, name)
 
