@@ -190,6 +190,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "level_codes",
             "level_gains",
             "level_stages",
+            "level_search",
             "limits",
             "networks",
             "effort",
