@@ -191,6 +191,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "level_gains",
             "level_stages",
             "level_search",
+            "switch_longer",
             "limits",
             "networks",
             "effort",
