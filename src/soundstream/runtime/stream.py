@@ -358,7 +358,8 @@ class EncoderStream:
 
     Args:
         channels: of the pcm.
-        wait, features: as `LatentStream`.
+        wait: as `LatentStream`; codes of frames with one of levels may come late too, unless the effort is 1.
+        features: as `LatentStream`.
     Raises:
         ConfigError: the codec does not have one of the options, or as `LatentStream`.
     """
