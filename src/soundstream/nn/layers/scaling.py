@@ -36,9 +36,12 @@ class FiLM(nn.Module):
         return gamma * x + beta
 
     def onnx(self, graph: Graph, name: str, x: str, condition: str) -> str:
-        """The same in a graph; `condition` is the name of a tensor."""
+        """The same in a graph, with channels last if `x` has them so; `condition` is the name of a tensor."""
         for part, weight in ((f"{name}.gamma", self.gamma), (f"{name}.beta", self.beta)):
             graph.node("Conv", [condition, graph.constant(f"{part}.weight", weight[..., None, None])], part)
+        if x not in graph.turned:
+            scaled = graph.node("Mul", [x, f"{name}.gamma"], f"{name}.scaled")
+            return graph.node("Add", [scaled, f"{name}.beta"], name)
         x = graph.channels_last(x, f"{name}.in")
         gamma, beta = (graph.channels_last(part, f"{part}.last") for part in (f"{name}.gamma", f"{name}.beta"))
         y = graph.node("Add", [graph.node("Mul", [x, gamma], f"{name}.scaled"), beta], f"{name}.sum")
