@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 _PATIENCE_S = 3.0
 """Time that a process has to clean up."""
+_AGAIN_S = 0.01
+"""Time until an end is asked for again that came at a bad moment."""
 _ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -27,19 +30,55 @@ def ending_cleanly() -> None:
 
     One that is ignored, as under nohup, stays so, and a process that is forked from this one just ends.
     A second one does not disturb the cleaning up: a pool sends one to each process left when the first has ended.
+    One that comes where Python drops exceptions, in a callback or a finalizer, comes again.
     """
     process = os.getpid()
+    heeded = [number for number in _ENDS if signal.getsignal(number) is signal.SIG_DFL]
 
     def end(number: int, frame: FrameType | None) -> None:
         if os.getpid() != process:
             os._exit(128 + number)
+        if _is_called_back(frame):
+            _ask_again(number)
+            return
         for other in _ENDS:
             signal.signal(other, signal.SIG_IGN)
-        raise SystemExit(128 + number)
+        raise _AskedToEnd(number)
 
-    for number in _ENDS:
-        if signal.getsignal(number) is signal.SIG_DFL:
+    def listen() -> None:
+        for number in heeded:
             signal.signal(number, end)
+
+    def dropped(exception: sys.UnraisableHookArgs) -> None:
+        if isinstance(exception.exc_value, _AskedToEnd):
+            listen()
+            _ask_again(exception.exc_value.number)
+        else:
+            sys.__unraisablehook__(exception)
+
+    listen()
+    sys.unraisablehook = dropped
+
+
+class _AskedToEnd(SystemExit):
+    """This process is asked to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
+def _is_called_back(frame: FrameType | None) -> bool:
+    """Whether libsndfile waits for our bytes: soundfile would take an exception for the end of the file, and go on."""
+    while frame and not frame.f_code.co_qualname.startswith("SoundFile._init_virtual_io."):
+        frame = frame.f_back
+    return frame is not None
+
+
+def _ask_again(number: int) -> None:
+    timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager
@@ -59,7 +98,7 @@ def workers(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _end(children: Sequence[BaseProcess]) -> None:
-    """Ask processes to end; one that does not, as its request was lost in a library's callback, is ended."""
+    """Ask processes to end; one that does not in time, as it waits for a library, is ended."""
     for child in children:
         child.terminate()
     deadline = time.monotonic() + _PATIENCE_S
