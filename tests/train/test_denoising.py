@@ -126,7 +126,7 @@ def test_the_stage_has_no_discriminators_whatever_the_run_file_says():
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(ConfigError, match="codec, denoise"):
+    with pytest.raises(ConfigError, match="codec, decoder, denoise"):
         dataclasses.replace(RUN, stage="noise")
 
 

@@ -131,13 +131,17 @@ class LevelStage(nn.Module):
     @torch.no_grad()
     def encode(self, gains: Float[Tensor, "batch bands frames"]) -> Int[Tensor, "batch frames"]:
         """Codes whose decayed sum follows the gains."""
-        codes = torch.zeros(len(gains), gains.shape[2], dtype=torch.long)
+        codes = torch.zeros(len(gains), gains.shape[2], dtype=torch.long, device=gains.device)
         total, half_norms = torch.zeros_like(gains[..., 0]), 0.5 * self.codebook.square().sum(1)
         for frame, wanted in enumerate(gains.unbind(2)):
             total = MEMORY * total
             codes[:, frame] = found = (half_norms - (wanted - total) @ self.codebook.T).argmin(1)
             total = total + self.codebook[found]
         return codes
+
+    def entries(self, codes: Int[Tensor, "batch frames"]) -> Float[Tensor, "batch bands frames"]:
+        """What the codes stand for: what the decoder takes behind its latents."""
+        return self.codebook[codes].transpose(1, 2)
 
     def onnx(self, graph: Graph, latent_dim: int) -> str:
         """The network in a graph, of its inputs `latents`, the levels behind them, and `quantized`."""

@@ -198,8 +198,28 @@ class SoundStream(nn.Module):
         if not (self.level_stage and self.config.levels):
             return self.quantizer.decode(codes)
         before, found, behind = codes.tensor_split([self.config.levels.place, self.config.levels.place + 1], dim=1)
-        entries = self.level_stage.codebook[found[:, 0]].transpose(1, 2)
+        entries = self.level_stage.entries(found[:, 0])
         return torch.cat([self.quantizer.decode(torch.cat([before, behind], dim=1)), entries], dim=1)
+
+    @torch.no_grad()
+    def told(
+        self,
+        audio: Float[Tensor, "batch channels samples"],
+        latents: Float[Tensor, "batch latent_dim frames"],
+        counts: Int[Tensor, " batch"],
+    ) -> Float[Tensor, "batch told frames"]:
+        """What `decode` takes where each example has its own number of codebooks of latents.
+
+        Those with as many codes as stand before the one of levels have that too. Its gains are those of a frame later,
+        as in files: their windows then end half a frame behind what they are for.
+        """
+        quantized = self.quantizer(latents, counts).latents
+        if not (self.level_stage and self.config.levels):
+            return quantized
+        gains = self.level_stage.gains(latents, self.levels(audio), quantized).float()
+        later = torch.cat([gains[..., 1:], gains[..., -1:]], dim=2)
+        entries = self.level_stage.entries(self.level_stage.encode(later))
+        return torch.cat([quantized, entries * (counts >= self.config.levels.place)[:, None, None]], dim=1)
 
     def analysed_onnx(self, graph: Graph) -> str:
         """The same in the encoder's graph, of its inputs `pcm`, `condition` and, with a denoiser, `mask`."""

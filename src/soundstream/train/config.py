@@ -21,7 +21,7 @@ from soundstream.train.losses.reconstruction import LossConfig
 from soundstream.train.steps.optimizer import OptimizerConfig
 
 Table = TypeVar("Table")
-STAGES = ("codec", "denoise")
+STAGES = ("codec", "decoder", "denoise")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class TrainConfig:
     features: str = ""
     """What makes the features that the codec takes beside the sound, `MODULE:FUNCTION`; see `train.data.features`."""
     stage: str = "codec"
-    """What learns: `codec` is all of it, `denoise` the denoise switch alone (see `train.steps.denoising`)."""
+    """What learns: `codec` is all of it, `decoder` the decoder alone, for codes that stay what they are (see
+    `train.steps.decoding`), `denoise` the denoise switch alone (see `train.steps.denoising`)."""
     seed: int = 0
     """Start of every random draw; each step derives its own from it, so that a resumed run repeats exactly."""
     time_limit_s: float = 0.0
@@ -96,7 +97,7 @@ class TrainConfig:
     @property
     def is_adversarial(self) -> bool:
         """Whether the run has discriminators."""
-        if self.stage != "codec" or self.discriminator.kind == NONE:
+        if self.stage == "denoise" or self.discriminator.kind == NONE:
             return False
         by_clock = self.time_limit_s > 0
         return self.clock.adversarial_from < 1 if by_clock else self.adversarial_from_step < self.total_steps

@@ -25,6 +25,7 @@ from soundstream.train.data.features import featuring
 from soundstream.train.guard import Contest, Guard
 from soundstream.train.launch import check_batch, join
 from soundstream.train.report.log import Entry, Log, Report, Tally, rounded
+from soundstream.train.steps.decoding import DecoderLearner
 from soundstream.train.steps.denoising import DenoiseLearner, noise_left_db
 from soundstream.train.steps.learner import Learner
 from soundstream.train.steps.precision import choose_precision
@@ -38,7 +39,7 @@ LISTEN_EVERY_S = 2.0
 NOISY_CROPS = 32
 """Crops of noisy speech by which the denoise switch is judged."""
 ONLY_SPEECH = {SPEECH: 1.0, NOISE: 0.0, "music": 0.0}
-LEARNERS = {"codec": Learner, "denoise": DenoiseLearner}
+LEARNERS = {"codec": Learner, "decoder": DecoderLearner, "denoise": DenoiseLearner}
 """By stage."""
 
 

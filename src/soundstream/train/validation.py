@@ -82,7 +82,7 @@ class Validator:
         }
         self.mel.to(latents.device)
         for count in self._available(COUNTS):
-            target, decoded = self._decode(model, codes[:, :count])
+            target, decoded = self._decode(model, latents, codes[:, :count])
             _, log = self.mel(self.mel.spectra(target), self.mel.spectra(decoded))
             snr = signal_to_noise_db(target, decoded).mean()
             entry |= {f"snr_db_{count}": round(float(snr), 2), f"mel_log_{count}": round(float(log), 4)}
@@ -128,10 +128,10 @@ class Validator:
 
     def _versions(self, model: SoundStream, chosen: list[int]) -> dict[str, NDArray[np.float32]]:
         """The chosen clips `[batch, samples]` by name: the original, and decoded from few and from many codes."""
-        _, codes = self._encode(model)
+        latents, codes = self._encode(model)
         versions = {}
         for count in self._available(HEARD) or [self.config.num_quantizers]:
-            target, decoded = self._decode(model, codes[:, :count])
+            target, decoded = self._decode(model, latents, codes[:, :count])
             versions["original"] = target[chosen, 0].cpu().numpy()
             versions[f"{self.config.spec().bitrate(count)}bps"] = decoded[chosen, 0].cpu().numpy()
         return versions
@@ -144,11 +144,16 @@ class Validator:
         latents = model.encode(audio, features=features).float()
         return latents, model.quantizer.encode(latents, model.config.num_quantizers)
 
-    def _decode(self, model: SoundStream, codes: Int[Tensor, "batch num_quantizers frames"]) -> tuple[Tensor, Tensor]:
+    def _decode(
+        self, model: SoundStream, latents: Tensor, codes: Int[Tensor, "batch num_quantizers frames"]
+    ) -> tuple[Tensor, Tensor]:
         """The clips and what the codes give, both without the samples that the delay leaves without a partner."""
-        _, channel = in_mono(self.clips, self.config)
-        told = mono_condition(self.config, len(codes), codes.shape[2])
-        decoded = model.decode(model.quantizer.decode(codes), None if told is None else told.to(codes.device))
+        audio, channel = in_mono(self.clips.to(codes.device), self.config)
+        condition = mono_condition(self.config, len(codes), codes.shape[2])
+        given = model.quantizer.decode(codes)
+        if model.level_stage:
+            given = model.told(audio, latents, torch.full_like(codes[:, 0, 0], codes.shape[1]))
+        decoded = model.decode(given, None if condition is None else condition.to(codes.device))
         decoded = decoded[:, channel : channel + 1].float()
         return aligned(self.clips.to(decoded)[..., : decoded.shape[-1]], decoded, self.config.delay_samples)
 
