@@ -183,6 +183,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "choices_light",
             "dac_memory",
             "dac_speed",
+            "decoder_stage",
             "discriminators",
             "encodec_speed",
             "gpu",
