@@ -21,8 +21,9 @@ from soundstream.codec import Codec, flatten_codes, load
 from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.speed.timing import TimedPart, cpu_seconds
 from soundstream.export.published import import_published
+from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
-from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
+from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream
 
 SEED = 0
 """Of random weights and made sounds."""

@@ -30,7 +30,7 @@ def codec():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(dualcodec.VARIANTS, "12hz_v1", CONFIG)
         with imported("dualcodec", "12hz_v1", saved) as ours:
-            _ = ours.model.encoder, ours.model.decoder, ours.model._features_network  # while their files are there
+            _ = ours.model.encoder, ours.model.decoder, ours.model.features  # while their files are there
             yield ours
 
 

@@ -21,9 +21,10 @@ from soundstream.nn.layers.conv import Elu
 from soundstream.nn.model import plain_condition
 from soundstream.nn.streaming import Chain, StreamingModule
 from soundstream.runtime.artifact import FILES, load_artifact, write_manifest
+from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.session import Network
-from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
+from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream
 
 FRAMES = 100
 HOP = tiny.CONFIG.hop_length

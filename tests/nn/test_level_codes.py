@@ -16,9 +16,10 @@ from soundstream.nn.families.spectral import LEVEL_PLACE
 from soundstream.nn.levels import EDGES_HZ, MAX_GAIN_DB, MEMORY, TAPS, UNIT_DB, LevelGain, LevelStage, level_edges
 from soundstream.runtime.artifact import load_artifact
 from soundstream.runtime.levels import late_paths
+from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import Quantizer
-from soundstream.runtime.stream import CodeStream, DecoderStream, EncoderStream, LatentStream, Model
+from soundstream.runtime.stream import CodeStream, DecoderStream, EncoderStream, LatentStream
 
 BANDS = len(level_edges(8000, 40)) - 1
 DIM = tiny.LEVELS.latent_dim

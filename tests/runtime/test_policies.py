@@ -23,7 +23,8 @@ from soundstream.nn.graph import Graph
 from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.model import Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule
-from soundstream.runtime.stream import CONTEXT_BLOCK_S, DecoderStream, LatentStream
+from soundstream.runtime.model import CONTEXT_BLOCK_S
+from soundstream.runtime.stream import DecoderStream, LatentStream
 
 HOP, RATE = 40, 8_000
 CONTEXT = 4

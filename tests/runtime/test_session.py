@@ -5,7 +5,7 @@ import pytest
 import tiny
 from soundstream import ConfigError, load
 from soundstream.runtime.artifact import load_artifact
-from soundstream.runtime.stream import Model
+from soundstream.runtime.model import Model
 
 HOP = tiny.CONFIG.hop_length
 CPU_ALONE = ["CPUExecutionProvider"]

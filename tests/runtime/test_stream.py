@@ -8,8 +8,9 @@ import pytest
 import tiny
 from soundstream.errors import ArtifactError, ConfigError
 from soundstream.export.artifact import export
-from soundstream.runtime.artifact import DENOISER_FILE, load_artifact
-from soundstream.runtime.stream import LatentStream, Model
+from soundstream.runtime.artifact import load_artifact
+from soundstream.runtime.model import DENOISER_FILE, Model
+from soundstream.runtime.stream import LatentStream
 
 HOP = tiny.CONFIG.hop_length
 

@@ -16,7 +16,8 @@ from soundstream.export.artifact import export
 from soundstream.nn.families.spectral import LEVEL_PLACE
 from soundstream.release.levels import fitted
 from soundstream.runtime.artifact import load_artifact
-from soundstream.runtime.stream import CodeStream, DecoderStream, LatentStream, Model
+from soundstream.runtime.model import Model
+from soundstream.runtime.stream import CodeStream, DecoderStream, LatentStream
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.checkpoint import Checkpoint, Progress
 from soundstream.train.levels_fit import UNIT_DB, LevelClip, LevelFitConfig, fit_codebook, lacking, levels_db

@@ -10,9 +10,10 @@ from soundstream.audio.checks import soft_limit
 from soundstream.audio.resample import Resampler, resampled_length
 from soundstream.errors import ConfigError
 from soundstream.live.session import Session
+from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.side import without_side
-from soundstream.runtime.stream import DecoderStream, EncoderStream, Model
+from soundstream.runtime.stream import DecoderStream, EncoderStream
 from soundstream.spec import CodecSpec
 
 

@@ -25,13 +25,13 @@ from soundstream.codec.writing import Writing
 from soundstream.errors import ArtifactError, AudioError, ConfigError, ModelMismatch
 from soundstream.live.decoder import LiveDecoder
 from soundstream.live.encoder import LIVE_EFFORT, LiveEncoder
-from soundstream.runtime.artifact import Artifact, find, id_of, load_artifact, shipped
+from soundstream.runtime.artifact import find, id_of, load_artifact, shipped
+from soundstream.runtime.model import Artifact, Model
 from soundstream.runtime.models import VARIABLE, find_by_id, model_folders
 from soundstream.runtime.options import EncodeKeywords, EncodeOptions
 from soundstream.runtime.released import describe
 from soundstream.runtime.session import CPU, execution_provider
 from soundstream.runtime.side import check_side, with_side, without_side
-from soundstream.runtime.stream import Model
 from soundstream.system.files import FilePath, named
 
 R = TypeVar("R")

@@ -20,7 +20,8 @@ from soundstream.arrays import Array
 from soundstream.audio.resample import Resampler, resampled_length
 from soundstream.bitstream import dac
 from soundstream.errors import InvalidField, ModelMismatch
-from soundstream.runtime.stream import DecoderStream, Model
+from soundstream.runtime.model import Model
+from soundstream.runtime.stream import DecoderStream
 from soundstream.system.files import FilePath, keeping, named, open_input
 
 SUFFIX = ".dac"

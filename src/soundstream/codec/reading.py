@@ -20,7 +20,8 @@ from soundstream.bitstream.recovery import RepairingReader
 from soundstream.codec.headers import check_header
 from soundstream.codec.packing import Coding
 from soundstream.errors import ConfigError
-from soundstream.runtime.stream import DecoderStream, Model
+from soundstream.runtime.model import Model
+from soundstream.runtime.stream import DecoderStream
 from soundstream.spec import CodecSpec
 from soundstream.system.files import named
 

@@ -29,10 +29,11 @@ from soundstream.codec.vbr import (
 from soundstream.entropy.grid import Counts
 from soundstream.runtime.importance import importance_of
 from soundstream.runtime.levels import late_paths
+from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Splitter
 from soundstream.runtime.side import without_side
-from soundstream.runtime.stream import CodeStream, EncoderStream, LatentStream, Model
+from soundstream.runtime.stream import CodeStream, EncoderStream, LatentStream
 from soundstream.spec import CodecSpec
 from soundstream.system.files import keeping
 

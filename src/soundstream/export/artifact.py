@@ -27,16 +27,9 @@ from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.layers.folding import fold_snakes
 from soundstream.nn.model import FEATURES, LEVELS, SoundStream
 from soundstream.nn.quantize import ResidualVectorQuantizer
-from soundstream.runtime.artifact import (
-    DENOISER_FILE,
-    FEATURES_FILE,
-    FILES,
-    LEVEL_CODEBOOK_FILE,
-    LEVELS_FILE,
-    OPTIONAL_FILES,
-    write_manifest,
-)
+from soundstream.runtime.artifact import FILES, LEVEL_CODEBOOK_FILE, OPTIONAL_FILES, write_manifest
 from soundstream.runtime.factors import QUANTIZER_FILE, Factors
+from soundstream.runtime.model import DENOISER_FILE, FEATURES_FILE, LEVELS_FILE
 from soundstream.runtime.session import MACS_PROPERTY
 
 

@@ -16,8 +16,9 @@ from soundstream.errors import ParityError
 from soundstream.export.artifact import export, exportable
 from soundstream.nn.model import SoundStream, plain_condition
 from soundstream.runtime.artifact import load_artifact
+from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
-from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, Model
+from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream
 from soundstream.spec import SIDES
 
 

@@ -11,7 +11,8 @@ from soundstream.bitstream.live import LIVE_SEQUENCES
 from soundstream.live.concealment import Concealer
 from soundstream.live.payload import Content, Payloads
 from soundstream.live.session import Session, check_causal
-from soundstream.runtime.stream import DecoderStream, Model
+from soundstream.runtime.model import Model
+from soundstream.runtime.stream import DecoderStream, silence_of
 
 
 class LiveDecoder(Session):
@@ -35,7 +36,7 @@ class LiveDecoder(Session):
         self._payloads = Payloads(model.spec, streams)
         self._stream = DecoderStream(model, channels, denoise)
         bands = model.spec.levels.bands if model.spec.levels else 0
-        self._concealer = Concealer(model.silence, streams, model.spec.frame_rate, bands)
+        self._concealer = Concealer(silence_of(model), streams, model.spec.frame_rate, bands)
         self._resampler = LiveResampler(model.spec.sample_rate, self.sample_rate, channels)
         self._sequence: int | None = None
         self._frames = 1

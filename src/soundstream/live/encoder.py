@@ -12,8 +12,9 @@ from soundstream.bitstream.fields import check_range
 from soundstream.bitstream.live import LIVE_FRAMES, LIVE_SEQUENCES
 from soundstream.live.payload import Content, Payloads
 from soundstream.live.session import Session, check_causal
+from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
-from soundstream.runtime.stream import EncoderStream, Model
+from soundstream.runtime.stream import EncoderStream
 
 LIVE_EFFORT = 1
 """Paths that the search for the codes of a live session keeps: each more makes a hop longer by a quarter and more."""

@@ -10,7 +10,7 @@ import torch
 
 from soundstream.export.artifact import export
 from soundstream.runtime.artifact import load_artifact
-from soundstream.runtime.stream import Model
+from soundstream.runtime.model import Model
 from soundstream.train.checkpoint import Checkpoint
 from soundstream.train.levels_fit import LevelFitConfig, coded, fit, with_level_codes, with_model
 

@@ -25,7 +25,7 @@ from soundstream.export.place import check_place, install
 from soundstream.nn.model import SoundStream
 from soundstream.release.card import Facts, card, read_sources
 from soundstream.runtime.artifact import load_artifact, write_manifest
-from soundstream.runtime.stream import Model
+from soundstream.runtime.model import Model
 from soundstream.system.files import atomic_output
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.entropy_fit import fit_artifact

@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,11 @@ from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import ArtifactError
 from soundstream.limits import Whole
 from soundstream.runtime.factors import QUANTIZER_FILE, Factors
+from soundstream.runtime.model import DENOISER_FILE, FEATURES_FILE, LEVELS_FILE, Artifact
 from soundstream.spec import Codebook, CodecSpec, Switch
 
 FILES = ("config.json", "encoder.onnx", "decoder.onnx", "codebooks.npy")
-DENOISER_FILE = "denoiser.onnx"
-LEVELS_FILE, LEVEL_CODEBOOK_FILE = "levels.onnx", "levels.npy"
-FEATURES_FILE = "features.onnx"
+LEVEL_CODEBOOK_FILE = "levels.npy"
 OPTIONAL_FILES = (DENOISER_FILE, LEVELS_FILE, LEVEL_CODEBOOK_FILE, FEATURES_FILE, TABLES_FILE, QUANTIZER_FILE)
 FORMAT = 1
 MODEL_ID_BYTES = 8
@@ -47,24 +45,6 @@ DEFAULT = "base"
 """Name of the model that `default` stands for."""
 EARLY_MEMORY_FRAMES = 128
 """More than what decoders of artifacts without a spec remember."""
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A verified artifact."""
-
-    folder: Path
-    spec: CodecSpec
-    model_id: bytes
-    """8 bytes that name these exact weights; every .nac file carries them."""
-    codebooks: NDArray[np.float32]
-    """`[num_quantizers, codebook_size, width]`; `width` is latent_dim unless `factors` stand between."""
-    tables: Tables | None = None
-    """Of the entropy coder; None if none were fitted."""
-    has_denoiser: bool = False
-    """Whether there is a graph that tells the encoder how to remove noise."""
-    factors: Factors = field(default_factory=Factors)
-    """What stands between latents and codebooks."""
 
 
 def load_artifact(name_or_path: str | PathLike[str] = "default") -> Artifact:

@@ -67,6 +67,20 @@ class FeatureStream:
             raise ConfigError(f"features have {self._features.shape[2]} frames; the sound has {self._done}")
 
 
+def feature_stream(
+    spec: CodecSpec, network: Network | None, features: Array | None, streams: int
+) -> FeatureStream | None:
+    """What adds features of a sound to its latents, if the codec takes some.
+
+    Raises:
+        ConfigError: they are missing, too much, or of another shape.
+    """
+    check_features(spec, features)
+    if features is None or network is None or not spec.features:
+        return None
+    return FeatureStream(network, spec.features, features, streams)
+
+
 def check_features(spec: CodecSpec, features: Array | None) -> None:
     """Refuse sound without the features that an encoder needs, and features of which a codec knows nothing.
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from soundstream.arrays import Array, Codes
 from soundstream.runtime.session import Network
-from soundstream.spec import Levels
 
 PATHS, MAX_PATHS = 4, 64
 """Paths of this search for each path of the search for the codes of latents, where codes may come late; the most."""
@@ -33,18 +32,19 @@ class LevelCoder:
     """The codes of gains of signals side by side.
 
     Args:
+        memory: share of a sum that is left a frame later.
         codebook: entries `[codebook_size, bands]`.
         network: latents and quantized ones to gains.
         streams: signals.
         paths: 1 gives each frame its code at once; more give it `LATE_FRAMES + DECIDED_FRAMES` later.
     """
 
-    def __init__(self, levels: Levels, codebook: Array, network: Network, streams: int, paths: int = 1) -> None:
+    def __init__(self, memory: float, codebook: Array, network: Network, streams: int, paths: int = 1) -> None:
         self._network, self._state = network, network.init_state(streams)
         self._late = LATE_FRAMES if paths > 1 else 0
-        self._gains = np.zeros((streams, levels.bands, 0), np.float32)
+        self._gains = np.zeros((streams, codebook.shape[1], 0), np.float32)
         self._skip = self._late
-        self._searches = [LevelSearch(codebook, levels.memory, paths) for _ in range(streams)]
+        self._searches = [LevelSearch(codebook, memory, paths) for _ in range(streams)]
 
     def push(self, latents: Array, quantized: Array) -> Codes:
         """Codes `[streams, frames]`, of the frames that come next.

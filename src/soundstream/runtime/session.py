@@ -114,6 +114,20 @@ class Network:
         """Channels of an input; 0 if the graph has none of this name."""
         return int(self._inputs[name][1]) if name in self._inputs else 0
 
+    def condition(self, rows: int, frames: int, told: tuple[float, ...]) -> dict[str, Array]:
+        """The condition of a graph that takes one, by its name; what is told to more channels than it has is left out.
+
+        Args:
+            told: a number for each channel, the same in all frames.
+        """
+        channels = self.input_channels("condition")
+        if not channels:
+            return {}
+        condition = np.zeros((rows, channels, 1, frames), np.float32)
+        for channel, value in enumerate(told[:channels]):
+            condition[:, channel] = value
+        return {"condition": condition}
+
     def init_state(self, batch: int) -> State:
         """State before the first sample, for `batch` signals side by side."""
         shapes = {name: (batch, *shape) for name, shape in self.state_shapes.items()}

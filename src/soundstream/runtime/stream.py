@@ -6,140 +6,23 @@ A codec that is not causal takes its signal in pieces by one of `runtime.policie
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from soundstream.arrays import Array, Codes
 from soundstream.entropy.grid import Counts
-from soundstream.runtime.artifact import DENOISER_FILE, FEATURES_FILE, LEVELS_FILE, Artifact
-from soundstream.runtime.features import FeatureStream, check_features
+from soundstream.runtime.features import feature_stream
 from soundstream.runtime.importance import counts_at, importance_of
-from soundstream.runtime.levels import LevelCoder, late_paths
+from soundstream.runtime.levels import late_paths
+from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
-from soundstream.runtime.postfilter import PitchPostfilter
-from soundstream.runtime.quantizer import Quantizer
-from soundstream.runtime.session import CPU, Network, State
-from soundstream.runtime.side import with_side, without_side
+from soundstream.runtime.session import State
+from soundstream.runtime.side import with_side
 
-BLOCK_S = 1.0
-"""Sound in one call of a network at most; it bounds memory on long input."""
-CONTEXT_BLOCK_S = 2.0
-"""The same of networks with context: what they compute twice is a smaller share of more."""
-CONTEXTS = 4
-"""A call has at least so many times the frames of a context, on a whole grid, which it computes too."""
-TURN_S = 0.1
-"""Time over which the denoise switch goes from off to on, or back, in the middle of a stream."""
-
-
-class Model:
-    """The codebooks and networks of an artifact, shared by all streams; a network is loaded when it is first asked for.
-
-    Args:
-        threads: CPU threads of ONNX Runtime; one is enough for many times real time.
-        postfilter: what is decoded passes the pitch post-filter.
-        provider: of ONNX Runtime, as `execution_provider` takes it.
-    """
-
-    def __init__(self, artifact: Artifact, threads: int = 1, postfilter: bool = False, provider: str = CPU) -> None:
-        self.spec, self.postfilter = artifact.spec, postfilter
-        self._artifact, self._threads, self._provider = artifact, threads, provider
-        levels = artifact.spec.levels
-        self.quantizer = Quantizer(
-            artifact.codebooks, artifact.factors, (levels.place, levels.bands) if levels else None
-        )
-        grid, self.turn_frames = self.spec.grid, self.spec.frames_in(TURN_S)
-        block_s = CONTEXT_BLOCK_S if self.spec.context_frames else BLOCK_S
-        least = max(self.spec.frames_in(block_s), CONTEXTS * (self.spec.context_frames + grid - 1))
-        self.block_frames = -(-least // grid) * grid
-        """Frames in one call of a network at most, and over which the denoise switch turns."""
-
-    @cached_property
-    def encoder(self) -> Network:
-        """pcm to latents."""
-        return self._network("encoder.onnx")
-
-    @cached_property
-    def decoder(self) -> Network:
-        """Latents to pcm."""
-        return self._network("decoder.onnx")
-
-    @cached_property
-    def unpadded_decoder(self) -> Network:
-        """The decoder without zeros at the ends of what it is given, and with all that its last layers make of it.
-
-        Raises:
-            ModelMismatch: it has no such form.
-        """
-        return self._network("decoder.onnx", padded=False)
-
-    @cached_property
-    def denoiser(self) -> Network | None:
-        """What tells the encoder how to remove noise; None if FiLM does all of it."""
-        return self._network(DENOISER_FILE) if self._artifact.has_denoiser else None
-
-    @cached_property
-    def levels(self) -> Network | None:
-        """Latents and quantized ones to what the decoder lacks in bands; None if the codec has no codes for that."""
-        return self._network(LEVELS_FILE) if self.spec.levels else None
-
-    def new_feature_stream(self, features: Array | None, streams: int) -> FeatureStream | None:
-        """What adds features of a sound to its latents, if the codec takes some.
-
-        Raises:
-            ConfigError: they are missing, too much, or of another shape.
-        """
-        check_features(self.spec, features)
-        if features is None or not self.spec.features:
-            return None
-        return FeatureStream(self._features_network, self.spec.features, features, streams)
-
-    @cached_property
-    def _features_network(self) -> Network:
-        """Features to what they add to latents, of a codec that takes some."""
-        return self._network(FEATURES_FILE)
-
-    def new_level_coder(self, streams: int, paths: int = 1) -> LevelCoder | None:
-        """What finds the codes of levels, if there are some."""
-        if not (self.levels and self.spec.levels):
-            return None
-        codebook = self.quantizer.codebooks[self.spec.levels.place][:, -self.spec.levels.bands :]
-        return LevelCoder(self.spec.levels, np.ascontiguousarray(codebook), self.levels, streams, paths)
-
-    def latents(self, codes: Codes) -> Array:
-        """Latents and, behind them, side numbers `[streams, latent_dim + side_numbers, frames]`.
-
-        Args:
-            codes: `[streams, num_quantizers + side_numbers, frames]`.
-        """
-        if not self.spec.side_numbers:
-            return self.quantizer.decode(codes)
-        codes, side = without_side(codes, self.spec.side_numbers)
-        return np.concatenate([self.quantizer.decode(codes), side], axis=1)
-
-    @cached_property
-    def memory_frames(self) -> int:
-        """Frames before one that its decoded sound may depend on: decoding from a place begins as many before it."""
-        postfilter = self.new_postfilter(1)
-        network = max(self.spec.memory_frames, self.spec.context_frames)
-        return network + (postfilter.memory_frames if postfilter else 0)
-
-    def new_postfilter(self, channels: int) -> PitchPostfilter | None:
-        """What the decoded sound of a signal passes, if anything."""
-        wanted = self.postfilter and self.spec.postfilter
-        if not wanted or self.spec.segment_samples:  # whose sound does not come frame by frame
-            return None
-        return PitchPostfilter(channels, self.spec.sample_rate, self.spec.hop_length)
-
-    def _network(self, name: str, padded: bool = True) -> Network:
-        return Network(self._artifact.folder / name, self.spec.hop_length, self._threads, self._provider, padded)
-
-    @cached_property
-    def silence(self) -> Array:
-        """Latents `[latent_dim]` of silence that has lasted."""
-        silence = np.zeros((1, self.block_frames * self.spec.hop_length), np.float32)
-        return LatentStream(self, 1).push(silence)[0, : self.spec.latent_dim, -1]
+_SILENCES: WeakKeyDictionary[Model, Array] = WeakKeyDictionary()
+"""What `silence_of` found, while the models are there."""
 
 
 class LatentStream:
@@ -159,7 +42,7 @@ class LatentStream:
     def __init__(self, model: Model, channels: int, wait: bool = True, features: Array | None = None) -> None:
         self._model, self._wait = model, wait
         self._streams, self._layout = model.spec.streams(channels), model.spec.layout(channels)
-        self._features = model.new_feature_stream(features, self._streams)
+        self._features = feature_stream(model.spec, model.features, features, self._streams)
         self._state = model.encoder.init_state(self._streams)
         self._denoiser_state: State | None = None
         self._missing = self._streams * len(self._layout) - channels
@@ -269,7 +152,7 @@ class LatentStream:
         pcm = self._placed(np.ascontiguousarray(pcm).reshape(self._streams, len(self._layout), 1, pcm.shape[1]))
         inputs = {"pcm": pcm, **self._mask(pcm, frames, denoise)}
         told = self._model.spec.condition(denoise, len(self._layout))
-        inputs |= _condition(self._model.encoder, len(pcm), frames, told)
+        inputs |= self._model.encoder.condition(len(pcm), frames, told)
         (latents, *side), self._state = self._model.encoder.step_all(self._state, **inputs)
         repeated = [np.repeat(numbers, frames, axis=3) for numbers in side]
         return np.concatenate([latents, *repeated], axis=1)[:, :, 0] if side else latents[:, :, 0]
@@ -485,7 +368,7 @@ class DecoderStream:
 
     def _network_pcm(self, latents: Array) -> Array:
         dim, frames = self._model.spec.latent_dim, latents.shape[2]
-        inputs = _condition(self._model.decoder, len(latents), frames, self._told)
+        inputs = self._model.decoder.condition(len(latents), frames, self._told)
         if self._model.spec.side_numbers:
             inputs["side"] = np.ascontiguousarray(latents[:, dim:, None, :1])
         latents = np.ascontiguousarray(latents[:, :dim, None])
@@ -494,15 +377,12 @@ class DecoderStream:
         return wanted.reshape(self._rows, -1)
 
 
-def _condition(network: Network, rows: int, frames: int, told: tuple[float, ...]) -> dict[str, Array]:
-    """The condition of a network that takes one, by its name; what is told to more channels than it has is left out."""
-    channels = network.input_channels("condition")
-    if not channels:
-        return {}
-    condition = np.zeros((rows, channels, 1, frames), np.float32)
-    for channel, value in enumerate(told[:channels]):
-        condition[:, channel] = value
-    return {"condition": condition}
+def silence_of(model: Model) -> Array:
+    """Latents `[latent_dim]` of silence that has lasted."""
+    if model not in _SILENCES:
+        silence = np.zeros((1, model.block_frames * model.spec.hop_length), np.float32)
+        _SILENCES[model] = LatentStream(model, 1).push(silence)[0, : model.spec.latent_dim, -1]
+    return _SILENCES[model]
 
 
 def _blocks(array: Array, length: int) -> Iterator[Array]:

@@ -30,9 +30,10 @@ from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import AudioError, ConfigError
 from soundstream.runtime.artifact import load_artifact, write_manifest
 from soundstream.runtime.levels import late_paths
+from soundstream.runtime.model import Model
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.runtime.side import without_side
-from soundstream.runtime.stream import CodeStream, LatentStream, Model
+from soundstream.runtime.stream import CodeStream, LatentStream
 from soundstream.spec import CodecSpec
 
 Codes = NDArray[np.integer]

@@ -26,8 +26,9 @@ from soundstream.errors import AudioError, ConfigError
 from soundstream.nn.families import build
 from soundstream.nn.levels import MEMORY, UNIT_DB, LevelStage, level_edges
 from soundstream.nn.model import SoundStream
+from soundstream.runtime.model import Model
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
-from soundstream.runtime.stream import DecoderStream, LatentStream, Model
+from soundstream.runtime.stream import DecoderStream, LatentStream
 from soundstream.train.checkpoint import Checkpoint
 from soundstream.train.entropy_fit import middle, spread, tenths
 

@@ -21,9 +21,10 @@ from soundstream.evaluate.speed.calls import Calls, count_calls
 from soundstream.evaluate.speed.peers import WHOLE_DECODE, WHOLE_ENCODE, Peer
 from soundstream.evaluate.speed.timing import TimedPart, cpu_seconds, gflops, matrix_product, percentiles, single_thread
 from soundstream.runtime.artifact import find
+from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.side import without_side
-from soundstream.runtime.stream import CodeStream, DecoderStream, EncoderStream, LatentStream, Model
+from soundstream.runtime.stream import CodeStream, DecoderStream, EncoderStream, LatentStream
 from soundstream.spec import DEFAULT_BITRATE, CodecSpec
 
 CLIP_S = 6
