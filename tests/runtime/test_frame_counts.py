@@ -47,6 +47,19 @@ def test_each_frame_has_the_codes_that_so_many_codebooks_would_give_it(effort):
         np.testing.assert_array_equal(np.moveaxis(codes, 1, 2)[here][:, :count], np.moveaxis(constant, 1, 2)[here])
 
 
+@pytest.mark.parametrize("frames", [1, 5])
+def test_frames_with_one_count_are_searched_in_one_piece(frames, monkeypatch):
+    """As without counts, bit for bit: what is multiplied in another shape is summed in another order."""
+    rng = np.random.default_rng(1)
+    quantizer = Quantizer(rng.normal(0, 1, (4, 16, 4)).astype(np.float32))
+    latents = rng.normal(0, 1, (2, 4, frames)).astype(np.float32)
+    constant, encode, seen = quantizer.encode(latents, 3), quantizer.encode, []
+    monkeypatch.setattr(quantizer, "encode", lambda latents, *rest: seen.append(latents) or encode(latents, *rest))
+    codes = quantizer.encode_counts(latents, np.full((2, frames), 3), 4)
+    np.testing.assert_array_equal(codes[:, :3], constant)
+    assert (codes[:, 3:] == -1).all() and len(seen) == 1 and seen[0] is latents
+
+
 def test_a_signal_without_frames_has_no_codes():
     quantizer = Quantizer(np.ones((2, 4, 3), np.float32))
     assert quantizer.encode_counts(np.zeros((1, 3, 0), np.float32), np.ones((1, 0), np.int64), 2).shape == (1, 2, 0)

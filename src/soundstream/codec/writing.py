@@ -38,6 +38,8 @@ from soundstream.spec import CodecSpec
 from soundstream.system.files import keeping
 
 T = TypeVar("T", bound=np.generic)
+Plan = list[tuple[int, Counts | None]]
+"""Codebooks of every packet and, where its frames have several numbers of them, of these."""
 
 PACKET_S = 2.0
 """Sound in a packet of a file."""
@@ -178,22 +180,18 @@ class Writing:
             coding = CodeStream(self.model, streams)
             costs = [self._costs(spooled(part, spool), coding, header) for part in latents]
             spool.seek(0)
-            plan = self._planned(costs, constant, header.num_quantizers)
-            latents = (np.load(spool) for _ in costs)
-            if self.spec.levels and constant > self.spec.levels.place:
-                counts = [count for count, _ in plan]
-                packets = in_packets(self._late(latents, counts, streams, options.effort), self.spec, frames)
-                yield from (codes[:, :count] for codes, count in zip(packets, counts, strict=True))
-                return
-            coding = CodeStream(self.model, streams)
-            for count, counts_of_frames in plan:
-                yield coding.push(next(latents), count, options.effort, counts_of_frames)
+            plan = list(self._planned(costs, constant, header.num_quantizers))
+            most = max((count for count, _ in plan), default=0)
+            coded = self._coded((np.load(spool) for _ in costs), plan, streams, most, options.effort)
+            for codes, (count, _) in zip(in_packets(coded, self.spec, frames), plan, strict=True):
+                yield np.delete(codes, np.s_[count:most], axis=1)
 
-    def _late(self, latents: Iterator[Array], counts: list[int], streams: int, effort: int) -> Iterator[Codes]:
-        """Codes of latents, some frames late, behind those of as many codebooks as each part has -1 up to the most."""
-        coding, most = CodeStream(self.model, streams, late_paths(effort)), max(counts, default=0)
-        for part, count in zip(latents, counts, strict=True):
-            yield coding.push(part, most, effort, np.full((streams, part.shape[2]), count))
+    def _coded(self, latents: Iterator[Array], plan: Plan, streams: int, most: int, effort: int) -> Iterator[Codes]:
+        """Codes of packets, in some codecs a few frames late; behind the codebooks of a packet -1 up to the most."""
+        coding = CodeStream(self.model, streams, late_paths(effort))
+        for part, (count, counts) in zip(latents, plan, strict=True):
+            counts = np.full((streams, part.shape[2]), count) if counts is None else counts
+            yield coding.push(part, most, effort, counts)
         yield coding.flush(most)
 
     def _planned(self, costs: list[Costs], constant: int, most: int) -> Iterator[tuple[int, Counts | None]]:

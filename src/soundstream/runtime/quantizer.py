@@ -94,7 +94,10 @@ class Quantizer:
         codes, vectors = np.full((*counts.shape, num_quantizers), ABSENT), np.moveaxis(latents, 1, 2)
         for count in np.unique(counts).tolist():
             here = counts == count
-            codes[here, :count] = self.encode(vectors[here].T, count, effort).T
+            if here.all():  # bit for bit as without counts: sums of products depend on how many rows there are
+                codes[..., :count] = np.moveaxis(self.encode(latents, count, effort), 1, 2)
+            else:
+                codes[here, :count] = self.encode(vectors[here].T, count, effort).T
         return np.moveaxis(codes, 2, 1)
 
     def _without_levels(self, latents: Array, levels: tuple[int, int], num_quantizers: int, effort: int) -> Codes:
