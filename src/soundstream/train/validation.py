@@ -150,9 +150,8 @@ class Validator:
         """The clips and what the codes give, both without the samples that the delay leaves without a partner."""
         audio, channel = in_mono(self.clips.to(codes.device), self.config)
         condition = mono_condition(self.config, len(codes), codes.shape[2])
-        given = model.quantizer.decode(codes)
-        if model.level_stage:
-            given = model.told(audio, latents, torch.full_like(codes[:, 0, 0], codes.shape[1]))
+        counts = torch.full_like(codes[:, 0, 0], codes.shape[1])
+        given = model.told(audio, latents, counts) if model.level_stage else model.quantizer.decode(codes)
         decoded = model.decode(given, None if condition is None else condition.to(codes.device))
         decoded = decoded[:, channel : channel + 1].float()
         return aligned(self.clips.to(decoded)[..., : decoded.shape[-1]], decoded, self.config.delay_samples)

@@ -39,9 +39,6 @@ class DecoderLearner(Learner):
         model.decoder.requires_grad_(True)
         return model
 
-    def _enter(self, draw: int, share: float) -> None:
-        self.progress = self.schedule.entered(self.progress, share)
-
     def _learn(self, phase: Phase) -> Figures:
         given, model = self.inputs, self.model.eval()
         with self.precision.autocast():

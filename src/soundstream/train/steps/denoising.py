@@ -67,9 +67,6 @@ class DenoiseLearner(Learner):
         (model.denoiser or model.film).requires_grad_(True)
         return model
 
-    def _enter(self, draw: int, share: float) -> None:
-        self.progress = self.schedule.entered(self.progress, share)
-
     def _phase(self) -> Phase:
         return Phase(measured=False)
 

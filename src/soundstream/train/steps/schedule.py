@@ -57,9 +57,9 @@ class Schedule:
         return progress
 
     def wants_codebooks(self, progress: Progress) -> bool:
-        """Whether k-means has to start the codebooks now."""
+        """Whether k-means has to start the codebooks now; the stages after the codec's leave them as they are."""
         due = self._due(progress, self.config.quantize_from_step, self.config.clock.quantize_from)
-        return due and not progress.quantized
+        return due and not progress.quantized and self.config.stage == "codec"
 
     def phase(self, progress: Progress) -> Phase:
         """What the step consists of."""
