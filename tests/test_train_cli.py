@@ -107,6 +107,13 @@ def test_a_run_with_a_time_limit_ends_cooled_down_and_its_state_can_be_released(
     assert (folder / "model" / "config.json").exists() and (folder / "model" / "encoder.onnx").exists()
 
 
+@pytest.mark.parametrize("stage", ["decoder", "denoise"])
+def test_a_stage_after_the_codec_s_without_a_state_is_refused(folder, call, stage):
+    (folder / "run.toml").write_text(f'stage = "{stage}"\n{RUN_FILE}')
+    _, said, code = call("train", folder / "run.toml", "--data", folder, "--valid", folder, "-o", folder / "runs/a")
+    assert code == 1 and f"stage {stage}" in said and "--resume" in said and not (folder / "runs").exists()
+
+
 def test_two_ways_to_cool_down_are_refused(folder, call):
     _, err, code = call(*train(folder, "--anneal", 10, "--time-limit", 10))
     assert code == 1 and "choose one" in err

@@ -97,6 +97,8 @@ def train(
         torch.set_num_threads(threads)
     state = _state(out, resume)
     config = load_run(run_file)
+    if config.stage != "codec" and not state:
+        raise ConfigError(f"stage {config.stage} trains a part of a trained codec; give its state with --resume")
     if anneal_steps:
         config = annealed(config, state.progress.step if state else 0, anneal_steps)
     if time_limit_s is not None:
