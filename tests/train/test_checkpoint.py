@@ -11,6 +11,8 @@ from soundstream.errors import ConfigError
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.checkpoint import PARTS, Checkpoint, Progress, load, load_model, save
 
+EARLY_DENOISER = ("denoiser.out.weight", "denoiser.out.bias")
+
 
 class Interrupted(BaseException):
     """The program is ended here."""
@@ -192,3 +194,25 @@ def test_a_checkpoint_of_the_first_release_loads(tmp_path):
     assert (found.step, found.codec, found.settings) == (4147, tiny.CONFIG, settings)
     assert found.optimizer.keys() == {"exp_avg.encoder.first.bias"}
     load_model(tmp_path)
+
+
+def test_a_denoiser_of_features_makes_way_for_a_fresh_one(tmp_path):
+    codec = dataclasses.replace(tiny.SPECTRAL, denoise=False)
+    model = tiny.model(config=codec).state_dict()
+    early = {name: torch.ones(2 * codec.features, *model[name].shape[1:]) for name in EARLY_DENOISER}
+    moments = {f"exp_avg.{name}": value for name, value in early.items()} | {
+        "exp_avg.encoder.first.bias": torch.ones(1)
+    }
+    settings = {"data": {"denoise_probability": 1.0, "noises": 3}}
+    save(tmp_path, Checkpoint(codec, Progress(step=3), model | early, {}, moments, settings=settings))
+    found, loaded = load(tmp_path), load_model(tmp_path)
+    assert found.optimizer.keys() == {"exp_avg.encoder.first.bias"} and not loaded.config.denoise
+    assert found.settings == {"data": {"denoise_probability": 0.0, "noises": 3}}
+    kept = [name for name in model if not name.startswith("denoiser.")]
+    assert all(torch.equal(loaded.state_dict()[name], model[name]) for name in kept)
+
+
+def test_a_denoiser_of_today_stays(tmp_path):
+    model = tiny.model(config=tiny.SPECTRAL)
+    save(tmp_path, Checkpoint(tiny.SPECTRAL, Progress(), model.state_dict()))
+    assert torch.equal(load(tmp_path).model["denoiser.out.bias"], model.denoiser.out.bias)

@@ -180,7 +180,23 @@ def load(folder: Path) -> Checkpoint:
             raise
         raise ConfigError(f"{folder / 'run.json'} is damaged: {error!r}") from error
     parts = {part: {name: _whole(value) for name, value in tensors.items()} for part, tensors in parts.items()}
-    return Checkpoint(codec, progress, settings=settings, **(parts | {"model": _with_sums(parts["model"])}))
+    found = Checkpoint(codec, progress, settings=settings, **(parts | {"model": _with_sums(parts["model"])}))
+    return _without_early_denoiser(found)
+
+
+def _without_early_denoiser(checkpoint: Checkpoint) -> Checkpoint:
+    """The same with a fresh denoiser in the place of one of release 0.1.0, which masked features, not coefficients."""
+    fresh = build(checkpoint.codec).state_dict() if "denoiser.out.bias" in checkpoint.model else {}
+    if not fresh or fresh["denoiser.out.bias"].shape == checkpoint.model["denoiser.out.bias"].shape:
+        return checkpoint
+    parts: dict[str, Any] = {part: _without_denoiser(getattr(checkpoint, part)) for part in PARTS}
+    parts["model"] |= {name: value for name, value in fresh.items() if name.startswith("denoiser.")}
+    data = checkpoint.settings.get("data", {}) | {"denoise_probability": 0.0}
+    return dataclasses.replace(checkpoint, settings=checkpoint.settings | {"data": data}, **parts)
+
+
+def _without_denoiser(tensors: Tensors) -> Tensors:
+    return {name: tensor for name, tensor in tensors.items() if "denoiser" not in name.split(".")}
 
 
 def _check_there(folder: Path, name: str) -> None:
