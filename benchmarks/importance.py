@@ -37,7 +37,7 @@ from soundstream.evaluate.metrics import measure, select
 from soundstream.evaluate.provenance import provenance, write_report
 from soundstream.evaluate.statistics import mean_of, paired_difference
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
-from soundstream.runtime.stream import CodeStream, DecoderStream, LatentStream
+from soundstream.runtime.stream import DecoderStream, LatentStream, new_code_stream
 
 Counts = NDArray[np.int64]
 
@@ -122,7 +122,7 @@ def excerpts(codec: Codec, sounds: Sequence[Array]) -> Iterator[Excerpt]:
 def coded(codec: Codec, latents: Array, counts: Counts, effort: int = DEFAULT_EFFORT) -> Codes:
     """Codes `[1, most, frames]` of latents `[1, latent_dim, frames]`, as many in a frame as it is to have."""
     most = int(counts.max())
-    return CodeStream(codec.model, 1).push(latents, most, effort, None if (counts == most).all() else counts)
+    return new_code_stream(codec.model, 1).push(latents, most, effort, None if (counts == most).all() else counts)
 
 
 def heard(codec: Codec, codes: Codes, samples: int) -> Array:

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 import tiny
+from soundstream.analysis.band_levels import EDGES_HZ, UNIT_DB, level_edges
 from soundstream.bitstream import Reader
 from soundstream.codec import load
 from soundstream.export.artifact import export, exportable
 from soundstream.nn.families.spectral import LEVEL_PLACE
-from soundstream.nn.levels import EDGES_HZ, MAX_GAIN_DB, MEMORY, TAPS, UNIT_DB, LevelGain, LevelStage, level_edges
+from soundstream.nn.levels import MAX_GAIN_DB, MEMORY, TAPS, LevelGain, LevelStage
 from soundstream.runtime.artifact import load_artifact
-from soundstream.runtime.levels import late_paths
 from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.quantizer import Quantizer
-from soundstream.runtime.stream import CodeStream, DecoderStream, EncoderStream, LatentStream
+from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, new_code_stream
 
 BANDS = len(level_edges(8000, 40)) - 1
 DIM = tiny.LEVELS.latent_dim
@@ -104,10 +104,11 @@ def test_the_runtime_finds_the_codes_that_torch_finds(model):
     assert len(np.unique(found)) > 3
 
 
+@pytest.mark.parametrize("effort", [2, 8])
 @pytest.mark.parametrize("size", [1, 7, 400, 1234])
-def test_any_chunks_give_the_codes_and_the_sound_of_the_whole(model, size):
+def test_any_chunks_give_the_codes_and_the_sound_of_the_whole(model, size, effort):
     pcm = tiny.noise(2, 4000).numpy()
-    options = EncodeOptions(model.spec.bitrate(model.spec.num_quantizers), effort=2)
+    options = EncodeOptions(model.spec.bitrate(model.spec.num_quantizers), effort=effort)
     whole, parts = EncoderStream(model, 2, options), EncoderStream(model, 2, options)
     expected = np.concatenate([whole.push(pcm), whole.flush()], axis=2)
     chunks = [parts.push(pcm[:, i : i + size]) for i in range(0, pcm.shape[1], size)]
@@ -117,27 +118,29 @@ def test_any_chunks_give_the_codes_and_the_sound_of_the_whole(model, size):
     np.testing.assert_allclose(sound, DecoderStream(model, 2).push(expected), atol=1e-6)
 
 
-def test_packets_of_a_variable_rate_have_the_codes_of_the_whole(tmp_path):
+@pytest.mark.parametrize("effort", [4, 8])
+def test_packets_of_a_variable_rate_have_the_codes_of_the_whole(tmp_path, effort):
     export(tiny.model(config=dataclasses.replace(tiny.LEVELS, num_quantizers=8)), tmp_path / "codec")
     codec = load(tmp_path / "codec")
     loudness = np.repeat([0.5, 0.0005, 0.5, 0.005, 0.2], 8000).astype(np.float32)
     spec, pcm = codec.spec, tiny.noise(1, 40_000).numpy() * loudness
-    data = codec.encode(pcm, spec.sample_rate, spec.bitrate(LEVEL_PLACE + 3), vbr=True, entropy="none")
+    data = codec.encode(pcm, spec.sample_rate, spec.bitrate(LEVEL_PLACE + 3), vbr=True, entropy="none", effort=effort)
     reader = Reader(io.BytesIO(data))
     packets = list(codec.coding.unpack(reader, reader.header))
     counts = np.concatenate([np.full((1, codes.shape[2]), codes.shape[1]) for codes in packets], axis=1)
     assert len(np.unique(counts)) > 1
-    stream = LatentStream(codec.model, 1)
+    stream = LatentStream(codec.model, 1, with_sound=effort == 8)
     latents = np.concatenate([stream.push(pcm), stream.flush()], axis=2)
-    effort, most = EncodeOptions().effort, spec.num_quantizers
-    expected = CodeStream(codec.model, 1, late_paths(effort)).whole(latents, most, effort, counts)
+    most = spec.num_quantizers
+    expected = new_code_stream(codec.model, 1, effort, listening=effort == 8).whole(latents, most, effort, counts)
     found = [np.pad(codes, ((0, 0), (0, most - codes.shape[1]), (0, 0)), constant_values=-1) for codes in packets]
     np.testing.assert_array_equal(np.concatenate(found, axis=2), expected)
     assert len(np.unique(expected[:, LEVEL_PLACE])) > 3
 
 
-def test_live_codes_are_never_late(model):
-    options = EncodeOptions(model.spec.bitrate(model.spec.num_quantizers), effort=2)
+@pytest.mark.parametrize("effort", [2, 16])
+def test_live_codes_are_never_late(model, effort):
+    options = EncodeOptions(model.spec.bitrate(model.spec.num_quantizers), effort=effort)
     stream, pcm = EncoderStream(model, 1, options, wait=False), tiny.noise(1, 4000).numpy()
     assert [stream.push(pcm[:, i : i + 40]).shape[2] for i in range(0, 4000, 40)] == [1] * 100
 
@@ -145,7 +148,7 @@ def test_live_codes_are_never_late(model):
 def test_the_stack_has_one_codebook_more_and_fewer_codebooks_leave_it_out(model):
     assert model.spec.num_quantizers == tiny.LEVELS.num_quantizers + 1
     latents = LatentStream(model, 1).push(tiny.noise(1, 4000).numpy())
-    stream = CodeStream(model, 1)
+    stream = new_code_stream(model, 1)
     few, all_of_them = (stream.push(latents, count) for count in (LEVEL_PLACE, model.spec.num_quantizers))
     assert few.shape[1] == LEVEL_PLACE and all_of_them[:, LEVEL_PLACE].any()
     entries = model.quantizer.decode(few)[:, DIM:]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from soundstream.arrays import Array
-from soundstream.runtime.levels import DECIDED_FRAMES, LevelSearch
+from soundstream.runtime.search.levels import DECIDED_FRAMES, LevelSearch
 
 MEMORY, BANDS = 0.7, 3
 

@@ -34,7 +34,23 @@ def test_one_path_is_the_greedy_search():
 
 def test_the_beam_with_one_path_is_the_greedy_search():
     quantizer, rows = Quantizer(codebooks()), latents().T.copy()
-    np.testing.assert_array_equal(quantizer._search(rows, range(6), 1), quantizer._nearest(rows, range(6)))
+    np.testing.assert_array_equal(quantizer._search(rows, range(6), 1)[:, 0], quantizer._nearest(rows, range(6)))
+
+
+def test_candidates_are_the_best_paths_and_the_first_is_what_is_coded():
+    quantizer, vectors = Quantizer(codebooks()), latents()
+    found = quantizer.candidates(vectors[None], 6, 5, 8)[0]
+    np.testing.assert_array_equal(found[0], quantizer.encode(vectors, 6, 8))
+    errors = np.stack([error(quantizer, vectors, codes) for codes in found])
+    assert (np.diff(errors, axis=0) > -1e-5).all()
+    assert len({path.tobytes() for path in np.moveaxis(found, 2, 0)[0]}) == 5
+
+
+def test_there_are_as_many_candidates_even_where_there_are_fewer_entries():
+    quantizer = Quantizer(codebooks(number=1, size=4))
+    found = quantizer.candidates(latents()[None], 1, 6, 8)[0, :, 0]
+    assert (np.sort(found[:4], axis=0) == np.arange(4)[:, None]).all()
+    np.testing.assert_array_equal(found[4:], np.repeat(found[3:4], 2, axis=0))
 
 
 def test_more_paths_find_smaller_errors():

@@ -29,6 +29,17 @@ def test_a_frame_gives_a_hop_of_samples(decoder, batch, frames):
     assert (pcm.shape, pcm.dtype) == ((batch, 1, 1, frames * HOP), np.float32)
 
 
+def test_signals_go_on_from_what_is_remembered_of_others(decoder, latents):
+    _, state = decoder.step(decoder.init_state(2), latents=latents[..., :3])
+    kept, _ = decoder.step(state, latents=latents[..., 3:])
+    state.reorder(np.array([1, 0]))
+    turned, _ = decoder.step(state, latents=np.ascontiguousarray(latents[::-1, ..., 3:]))
+    np.testing.assert_array_equal(turned[::-1], kept)
+    state.reorder(np.array([0, 0]))
+    alike, _ = decoder.step(state, latents=latents[[0, 0], ..., 3:])
+    np.testing.assert_array_equal(alike[0], alike[1])
+
+
 def test_a_state_may_be_stepped_again_until_its_successor_is(decoder, latents):
     _, state = decoder.step(decoder.init_state(2), latents=latents[..., :3])
     first, _ = decoder.step(state, latents=latents[..., 3:])

@@ -49,8 +49,8 @@ class CodeEncoder(Session):
     def push(self, pcm: np.ndarray) -> Codes:
         """Take pcm `[channels, samples]` or `[samples]` of any length; give the codes of the frames that it completes.
 
-        Those of a model with codes of levels, such as base, come some frames later (`runtime.levels`), unless the
-        effort is 1 or the rate is too low for levels.
+        Those of a model with codes of levels, such as base, come some frames later (`runtime.search`), unless the
+        effort is 1 or the rate is too low for levels; from an effort of 8 on those of most models do.
 
         Returns:
             `[num_quantizers, frames]` of one channel, `[channels, num_quantizers, frames]` of several; channels that

@@ -28,12 +28,12 @@ from soundstream.codec.vbr import (
 )
 from soundstream.entropy.grid import Counts
 from soundstream.runtime.importance import importance_of
-from soundstream.runtime.levels import late_paths
 from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Splitter
+from soundstream.runtime.search.codes import CodeStream
 from soundstream.runtime.side import without_side
-from soundstream.runtime.stream import CodeStream, EncoderStream, LatentStream
+from soundstream.runtime.stream import EncoderStream, LatentStream, listens, new_code_stream
 from soundstream.spec import CodecSpec
 from soundstream.system.files import keeping
 
@@ -153,8 +153,8 @@ class Writing:
             yield stream.push(block)
         yield stream.flush()
 
-    def _latents(self, blocks: Iterable[Array], header: Header, denoise: float) -> Iterator[Array]:
-        stream = LatentStream(self.model, header.channels)
+    def _latents(self, blocks: Iterable[Array], header: Header, denoise: float, with_sound: bool) -> Iterator[Array]:
+        stream = LatentStream(self.model, header.channels, with_sound=with_sound)
         for block in self._resampled(blocks, header.sample_rate, header.channels):
             yield stream.push(block, denoise)
         yield stream.flush()
@@ -169,28 +169,32 @@ class Writing:
     def _varying(self, blocks: Iterable[Array], header: Header, options: EncodeOptions) -> Iterator[Codes]:
         """Codes of every packet at a rate that varies, for the size of a constant rate's file.
 
-        The whole signal's latents wait in a temporary file, 138 MB an hour and channel, before the first packet is
-        given: what a codebook more is worth is found by a quick search of all, the codes then by a careful one.
+        The whole signal's latents wait in a temporary file, 138 MB an hour and channel, and their sound where the
+        search listens, before the first packet is given: what a codebook more is worth is found by a quick search
+        of all, the codes then by a careful one.
         """
         constant = self.spec.quantizers_for(options.rates(self.spec)[0])
         frames = packet_frames(replace(header, num_quantizers=constant))
-        latents = in_packets(self._latents(blocks, header, options.denoise), self.spec, frames)
+        listening = listens(self.spec, options)
+        latents = in_packets(self._latents(blocks, header, options.denoise, listening), self.spec, frames)
         with keeping("latents of a variable rate"), TemporaryFile() as spool:
             streams = self.spec.streams(header.channels)
-            coding = CodeStream(self.model, streams)
+            coding = new_code_stream(self.model, streams)
             costs = [self._costs(spooled(part, spool), coding, header) for part in latents]
             spool.seek(0)
             plan = list(self._planned(costs, constant, header.num_quantizers))
             most = max((count for count, _ in plan), default=0)
-            coded = self._coded((np.load(spool) for _ in costs), plan, streams, most, options.effort)
+            careful = new_code_stream(self.model, streams, options.effort, listening)
+            coded = self._coded((np.load(spool) for _ in costs), plan, careful, most, options.effort)
             for codes, (count, _) in zip(in_packets(coded, self.spec, frames), plan, strict=True):
                 yield np.delete(codes, np.s_[count:most], axis=1)
 
-    def _coded(self, latents: Iterator[Array], plan: Plan, streams: int, most: int, effort: int) -> Iterator[Codes]:
+    def _coded(
+        self, latents: Iterator[Array], plan: Plan, coding: CodeStream, most: int, effort: int
+    ) -> Iterator[Codes]:
         """Codes of packets, in some codecs a few frames late; behind the codebooks of a packet -1 up to the most."""
-        coding = CodeStream(self.model, streams, late_paths(effort))
         for part, (count, counts) in zip(latents, plan, strict=True):
-            counts = np.full((streams, part.shape[2]), count) if counts is None else counts
+            counts = np.full((len(part), part.shape[2]), count) if counts is None else counts
             yield coding.push(part, most, effort, counts)
         yield coding.flush(most)
 

@@ -26,16 +26,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from soundstream.analysis.band_levels import UNIT_DB
 from soundstream.nn.graph import Graph
 from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.layers.convnext import blocks
 from soundstream.nn.layers.mdct import ENERGY_FLOOR, LEVEL_GAIN, fix
 from soundstream.nn.streaming import Chain, State, StreamingModule, without_autocast
 
-EDGES_HZ = (0, 300, 600, 900, 1200, 1500, 1800, 2150, 2550, 3000, 3500, 4100, 4800, 5600, 6600, 7800, 9300, 12_000)
-"""Edges of the bands, to half of 24 kHz; those of higher rates go on a third wider each."""
-UNIT_DB = 10.0
-"""One unit of a gain."""
 MEMORY = 0.7
 """What is left of an entry a frame later."""
 TAPS = 16
@@ -47,15 +44,6 @@ WIDTH, BLOCKS, FIRST_KERNEL, KERNEL = 192, 3, 3, 5
 NEPERS = UNIT_DB * math.log(10) / 20
 """Logarithm of the factor that is one unit of a gain."""
 MAX_NEPERS = NEPERS * MAX_GAIN_DB / UNIT_DB
-
-
-def level_edges(sample_rate: int, coefficients: int) -> list[int]:
-    """First coefficients of the bands, and their end."""
-    edges_hz = [float(edge) for edge in EDGES_HZ]
-    while edges_hz[-1] < sample_rate / 2:
-        edges_hz.append(4 / 3 * edges_hz[-1])
-    places = {min(coefficients, round(2 * coefficients * edge / sample_rate)) for edge in edges_hz}
-    return sorted(places | {coefficients})
 
 
 class BandLevels(StreamingModule):

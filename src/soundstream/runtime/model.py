@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from soundstream.arrays import Array, Codes
 from soundstream.entropy.tables import Tables
 from soundstream.runtime.factors import Factors
-from soundstream.runtime.levels import LevelCoder
 from soundstream.runtime.postfilter import PitchPostfilter
 from soundstream.runtime.quantizer import Quantizer
+from soundstream.runtime.search.levels import LevelCoder
 from soundstream.runtime.session import CPU, Network
 from soundstream.runtime.side import without_side
 from soundstream.spec import CodecSpec

@@ -15,7 +15,7 @@ from soundstream.runtime.factors import Factors
 from soundstream.system.threads import single_blas_thread
 
 DEFAULT_EFFORT = 4
-"""Paths that the search for the codes of a file keeps."""
+"""Paths that the search for the codes of a file keeps, where nobody says more."""
 MAX_EFFORT = 64
 """Most paths that a search may keep."""
 MAX_SCORES = 1 << 20
@@ -72,7 +72,7 @@ class Quantizer:
     def encode(self, latents: Array, num_quantizers: int, effort: int = 1) -> Codes:
         """Codes `[..., num_quantizers, frames]` of latents `[..., latent_dim, frames]`.
 
-        Those of levels, where there are some, stay 0: they depend on the frames before, see `levels.LevelCoder`.
+        Those of levels, where there are some, stay 0: they depend on the frames before, see `search.levels.LevelCoder`.
 
         Args:
             effort: paths that the search keeps, 1 to MAX_EFFORT.
@@ -83,6 +83,24 @@ class Quantizer:
         if self._levels:
             return self._without_levels(latents, self._levels, num_quantizers, effort)
         return self._found_codes(latents, num_quantizers, effort)
+
+    def candidates(self, latents: Array, num_quantizers: int, paths: int, effort: int) -> Codes:
+        """The best `paths` that the search finds `[streams, paths, num_quantizers, frames]`, the best one first.
+
+        There are as many even where the codebooks have fewer entries: the last one is there again. Of a single group of
+        codebooks without strides.
+
+        Args:
+            latents: `[streams, latent_dim, frames]`.
+            effort: paths that the search keeps, at least as many.
+        """
+        place, bands = self._levels or (num_quantizers, 0)
+        vectors = np.moveaxis(latents[:, : latents.shape[1] - bands], 1, 2)
+        books, shape = range(num_quantizers - (num_quantizers > place)), vectors.shape[:2]
+        with single_blas_thread():
+            found = self._in_blocks(np.ascontiguousarray(vectors.reshape(-1, vectors.shape[2])), books, effort, paths)
+        codes = np.moveaxis(found.reshape(*shape, paths, len(books)), 1, 3)
+        return np.insert(codes, place, 0, axis=2) if num_quantizers > place else codes
 
     def encode_counts(self, latents: Array, counts: NDArray[np.int64], num_quantizers: int, effort: int = 1) -> Codes:
         """Codes `[streams, num_quantizers, frames]` of frames that have several numbers of codebooks, and -1 behind.
@@ -124,10 +142,13 @@ class Quantizer:
         if strided or (effort == 1 and self._factors.project_in is not None) or (effort == 1 and self._factors.cosine):
             return self._as_published(signals, books)
         rows = np.ascontiguousarray(signals.reshape(-1, signals.shape[2]))
+        return self._in_blocks(rows, books, effort).reshape(*signals.shape[:2], len(books))
+
+    def _in_blocks(self, rows: Array, books: range, effort: int, paths: int = 1) -> Codes:
+        """Codes `[rows, paths, books]` of vectors `[rows, inner]`."""
         size = max(1, MAX_SCORES // (effort * max(map(len, self._outputs))))
-        found = [self._found(rows[i : i + size], books, effort) for i in range(0, len(rows), size)]
-        codes = np.concatenate([np.zeros((0, len(books)), np.int64), *found])
-        return codes.reshape(*signals.shape[:2], len(books))
+        found = [self._found(rows[i : i + size], books, effort, paths) for i in range(0, len(rows), size)]
+        return np.concatenate([np.zeros((0, paths, len(books)), np.int64), *found])
 
     def _as_published(self, rest: Array, books: range) -> Codes:
         """Codes `[signals, frames, books]` of vectors `[signals, frames, inner]`, compared in the space of the entries.
@@ -156,15 +177,15 @@ class Quantizer:
         nearest = (self._compared_half_norms[q] - rows @ self._compared[q].T).argmin(-1)
         return nearest[: math.prod(vectors.shape[:2])].reshape(vectors.shape[:2])
 
-    def _found(self, rows: Array, books: range, effort: int) -> Codes:
-        """Codes `[rows, books]`, the same whatever other rows are searched with a row.
+    def _found(self, rows: Array, books: range, effort: int, paths: int) -> Codes:
+        """Codes `[rows, paths, books]`, the same whatever other rows are searched with a row.
 
         A row alone goes twice: its products would be summed in another order, which may find another of two near codes.
         """
         several = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows
         if effort == 1:
-            return self._nearest(several, books)[: len(rows)]
-        return self._search(several, books, effort)[: len(rows)]
+            return self._nearest(several, books)[: len(rows), None]
+        return self._search(several, books, effort, paths)[: len(rows)]
 
     def _nearest(self, rows: Array, books: range) -> Codes:
         """Codes `[rows, books]` of a single path: what `_search` finds with one, in half the time."""
@@ -174,8 +195,8 @@ class Quantizer:
             rows = rows - self._outputs[q][nearest]
         return codes
 
-    def _search(self, rows: Array, books: range, effort: int) -> Codes:
-        """Codes `[rows, books]` of the best path for vectors `[rows, inner]`.
+    def _search(self, rows: Array, books: range, effort: int, wanted: int = 1) -> Codes:
+        """Codes `[rows, wanted, books]` of the best paths for vectors `[rows, inner]`.
 
         A path that goes on to entry c from residual r gets |c|^2 / 2 - r.c in addition to its score, which counts from
         that of the best path: the first path's is always 0, so that a single path is searched as without any beam.
@@ -195,7 +216,7 @@ class Quantizer:
             paths = places.shape[1]
             parents.append(parent)
             entries.append(entry)
-        return _traced(parents, entries)
+        return np.stack([_traced(parents, entries, min(path, paths - 1)) for path in range(wanted)], axis=1)
 
     def decode(self, codes: Codes) -> Array:
         """Latents `[..., latent_dim, frames]` of codes `[..., num_quantizers, frames]`; one below 0 adds nothing."""
@@ -251,15 +272,16 @@ def _lowest(totals: Array, count: int) -> tuple[Codes, Array]:
     return places, values
 
 
-def _traced(parents: list[Codes], entries: list[Codes]) -> Codes:
-    """Codes `[rows, num_quantizers]` of the best path, followed back from its end.
+def _traced(parents: list[Codes], entries: list[Codes], last: int) -> Codes:
+    """Codes `[rows, num_quantizers]` of a path, followed back from its end.
 
     Args:
         parents: for each codebook `[rows, paths]`, the path of the codebook before that each path goes on from.
         entries: likewise, its entry.
+        last: which path; 0 is the best.
     """
     row = np.arange(len(entries[0]))
-    path = np.zeros_like(row)
+    path = np.full_like(row, last)
     codes = np.empty((len(row), len(entries)), np.int64)
     for q in reversed(range(len(entries))):
         codes[:, q] = entries[q][row, path]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from soundstream.arrays import Array
@@ -65,7 +66,8 @@ class State:
     next: State
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        self.tensors = {name: _tensor(np.zeros(shape, np.float32)) for name, shape in shapes.items()}
+        self._arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        self.tensors = {name: _tensor(array) for name, array in self._arrays.items()}
 
     def bind(self, session: onnxruntime.InferenceSession, successor: State) -> None:
         """Let calls of `session` read this state and write `successor`."""
@@ -73,6 +75,11 @@ class State:
         for name, tensor in self.tensors.items():
             self.binding.bind_ortvalue_input(name, tensor)
             self.binding.bind_ortvalue_output(name + STATE_SUFFIX, successor.tensors[name])
+
+    def reorder(self, rows: NDArray[np.int64]) -> None:
+        """Let each signal go on from what is remembered of another, or itself: `[batch]` of them."""
+        for array in self._arrays.values():
+            array[:] = array[rows]
 
 
 class Network:

@@ -11,15 +11,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from soundstream.arrays import Array, Codes
-from soundstream.entropy.grid import Counts
 from soundstream.runtime.features import feature_stream
 from soundstream.runtime.importance import counts_at, importance_of
-from soundstream.runtime.levels import late_paths
 from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.policies import Chunks, Opening, Policy, SegmentDecoder, SegmentEncoder
+from soundstream.runtime.search.codes import NEAREST, CodeStream, HeardCodes, NearestCodes
+from soundstream.runtime.search.levels import late_paths
+from soundstream.runtime.search.listening import FrameDecoder, HeardLack, ListeningSearch
 from soundstream.runtime.session import State
-from soundstream.runtime.side import with_side
+from soundstream.spec import CodecSpec
 
 _SILENCES: WeakKeyDictionary[Model, Array] = WeakKeyDictionary()
 """What `silence_of` found, while the models are there."""
@@ -35,12 +36,20 @@ class LatentStream:
         wait: hold back the first `spec.start_frames`, of a codec that has some; or else give each frame once it is
             complete, though the first ones then differ from those of the whole signal, and a little what follows.
         features: of the whole signal, of a codec that takes some beside the sound (`runtime.features`).
+        with_sound: give the sound of each frame behind its latents, of a codec that a search can listen to.
     Raises:
         ConfigError: these are missing, too much, or of another shape.
     """
 
-    def __init__(self, model: Model, channels: int, wait: bool = True, features: Array | None = None) -> None:
-        self._model, self._wait = model, wait
+    def __init__(
+        self,
+        model: Model,
+        channels: int,
+        wait: bool = True,
+        features: Array | None = None,
+        with_sound: bool = False,
+    ) -> None:
+        self._model, self._wait, self._with_sound = model, wait, with_sound
         self._streams, self._layout = model.spec.streams(channels), model.spec.layout(channels)
         self._features = feature_stream(model.spec, model.features, features, self._streams)
         self._state = model.encoder.init_state(self._streams)
@@ -133,7 +142,12 @@ class LatentStream:
             *turning,
             *(self._encode(block, self._denoise) for block in _blocks(rest, self._model.block_frames * hop)),
         ]
-        return np.concatenate([self._empty, *blocks], axis=2)
+        latents = np.concatenate([self._empty, *blocks], axis=2)
+        return (
+            np.concatenate([latents, pcm[:, :whole].reshape(len(pcm), -1, hop).swapaxes(1, 2)], axis=1)
+            if self._with_sound
+            else latents
+        )
 
     def _steps(self, frames: int) -> list[float]:
         """Strengths of the first of these frames, until the one that was last asked for is reached."""
@@ -179,61 +193,37 @@ class LatentStream:
         return {"mask": mask}
 
 
-class CodeStream:
-    """Latents in, codes out, with what the codes of levels remember; make a new one for each signal.
+LISTENING_EFFORT = 8
+"""Effort from which on the search listens: it then hears so many ways of going on from each frame to the next."""
+FEW, MANY, MANY_FROM = 4, 8, 32
+"""Nearest codes of a frame that are heard, and the effort from which on these are more."""
+
+
+def listens(spec: CodecSpec, options: EncodeOptions) -> bool:
+    """Whether the search for codes that may come late listens.
+
+    It knows no sound without the noise that is to be removed, and takes codecs whose decoder goes on frame by frame.
+    """
+    wanted = options.effort >= LISTENING_EFFORT and not options.denoise
+    frame_by_frame = spec.is_causal and spec.granule == 1 and not spec.start_frames
+    return wanted and frame_by_frame and spec.channels == len(spec.group_starts) == 1 and not spec.features
+
+
+def new_code_stream(model: Model, streams: int, effort: int = 1, listening: bool = False) -> CodeStream:
+    """What finds the codes of signals side by side.
 
     Args:
-        streams: signals side by side.
-        level_paths: as `LevelCoder` takes them; with more than one, codes of frames that have one of levels come late.
+        effort: with more than 1 codes may come late.
+        listening: latents come with their sound behind them.
     """
-
-    def __init__(self, model: Model, streams: int, level_paths: int = 1) -> None:
-        self._model, self._level_coder = model, model.new_level_coder(streams, level_paths)
-        self._held: Codes = np.zeros((streams, 0, 0), np.int64)
-        """Codes of frames whose code of levels is not decided."""
-
-    def push(self, latents: Array, num_quantizers: int, effort: int = 1, counts: Counts | None = None) -> Codes:
-        """Codes `[streams, num_quantizers + side_numbers, frames]` of what an encoder gives.
-
-        Args:
-            latents: `[streams, encoded_channels, frames]`.
-            num_quantizers: codebooks; the same until `flush` where codes come late.
-            effort: paths that the search keeps.
-            counts: codebooks of each frame, behind which its codes are -1; None is all.
-        """
-        spec = self._model.spec
-        side = latents[:, latents.shape[1] - spec.side_numbers :]
-        latents = latents[:, : spec.latent_dim]
-        if counts is None:
-            codes = self._model.quantizer.encode(latents, num_quantizers, effort)
-        else:
-            codes = self._model.quantizer.encode_counts(latents, counts, num_quantizers, effort)
-        if not (self._level_coder and spec.levels and codes.shape[2]):
-            return with_side(codes, side) if spec.side_numbers else codes
-        if num_quantizers <= spec.levels.place:
-            self._level_coder.pause(codes.shape[2])
-            return codes
-        quantized = self._model.quantizer.decode(codes)[:, : -spec.levels.bands]
-        return self._decided(codes, self._level_coder.push(latents, quantized), spec.levels.place)
-
-    def flush(self, num_quantizers: int) -> Codes:
-        """Codes that are still missing, of as many codebooks."""
-        spec, held = self._model.spec, self._held
-        if self._level_coder and spec.levels and held.shape[2]:
-            return self._decided(held[..., :0], self._level_coder.flush(), spec.levels.place)
-        return np.zeros((len(held), num_quantizers + spec.side_numbers, 0), np.int64)
-
-    def whole(self, latents: Array, num_quantizers: int, effort: int = 1, counts: Counts | None = None) -> Codes:
-        """Codes of all of a signal's latents, as `push` takes them."""
-        pushed = self.push(latents, num_quantizers, effort, counts)
-        return np.concatenate([pushed, self.flush(num_quantizers)], axis=2)
-
-    def _decided(self, codes: Codes, levels: Codes, place: int) -> Codes:
-        """Frames that were held and these, those of them for which levels are decided."""
-        held = np.concatenate([self._held, codes], axis=2) if self._held.shape[2] else codes
-        found, self._held = np.split(held, [levels.shape[1]], axis=2)
-        found[:, place] = levels
-        return found
+    paths, spec = late_paths(NEAREST if listening else effort), model.spec
+    nearest = NearestCodes(model.quantizer, spec, streams, model.new_level_coder(streams, paths))
+    if not listening:
+        return nearest
+    about = spec.sample_rate, spec.hop_length, spec.delay_samples, spec.condition(0.0, 1)
+    decoder, candidates = FrameDecoder(model.decoder, *about), MANY if effort >= MANY_FROM else FEW
+    searches = [ListeningSearch(decoder, effort // candidates, candidates) for _ in range(streams)]
+    return HeardCodes(nearest, searches, HeardLack(decoder, streams), model.new_level_coder(streams, paths))
 
 
 class EncoderStream:
@@ -255,10 +245,10 @@ class EncoderStream:
         wait: bool = True,
         features: Array | None = None,
     ) -> None:
-        self._model = model
-        self._latents = LatentStream(model, channels, wait, features)
-        self.options = options
-        self._coding = CodeStream(model, model.spec.streams(channels), late_paths(options.effort) if wait else 1)
+        self._model, self.options = model, options
+        listening = wait and listens(model.spec, options)
+        self._latents = LatentStream(model, channels, wait, features, with_sound=listening)
+        self._coding = new_code_stream(model, model.spec.streams(channels), options.effort if wait else 1, listening)
 
     @property
     def options(self) -> EncodeOptions:

@@ -29,11 +29,10 @@ from soundstream.entropy.grid import Grid, Stack
 from soundstream.entropy.tables import TABLES_FILE, Tables
 from soundstream.errors import AudioError, ConfigError
 from soundstream.runtime.artifact import load_artifact, write_manifest
-from soundstream.runtime.levels import late_paths
 from soundstream.runtime.model import Model
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
 from soundstream.runtime.side import without_side
-from soundstream.runtime.stream import CodeStream, LatentStream
+from soundstream.runtime.stream import LatentStream, new_code_stream
 from soundstream.spec import CodecSpec
 
 Codes = NDArray[np.integer]
@@ -355,7 +354,7 @@ def corpus_codes(
         latents = np.concatenate([encoder.push(pcm), encoder.flush()], axis=2)
         left_s -= latents.shape[2] / model.spec.frame_rate
         for count in sorted({max(1, math.floor(most * share)) for share in SEARCHED}):
-            rows = CodeStream(model, 1, late_paths(DEFAULT_EFFORT)).whole(latents, count, DEFAULT_EFFORT)[0]
+            rows = new_code_stream(model, 1, DEFAULT_EFFORT).whole(latents, count, DEFAULT_EFFORT)[0]
             codes, _ = without_side(rows, model.spec.side_numbers)
             yield codes.astype(np.int16 if model.spec.codebook_bits < 16 else np.int32)
 

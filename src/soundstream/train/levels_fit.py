@@ -21,10 +21,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from soundstream.analysis.band_levels import AUDIBLE_DB, UNIT_DB, Lack, LevelMeter, level_edges
 from soundstream.arrays import Array
 from soundstream.errors import AudioError, ConfigError
 from soundstream.nn.families import build
-from soundstream.nn.levels import MEMORY, UNIT_DB, LevelStage, level_edges
+from soundstream.nn.levels import MEMORY, LevelStage
 from soundstream.nn.model import SoundStream
 from soundstream.runtime.model import Model
 from soundstream.runtime.quantizer import DEFAULT_EFFORT
@@ -32,15 +33,8 @@ from soundstream.runtime.stream import DecoderStream, LatentStream
 from soundstream.train.checkpoint import Checkpoint
 from soundstream.train.entropy_fit import middle, spread, tenths
 
-RISE_S, FALL_S = 0.02, 1 / 150
-"""Halves of the window in which levels are measured; it ends with the frame, so that no frame waits for the next."""
-SMOOTHING = 0.5
-"""What a gain keeps of that of the frame before: quicker ones make decoded sound rough."""
-AUDIBLE_DB = 45.0
-"""Levels so far below the highest of their band do not count."""
 WEIGHTED_DB = 25.0
 """Above that floor errors count the more the higher the level is, up to here."""
-MAX_TARGET_DB = 15.0
 COUNTS = (2, 3, 4, 5, 6, 7, 7, 8, 10, 12, 16, 24)
 """Codebooks of latents that clips are coded with, in turn."""
 CLIP_S = 10.0
@@ -144,40 +138,16 @@ def _clip(model: Model, pcm: Array, count: int) -> LevelClip:
     count = min(count + (count >= model.spec.levels.place), spec.num_quantizers)
     quantized = model.quantizer.decode(model.quantizer.encode(latents, count, DEFAULT_EFFORT))
     decoded = DecoderStream(model, 1).push_latents(quantized)
-    edges = np.array(level_edges(spec.sample_rate, spec.hop_length))
-    frames, edges_hz = latents.shape[2], (edges * (spec.sample_rate / 2 / spec.hop_length)).astype(np.float32)
+    frames, edges = latents.shape[2], level_edges(spec.sample_rate, spec.hop_length)
     wanted, had = (
-        levels_db(sound[0, start:], frames, edges_hz, spec.sample_rate, spec.hop_length)
+        LevelMeter(edges, spec.sample_rate, spec.hop_length).first(sound[0, start:], frames)
         for sound, start in ((pcm, 0), (decoded, spec.delay_samples))
     )
-    gains, weights = lacking(wanted, had)
+    highest = wanted.max(axis=0)
+    gains = Lack(bands, highest).push(wanted, had) / UNIT_DB
+    weights = np.clip((wanted - highest + AUDIBLE_DB) / WEIGHTED_DB, 0.1, 1)
     seen = np.concatenate([latents, quantized[:, :-bands]], axis=1)[0]
     return LevelClip(torch.from_numpy(seen), torch.from_numpy(gains.T.copy()), torch.from_numpy(weights.T.copy()))
-
-
-def levels_db(pcm: Array, frames: int, edges_hz: Array, sample_rate: int, hop_length: int) -> Array:
-    """Levels of bands `[frames, bands]` in a window that ends with each frame."""
-    rise, fall = round(RISE_S * sample_rate), round(FALL_S * sample_rate)
-    slopes = [(np.arange(length) + 0.5) / length for length in (rise, fall)]
-    window = np.concatenate([np.sin(np.pi / 2 * slopes[0]) ** 2, np.cos(np.pi / 2 * slopes[1]) ** 2])
-    padded = np.pad(pcm, (len(window), max(0, frames * hop_length - len(pcm))))
-    starts = hop_length * (np.arange(frames) + 1)
-    size = 1 << math.ceil(math.log2(len(window)))
-    spectra = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, len(window))[starts] * window, size)
-    hz = np.fft.rfftfreq(size, 1 / sample_rate)
-    members = (hz[:, None] >= edges_hz[:-1]) & (hz[:, None] < edges_hz[1:])
-    return (10 * np.log10(np.square(np.abs(spectra)) @ members + 1e-6)).astype(np.float32)
-
-
-def lacking(wanted: Array, had: Array) -> tuple[Array, Array]:
-    """Gains in units of UNIT_DB that levels lack, and how much each counts `[frames, bands]`."""
-    highest = wanted.max(axis=0)
-    floor = np.maximum(highest - AUDIBLE_DB, -40)
-    raw = np.clip(np.maximum(wanted, floor) - np.maximum(had, floor), -MAX_TARGET_DB, MAX_TARGET_DB) / UNIT_DB
-    gains, last = np.empty_like(raw), np.zeros_like(raw[0])
-    for frame, gain in enumerate(raw):
-        gains[frame] = last = SMOOTHING * last + (1 - SMOOTHING) * gain
-    return gains, np.clip((wanted - highest + AUDIBLE_DB) / WEIGHTED_DB, 0.1, 1)
 
 
 def learn(stage: LevelStage, clips: Sequence[LevelClip], config: LevelFitConfig, say: Say) -> None:

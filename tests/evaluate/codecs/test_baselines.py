@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from soundstream import CodecError, ConfigError, audio
+from soundstream import CodecError, ConfigError, audio, load
 from soundstream.bitstream import Reader
 from soundstream.evaluate.align import align
 from soundstream.evaluate.codecs.baselines import LowPass, Shell, check_shell
@@ -68,6 +68,19 @@ def test_a_variable_rate_may_use_all_codebooks_and_no_more_bytes(tiny_artifact) 
     assert reader.header.num_quantizers == 8
     assert sum(p.num_quantizers * p.frames for p in packets) <= 4 * sum(p.frames for p in packets)
     assert variable.decode(variable.encode(pcm, RATE))[0].shape == pcm.shape
+
+
+def test_a_name_may_say_the_effort(tiny_artifact) -> None:
+    sources, pcm = Sources(str(tiny_artifact)), chirp()
+    found = [make(parse(f"{name}:3000", sources)[0], sources) for name in ("soundstream", "soundstream-effort1")]
+    codec = load(tiny_artifact)
+    for one, effort in zip(found, (4, 1), strict=True):
+        assert one.encode(pcm, RATE) == codec.encode(pcm, RATE, 3000, effort=effort)
+    with pytest.raises(ConfigError, match="effort is 65"):
+        make(parse("soundstream-effort65:3000", sources)[0], sources)
+    for name in ("soundstream-effort0", "soundstream-effort", "opus-effort8"):
+        with pytest.raises(ConfigError, match="unknown"):
+            parse(f"{name}:3000", sources)
 
 
 def test_lc3_below_its_lowest_bitrate_is_refused() -> None:

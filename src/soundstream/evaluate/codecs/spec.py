@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,18 +15,19 @@ from soundstream.evaluate.codecs.ffmpeg import MP3_RATES, OPUS_RATES, Ffmpeg
 from soundstream.evaluate.codecs.lc3 import Lc3
 from soundstream.evaluate.codecs.opus import ForcedOpus
 from soundstream.runtime.artifact import shipped
+from soundstream.runtime.quantizer import DEFAULT_EFFORT, check_effort
 
 WITHOUT_RATE = frozenset({"original", "lowpass"})
 KNOWN = (
     "soundstream:BITRATE (the model given by --model) or a shipped model's name in its place, "
-    "the same with -vbr behind the name, "
+    "the same with -vbr or -effortN (1 to 64) behind the name, "
     "opus:BITRATE, opus-cbr:BITRATE, opus-swb:BITRATE, mp3:BITRATE, lc3:BITRATE, "
     "lowpass:HERTZ, original, "
     "and the name given to --shell"
 )
 
-VARIABLE = "-vbr"
-"""Behind the name of one of our models: at a variable rate."""
+_OURS = re.compile(r"(?P<name>.+?)(?P<vbr>-vbr)?(?:-effort(?P<effort>[1-9]\d?))?")
+"""A model of ours, and how it codes: at a variable rate, with another effort."""
 _OPUS_OPTIONS = {
     "opus": (("vbr", "on"),),
     "opus-cbr": (("vbr", "off"),),
@@ -60,27 +62,20 @@ class Sources:
 
 @dataclass(frozen=True)
 class Ours:
-    """This package's codec at one nominal bit rate."""
+    """This package's codec at one nominal bit rate; a variable rate has it on average."""
 
     codec: Codec
     bitrate: int
+    vbr: bool = False
+    effort: int = DEFAULT_EFFORT
 
     def encode(self, pcm: Array, sample_rate: int) -> bytes:
         """Bytes of a `.nac` file."""
-        return self.codec.encode(pcm, sample_rate, self.bitrate)
+        return self.codec.encode(pcm, sample_rate, self.bitrate, vbr=self.vbr, effort=self.effort)
 
     def decode(self, data: bytes) -> tuple[Array, int]:
         """Audio at the rate of the original."""
         return self.codec.decode(data)
-
-
-@dataclass(frozen=True)
-class Variable(Ours):
-    """The same at a rate that varies with the sound; the bit rate is its average."""
-
-    def encode(self, pcm: Array, sample_rate: int) -> bytes:
-        """Bytes of a `.nac` file."""
-        return self.codec.encode(pcm, sample_rate, self.bitrate, vbr=True)
 
 
 def parse(text: str, sources: Sources) -> list[Spec]:
@@ -99,17 +94,23 @@ def _parse_one(word: str, sources: Sources) -> Spec:
     family, _, number = word.partition(":")
     if word == "original":
         return Spec(family, 0)
-    ours = "soundstream", *shipped()
-    variable = [name + VARIABLE for name in ours]
-    known = {*ours, *variable, "mp3", "lc3", "lowpass", "opus-swb", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
+    name = _named(family)["name"]
+    ours = {family} if name == "soundstream" or name in shipped() else {}
+    known = {*ours, "mp3", "lc3", "lowpass", "opus-swb", *_OPUS_OPTIONS, *(sources.shell or ())[:1]}
     if family not in known or not number.isdecimal() or int(number) == 0:
         raise ConfigError(f"codec {word!r} is unknown; known are {KNOWN}")
     return Spec(family, int(number))
 
 
+def _named(family: str) -> dict[str, str | None]:
+    """The model that a name begins with, and how it is to code."""
+    found = _OURS.fullmatch(family)
+    return found.groupdict() if found else {"name": family}
+
+
 def _model(spec: Spec, sources: Sources) -> str | None:
     """Name or folder of the model behind a spec; None for a third-party codec."""
-    name = spec.family.removesuffix(VARIABLE)
+    name = _named(spec.family)["name"]
     if name == "soundstream":
         return sources.model
     return name if name in shipped() else None
@@ -130,13 +131,14 @@ def make(spec: Spec, sources: Sources) -> Baseline:
     """The codec that a spec names.
 
     Raises:
-        ConfigError: our codec does not have this bit rate.
+        ConfigError: our codec does not have this bit rate, or this effort.
         ArtifactError: the model is missing or damaged.
     """
     if model := _model(spec, sources):
-        codec = load(model)
+        codec, how = load(model), _named(spec.family)
         codec.spec.quantizers_for(spec.value)
-        return (Variable if spec.family.endswith(VARIABLE) else Ours)(codec, spec.value)
+        check_effort(effort := int(how["effort"] or DEFAULT_EFFORT))
+        return Ours(codec, spec.value, bool(how["vbr"]), effort)
     if spec.family == "original":
         return Original()
     if spec.family == "lowpass":

@@ -10,7 +10,7 @@ import numpy as np
 from soundstream import audio
 from soundstream.arrays import Array
 from soundstream.codec import Codec
-from soundstream.runtime.stream import CodeStream, DecoderStream, LatentStream
+from soundstream.runtime.stream import DecoderStream, LatentStream, new_code_stream
 
 EVERY_S = 0.5
 """Time between two turns of the switch."""
@@ -65,7 +65,7 @@ def _coded(codec: Codec, pcm: Array, bitrate: int, block: int, values: Sequence[
     encoder = LatentStream(codec.model, 1)
     starts = range(0, pcm.shape[1], block)
     parts = [encoder.push(pcm[:, at : at + block], values[i % len(values)]) for i, at in enumerate(starts)]
-    codes = CodeStream(codec.model, 1).push(np.concatenate(parts, axis=2), codec.spec.quantizers_for(bitrate))
+    codes = new_code_stream(codec.model, 1).push(np.concatenate(parts, axis=2), codec.spec.quantizers_for(bitrate))
     return DecoderStream(codec.model, 1).push(codes)[0]
 
 

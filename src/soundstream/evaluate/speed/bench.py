@@ -24,7 +24,7 @@ from soundstream.runtime.artifact import find
 from soundstream.runtime.model import Model
 from soundstream.runtime.options import EncodeOptions
 from soundstream.runtime.side import without_side
-from soundstream.runtime.stream import CodeStream, DecoderStream, EncoderStream, LatentStream
+from soundstream.runtime.stream import DecoderStream, EncoderStream, LatentStream, new_code_stream
 from soundstream.spec import DEFAULT_BITRATE, CodecSpec
 
 CLIP_S = 6
@@ -187,7 +187,7 @@ def _own_parts(name: str, codec: Codec, pcm: Array, bitrate: int) -> list[TimedP
 def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
     model, spec, coder = codec.model, codec.spec, codec.coding.coder(codec.coding.mode(None, count))
     latents = np.concatenate(_through(LatentStream(model, spec.channels), spec)(pcm), axis=2)
-    rows = CodeStream(model, len(latents)).push(latents, count)
+    rows = new_code_stream(model, len(latents)).push(latents, count)
     codes, _ = without_side(rows, spec.side_numbers)
     columns = _frames(codes, spec, 1)
     packed, *packed_columns = [(coder.encode(part), part.shape) for part in (codes, *columns)]
@@ -200,7 +200,7 @@ def _stages(name: str, codec: Codec, pcm: Array, count: int) -> list[_Stage]:
         _Stage(
             name,
             "quantizer",
-            lambda: partial(CodeStream(model, len(latents)).push, num_quantizers=count),
+            lambda: partial(new_code_stream(model, len(latents)).push, num_quantizers=count),
             latents,
             _frames(latents, spec, 1),
             searched,

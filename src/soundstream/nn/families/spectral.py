@@ -32,6 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from soundstream.analysis.band_levels import level_edges
 from soundstream.errors import ConfigError
 from soundstream.limits import Flag, OneOf, Whole
 from soundstream.nn.config import FamilyConfig
@@ -40,7 +41,7 @@ from soundstream.nn.graph import LAST, Graph
 from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.layers.convnext import blocks
 from soundstream.nn.layers.mdct import ENCODER_GAIN, LEVEL_GAIN, Features, InverseMdct, Mdct, band_edges, fix
-from soundstream.nn.levels import MEMORY, BandLevels, LevelGain, LevelStage, level_edges
+from soundstream.nn.levels import MEMORY, BandLevels, LevelGain, LevelStage
 from soundstream.nn.model import LEVELS, Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule, without_autocast
 from soundstream.spec import Levels

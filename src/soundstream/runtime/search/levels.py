@@ -56,11 +56,11 @@ class LevelCoder:
         inputs = {"latents": latents, "quantized": quantized}
         inputs = {name: np.ascontiguousarray(value[:, :, None]) for name, value in inputs.items()}
         gains, self._state = self._network.step(self._state, **inputs)
-        return self._found(gains[:, :, 0])
+        return self.follow(gains[:, :, 0])
 
     def flush(self) -> Codes:
         """Codes `[streams, frames]` of the frames that lack one; the last gains are taken to last."""
-        late = self._found(np.repeat(self._gains, self._late - self._skip, axis=2))
+        late = self.follow(np.repeat(self._gains, self._late - self._skip, axis=2))
         self._skip = self._late
         return np.concatenate([late, np.array([search.flush() for search in self._searches], np.int64)], axis=1)
 
@@ -69,8 +69,8 @@ class LevelCoder:
         for search in self._searches:
             search.fade(frames)
 
-    def _found(self, gains: Array) -> Codes:
-        """Codes `[streams, frames]` that gains `[streams, bands, frames]` decide."""
+    def follow(self, gains: Array) -> Codes:
+        """Codes `[streams, frames]` that gains `[streams, bands, frames]` decide, of whatever found them."""
         self._gains = gains[:, :, -1:] if gains.shape[2] else self._gains
         first, self._skip = self._skip, max(0, self._skip - gains.shape[2])
         rows = zip(self._searches, np.moveaxis(gains[:, :, first:], 2, 1), strict=True)

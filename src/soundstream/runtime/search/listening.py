@@ -1,0 +1,177 @@
+"""Codes by what they sound like: of the nearest codes of each frame, those that are decoded best.
+
+The code that is nearest to a latent is not always the one that sounds best: a decoder hears errors of some latents more
+than of others, and not alike in all sounds. So several codes of a frame are decoded, each from what the decoder
+remembers of what was chosen before, and compared with the sound that they code. Format and decoder are the same.
+
+    for each frame     M survivors x K nearest codes ── decoder ── distance to the sound ── M survivors, the best ones
+    some frames later  the code that the best survivor began with
+
+Source: ours. Known from speech codecs as analysis by synthesis (Schroeder and Atal, 1985: CELP), and from trellis
+coding as the M-algorithm (Anderson and Mohan, 1984).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundstream.analysis.band_levels import UNIT_DB, Lack, LevelMeter, level_edges
+from soundstream.analysis.mel import FLOOR, filterbank, window_function
+from soundstream.arrays import Array
+from soundstream.runtime.session import Network, State
+
+WINDOWS_S = (512 / 24_000, 1024 / 24_000)
+"""Lengths of the windows in which sounds are compared."""
+OVERLAP = 3.2
+"""Windows of one length that a place in the sound is in, about."""
+OPEN_FRAMES = 6
+"""Frames after which a code is decided."""
+
+
+@dataclass(frozen=True)
+class FrameDecoder:
+    """The decoder of a causal codec of one channel, frame by frame."""
+
+    network: Network
+    sample_rate: int
+    hop_length: int
+    delay_samples: int
+    """Samples by which what it gives lags behind the sound."""
+    told: tuple[float, ...] = ()
+    """What it is told beside latents, where it is told something."""
+
+    def step(self, state: State, vectors: Array) -> tuple[Array, State]:
+        """pcm `[rows, hop_length]` of a frame of signals side by side, of latents and levels `[rows, channels]`."""
+        condition = self.network.condition(len(vectors), 1, self.told)
+        latents = np.ascontiguousarray(vectors[:, :, None, None])
+        pcm, state = self.network.step(state, latents=latents, **condition)
+        return pcm.reshape(len(pcm), -1), state
+
+
+class ListeningSearch:
+    """The codes of one signal; see the module.
+
+    Args:
+        survivors: paths that are kept from frame to frame (M).
+        candidates: codes of a frame that are tried after each of them (K).
+    """
+
+    def __init__(self, decoder: FrameDecoder, survivors: int, candidates: int) -> None:
+        self._decoder, self._survivors, self.candidates = decoder, survivors, candidates
+        self._state = decoder.network.init_state(survivors * candidates)
+        self._spectra = [_Spectrum(round(length * decoder.sample_rate), decoder) for length in WINDOWS_S]
+        length = max(spectrum.reach for spectrum in self._spectra)
+        self._sound: Array = np.zeros(length + decoder.delay_samples, np.float32)
+        self._heard: Array = np.zeros((survivors * candidates, length), np.float32)
+        """The last of what each row decoded to."""
+        self._costs = np.full(survivors, np.inf)
+        self._costs[0] = 0
+        self._open = np.zeros((survivors, 0), np.int64)
+        """Candidates of each survivor that are not decided, the best survivor first."""
+
+    def push(self, vectors: Array, sound: Array) -> list[int]:
+        """Which candidates are decided, of frames before these.
+
+        Args:
+            vectors: what the decoder takes, `[frames, candidates, channels]`.
+            sound: of the frames `[frames, hop_length]`.
+        """
+        found = []
+        for rows, hop in zip(vectors, sound, strict=True):
+            self._go_on(rows, hop)
+            if self._open.shape[1] > OPEN_FRAMES:
+                found.append(self._decided())
+        return found
+
+    def flush(self) -> list[int]:
+        """Candidates of the frames that are not decided yet: those of the best survivor, which alone stays."""
+        found, self._open = self._open[0].tolist(), self._open[:, :0]
+        self._costs[1:] = np.inf
+        return found
+
+    def _go_on(self, vectors: Array, hop: Array) -> None:
+        """Decode a frame in all ways, and keep the best ones."""
+        pcm, self._state = self._decoder.step(self._state, np.tile(vectors, (self._survivors, 1)))
+        self._heard = np.concatenate([self._heard[:, len(hop) :], pcm], axis=1)
+        self._sound = np.concatenate([self._sound[len(hop) :], hop])
+        totals = np.repeat(self._costs, self.candidates) + self._distances()
+        best = np.argsort(totals, kind="stable")[: self._survivors]
+        self._costs = totals[best] - totals[best[0]]
+        path, candidate = np.divmod(best, self.candidates)
+        self._open = np.concatenate([self._open[path], candidate[:, None]], axis=1)
+        going_on = np.repeat(best, self.candidates)
+        self._heard = self._heard[going_on]
+        self._state.reorder(going_on)
+
+    def _distances(self) -> NDArray[np.float64]:
+        """Of the last frame of every row from that of the sound, whose end the decoder gives later."""
+        sound = self._sound[: self._heard.shape[1]]
+        return np.sum([spectrum.distances(self._heard, sound) for spectrum in self._spectra], axis=0)
+
+    def _decided(self) -> int:
+        """The oldest open candidate of the best survivor; survivors that have another one go."""
+        found = int(self._open[0, 0])
+        self._costs[self._open[:, 0] != found] = np.inf
+        self._open = self._open[:, 1:]
+        return found
+
+
+class _Spectrum:
+    """Logarithms of mel amplitudes in windows of one length, which end within the last frame."""
+
+    def __init__(self, window: int, decoder: FrameDecoder) -> None:
+        self._window, self._shape = window, window_function(window)
+        self._filters = np.ascontiguousarray(filterbank(window, decoder.sample_rate).T)
+        steps = max(1, round(decoder.hop_length * OVERLAP / window))
+        self._ends = [round(decoder.hop_length * step / steps) for step in range(steps)]
+        """Samples before the end of the frame, of each window."""
+        self.reach = window + max(self._ends)
+        """Samples that the windows of a frame cover."""
+
+    def distances(self, rows: Array, sound: Array) -> NDArray[np.float64]:
+        """Of `[rows, samples]` from `[samples]`, mean over the windows."""
+        together = np.concatenate([rows, sound[None]])
+        logarithms = [self._logarithms(together, end) for end in self._ends]
+        return np.mean([np.abs(one[:-1] - one[-1]).mean(axis=1) for one in logarithms], axis=0)
+
+    def _logarithms(self, rows: Array, end: int) -> Array:
+        length = rows.shape[1] - end
+        spectra = np.abs(np.fft.rfft(rows[:, length - self._window : length] * self._shape))
+        return np.log((spectra.astype(np.float32) @ self._filters).clip(FLOOR))
+
+
+class HeardLack:
+    """What the sound that codes without any of levels decode to lacks of the levels of the sound that they code.
+
+    Args:
+        streams: signals side by side.
+    """
+
+    def __init__(self, decoder: FrameDecoder, streams: int) -> None:
+        edges = level_edges(decoder.sample_rate, decoder.hop_length)
+        about = edges, decoder.sample_rate, decoder.hop_length
+        self._meters = [(LevelMeter(*about), LevelMeter(*about), Lack(len(edges) - 1)) for _ in range(streams)]
+        self._decoder, self._state = decoder, decoder.network.init_state(streams)
+        self._late: Array = np.zeros((streams, decoder.delay_samples), np.float32)
+        """The end of the sound, which is decoded with the next frame."""
+
+    def push(self, vectors: Array, sound: Array) -> Array:
+        """Gains `[streams, bands, frames]` that would make up for it.
+
+        Args:
+            vectors: what the decoder takes, `[streams, channels, frames]`.
+            sound: of the frames `[streams, hop_length, frames]`.
+        """
+        wanted = np.concatenate([self._late, sound.swapaxes(1, 2).reshape(len(sound), -1)], axis=1)
+        wanted, self._late = np.split(wanted, [sound.shape[1] * sound.shape[2]], axis=1)
+        had = np.concatenate([wanted[:, :0], *map(self._decoded, np.moveaxis(vectors, 2, 0))], axis=1)
+        levels = zip(self._meters, wanted, had, strict=True)
+        lacking = [lack.push(one.push(a), other.push(b)) for (one, other, lack), a, b in levels]
+        return np.moveaxis(np.array(lacking) / np.float32(UNIT_DB), 1, 2)
+
+    def _decoded(self, vectors: Array) -> Array:
+        pcm, self._state = self._decoder.step(self._state, vectors)
+        return pcm
