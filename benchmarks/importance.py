@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.effort import known, speech
+from benchmarks.effort import first_of, known
 from soundstream.analysis.mel import filterbank, window_function
 from soundstream.arrays import Array, Codes
 from soundstream.bitstream import Writer
@@ -96,9 +96,11 @@ def main() -> None:
     torch.manual_seed(0)
     codec = load()
     if not args.cache.exists():
-        save([*excerpts(codec, speech(args.data / "train", args.train, codec.spec.sample_rate))], args.cache)
+        save(
+            [*excerpts(codec, first_of(args.data / "train", "speech", args.train, codec.spec.sample_rate))], args.cache
+        )
     head, log = trained(loaded(args.cache))
-    heard = [*excerpts(codec, speech(args.data / "valid", args.valid, codec.spec.sample_rate))]
+    heard = [*excerpts(codec, first_of(args.data / "valid", "speech", args.valid, codec.spec.sample_rate))]
     log |= {"shared_error": round(float(shared_error(head, heard)), 4)}
     rows = [row for count in CONSTANT for row in rows_of(codec, head, heard, count)]
     told = f"{len(heard)} excerpts of valid/speech; {args.train} of train/speech for the network"

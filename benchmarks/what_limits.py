@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.effort import speech
+from benchmarks.effort import first_of
 from soundstream.arrays import Array
 from soundstream.codec import load
 from soundstream.evaluate.metrics import measure, select
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=8, help="most clips")
     args = parser.parse_args()
     codec = load(args.model)
-    sounds = speech(args.clips, args.limit, codec.spec.sample_rate)
+    sounds = first_of(args.clips, "speech", args.limit, codec.spec.sample_rate)
     about = provenance(codec.model_id.hex(), f"{len(sounds)} clips of speech, 6 s of each")
     rows, levels = [], []
     for bitrate in BITRATES:

@@ -123,6 +123,47 @@ def test_noise_that_is_removed_is_not_listened_to(models: dict[str, Model]) -> N
     np.testing.assert_array_equal(codes(model, pcm, effort=8, denoise=1.0), nearest)
 
 
+def live(model: Model, pcm: Array, *changes: tuple[int, dict[str, float]]) -> list[Codes]:
+    """Codes hop by hop, of options that change at some hops."""
+    wanted, found = EncodeOptions(model.spec.bitrate(model.spec.num_quantizers), effort=8), []
+    stream, at = EncoderStream(model, 1, wanted, wait=False), dict(changes)
+    for i in range(pcm.shape[1] // HOP):
+        stream.options = replace(stream.options, **at.get(i, {}))  # type: ignore[arg-type]
+        found.append(stream.push(pcm[:, i * HOP : (i + 1) * HOP]))
+    return found
+
+
+def test_live_codes_are_listened_to_at_once(models: dict[str, Model]) -> None:
+    model, pcm = models["levels"], tiny.clip(1, seed=3).astype(np.float32)[None] / 32767
+    found = live(model, pcm)
+    assert {one.shape[2] for one in found} == {1}
+    hops, listened = pcm.reshape(-1, HOP), np.concatenate(found, axis=2)
+    stream = EncoderStream(model, 1, EncodeOptions(model.spec.bitrate(model.spec.num_quantizers), effort=1), wait=False)
+    vectors = (model.latents(codes)[0].T for codes in (listened, stream.push(pcm)))
+    heard, greedy = (distance(model, rows, hops) for rows in vectors)
+    assert heard < 0.99 * greedy
+
+
+def test_a_new_rate_has_its_codebooks_from_the_next_hop_on(models: dict[str, Model]) -> None:
+    model, pcm = models["levels"], tiny.noise(1, 30 * HOP).numpy()
+    few, all_of_them = ({"bitrate": model.spec.bitrate(count)} for count in (2, model.spec.num_quantizers))
+    found = live(model, pcm, (10, few), (20, all_of_them))
+    assert [one.shape[1] for one in found] == [5] * 10 + [2] * 10 + [5] * 10
+    np.testing.assert_array_equal(np.concatenate(found[:10], 2), np.concatenate(live(model, pcm)[:10], 2))
+
+
+def test_listening_ends_where_noise_is_to_be_removed(models: dict[str, Model]) -> None:
+    """From there on codes are those of a session that never listened."""
+    model, pcm = models["spectral"], tiny.noise(1, 30 * HOP).numpy()
+    found = live(model, pcm, (10, {"denoise": 1.0}))
+    latents = LatentStream(model, 1)
+    parts = [latents.push(pcm[:, i * HOP : (i + 1) * HOP], float(i >= 10)) for i in range(30)]
+    nearest = model.quantizer.encode(np.concatenate(parts, axis=2), model.spec.num_quantizers, 8)
+    listened = np.concatenate(found, axis=2)
+    np.testing.assert_array_equal(listened[..., 10:], nearest[..., 10:])
+    assert (listened[..., :10] != nearest[..., :10]).any()
+
+
 def test_the_end_of_silence_has_no_frames(models: dict[str, Model]) -> None:
     model = models["levels"]
     stream = EncoderStream(model, 1, EncodeOptions(model.spec.bitrate(2), effort=8))

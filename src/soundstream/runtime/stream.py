@@ -49,7 +49,7 @@ class LatentStream:
         features: Array | None = None,
         with_sound: bool = False,
     ) -> None:
-        self._model, self._wait, self._with_sound = model, wait, with_sound
+        self._model, self._wait, self.with_sound = model, wait, with_sound
         self._streams, self._layout = model.spec.streams(channels), model.spec.layout(channels)
         self._features = feature_stream(model.spec, model.features, features, self._streams)
         self._state = model.encoder.init_state(self._streams)
@@ -145,7 +145,7 @@ class LatentStream:
         latents = np.concatenate([self._empty, *blocks], axis=2)
         return (
             np.concatenate([latents, pcm[:, :whole].reshape(len(pcm), -1, hop).swapaxes(1, 2)], axis=1)
-            if self._with_sound
+            if self.with_sound
             else latents
         )
 
@@ -200,7 +200,7 @@ FEW, MANY, MANY_FROM = 4, 8, 32
 
 
 def listens(spec: CodecSpec, options: EncodeOptions) -> bool:
-    """Whether the search for codes that may come late listens.
+    """Whether the search for codes listens.
 
     It knows no sound without the noise that is to be removed, and takes codecs whose decoder goes on frame by frame.
     """
@@ -209,20 +209,23 @@ def listens(spec: CodecSpec, options: EncodeOptions) -> bool:
     return wanted and frame_by_frame and spec.channels == len(spec.group_starts) == 1 and not spec.features
 
 
-def new_code_stream(model: Model, streams: int, effort: int = 1, listening: bool = False) -> CodeStream:
+def new_code_stream(
+    model: Model, streams: int, effort: int = 1, listening: bool = False, late: bool = True
+) -> CodeStream:
     """What finds the codes of signals side by side.
 
     Args:
-        effort: with more than 1 codes may come late.
         listening: latents come with their sound behind them.
+        late: with an effort of more than 1 codes may come some frames late.
     """
-    paths, spec = late_paths(NEAREST if listening else effort), model.spec
+    paths, spec = late_paths(min(effort, NEAREST)) if late else 1, model.spec
     nearest = NearestCodes(model.quantizer, spec, streams, model.new_level_coder(streams, paths))
     if not listening:
         return nearest
     about = spec.sample_rate, spec.hop_length, spec.delay_samples, spec.condition(0.0, 1)
     decoder, candidates = FrameDecoder(model.decoder, *about), MANY if effort >= MANY_FROM else FEW
-    searches = [ListeningSearch(decoder, effort // candidates, candidates) for _ in range(streams)]
+    ways = (effort // candidates, candidates) if late else (1, min(effort, NEAREST), 0)
+    searches = [ListeningSearch(decoder, *ways) for _ in range(streams)]
     return HeardCodes(nearest, searches, HeardLack(decoder, streams), model.new_level_coder(streams, paths))
 
 
@@ -231,7 +234,7 @@ class EncoderStream:
 
     Args:
         channels: of the pcm.
-        wait: as `LatentStream`; codes of frames with one of levels may come late too, unless the effort is 1.
+        wait: as `LatentStream`; codes may come late too where the effort is more than 1.
         features: as `LatentStream`.
     Raises:
         ConfigError: the codec does not have one of the options, or as `LatentStream`.
@@ -245,14 +248,15 @@ class EncoderStream:
         wait: bool = True,
         features: Array | None = None,
     ) -> None:
-        self._model, self.options = model, options
-        listening = wait and listens(model.spec, options)
+        streams, listening = model.spec.streams(channels), listens(model.spec, options)
+        self._model = model
         self._latents = LatentStream(model, channels, wait, features, with_sound=listening)
-        self._coding = new_code_stream(model, model.spec.streams(channels), options.effort if wait else 1, listening)
+        self._coding = new_code_stream(model, streams, options.effort, listening, late=wait)
+        self.options = options
 
     @property
     def options(self) -> EncodeOptions:
-        """How the next frames are coded; a new denoising is reached over some frames."""
+        """How the next frames are coded; a new denoising is reached over some frames, and ends listening."""
         return self._options
 
     @options.setter
@@ -260,6 +264,8 @@ class EncoderStream:
         options.check(self._model.spec)
         self._num_quantizers = self._model.spec.quantizers_for(options.rates(self._model.spec)[1])
         self._options = options
+        if options.denoise and isinstance(self._coding, HeardCodes):
+            self._coding, self._latents.with_sound = self._coding.deaf(), False
 
     def push(self, pcm: Array) -> Codes:
         """Take pcm `[channels, samples]` of any length; give codes `[streams, num_quantizers, frames]`.

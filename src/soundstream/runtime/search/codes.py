@@ -22,7 +22,7 @@ from soundstream.runtime.side import with_side
 from soundstream.spec import CodecSpec
 
 NEAREST = 16
-"""Paths of the search for nearest codes where some of them are listened to."""
+"""Most paths of the search for nearest codes where some of them are listened to."""
 
 
 class CodeStream(ABC):
@@ -106,7 +106,7 @@ class HeardCodes(CodeStream):
     Candidates are heard with the codes of levels that fit to the nearest codes. When it is decided which ones are
     taken, levels are found anew: by what decoded sound lacks, and no longer by what a network thinks that it does.
 
-    The effort is that of the searches.
+    The effort of a push is that of the search for the nearest codes.
 
     Args:
         nearest: finds codes of levels for the nearest codes.
@@ -125,7 +125,7 @@ class HeardCodes(CodeStream):
     def push(self, latents: Array, num_quantizers: int, effort: int = 1, counts: Counts | None = None) -> Codes:
         latents, sound = np.split(latents, [-self._spec.hop_length], axis=1)
         latents = latents[:, : self._spec.latent_dim]
-        candidates = self._tried(latents, num_quantizers, counts)
+        candidates = self._tried(latents, num_quantizers, min(effort, NEAREST), counts)
         self._unheard.add(candidates, sound)
         return self._listened(self._nearest.with_levels(latents, candidates[:, 0].copy()))
 
@@ -138,7 +138,7 @@ class HeardCodes(CodeStream):
             parts.append(self._told(self._levels.flush()))
         return np.concatenate(parts, axis=2)
 
-    def _tried(self, latents: Array, num_quantizers: int, counts: Counts | None) -> Codes:
+    def _tried(self, latents: Array, num_quantizers: int, effort: int, counts: Counts | None) -> Codes:
         """Candidates `[streams, candidates, num_quantizers, frames]` of every frame, -1 behind its codebooks."""
         shape = len(latents), self._searches[0].candidates, num_quantizers, latents.shape[2]
         if counts is None:
@@ -146,7 +146,7 @@ class HeardCodes(CodeStream):
         candidates = np.full(shape, ABSENT)
         for count in np.unique(counts).tolist():
             signals, frames = np.nonzero(counts == count)
-            found = self._quantizer.candidates(latents[signals, :, frames].T[None], count, shape[1], NEAREST)
+            found = self._quantizer.candidates(latents[signals, :, frames].T[None], count, shape[1], effort)
             candidates[signals, :, :count, frames] = np.moveaxis(found[0], 2, 0)
         return candidates
 
@@ -166,17 +166,27 @@ class HeardCodes(CodeStream):
         chosen = np.array(choices, np.int64)
         candidates, sound = self._open.take(chosen.shape[1])
         codes = np.take_along_axis(candidates, chosen[:, None, None], axis=1)[:, 0]
-        if not (self._levels and codes[:, self._place].size):
+        if not self._levels:
             return codes
+        has_levels = codes[:, self._place].size or not codes.shape[2]
         codes[:, self._place] = 0
+        lacking = self._lack.push(self._quantizer.decode(codes), sound)
+        if not has_levels:
+            self._levels.pause(codes.shape[2])
+            return codes
         self._without_levels.add(codes)
-        return self._told(self._levels.follow(self._lack.push(self._quantizer.decode(codes), sound)))
+        return self._told(self._levels.follow(lacking))
 
     def _told(self, levels: Codes) -> Codes:
         """Codes of the next frames, with these of levels."""
         (codes,) = self._without_levels.take(levels.shape[1])
         codes[:, self._place] = levels[:, None]
         return codes
+
+    def deaf(self) -> NearestCodes:
+        """What goes on from here without listening, where no frame waits."""
+        nearest = self._nearest
+        return NearestCodes(nearest.quantizer, nearest.spec, len(self._searches), self._levels)
 
     @property
     def _place(self) -> slice:
@@ -196,7 +206,8 @@ class Waiting:
 
     def add(self, *arrays: NDArray[Any]) -> None:
         """Frames that come behind those that wait."""
-        pairs = zip(self._arrays, arrays, strict=True) if self._arrays else ((array,) for array in arrays)
+        waits = self._arrays and self._arrays[0].shape[-1]  # or else they may have other codebooks than before
+        pairs = zip(self._arrays, arrays, strict=True) if waits else ((array,) for array in arrays)
         self._arrays = tuple(np.concatenate(parts, axis=-1) for parts in pairs)
 
     def take(self, frames: int) -> tuple[NDArray[Any], ...]:

@@ -28,7 +28,7 @@ WINDOWS_S = (512 / 24_000, 1024 / 24_000)
 OVERLAP = 3.2
 """Windows of one length that a place in the sound is in, about."""
 OPEN_FRAMES = 6
-"""Frames after which a code is decided."""
+"""Frames after which a code is decided, where it may come late."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,12 @@ class ListeningSearch:
     Args:
         survivors: paths that are kept from frame to frame (M).
         candidates: codes of a frame that are tried after each of them (K).
+        open_frames: frames after which a code is decided; 0 decides each at once.
     """
 
-    def __init__(self, decoder: FrameDecoder, survivors: int, candidates: int) -> None:
+    def __init__(self, decoder: FrameDecoder, survivors: int, candidates: int, open_frames: int = OPEN_FRAMES) -> None:
         self._decoder, self._survivors, self.candidates = decoder, survivors, candidates
+        self._open_frames = open_frames
         self._state = decoder.network.init_state(survivors * candidates)
         self._spectra = [_Spectrum(round(length * decoder.sample_rate), decoder) for length in WINDOWS_S]
         length = max(spectrum.reach for spectrum in self._spectra)
@@ -82,7 +84,7 @@ class ListeningSearch:
         found = []
         for rows, hop in zip(vectors, sound, strict=True):
             self._go_on(rows, hop)
-            if self._open.shape[1] > OPEN_FRAMES:
+            if self._open.shape[1] > self._open_frames:
                 found.append(self._decided())
         return found
 
