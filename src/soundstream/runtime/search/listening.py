@@ -33,7 +33,7 @@ OPEN_FRAMES = 6
 
 @dataclass(frozen=True)
 class FrameDecoder:
-    """The decoder of a causal codec of one channel, frame by frame."""
+    """The decoder of a causal codec of one channel."""
 
     network: Network
     sample_rate: int
@@ -44,9 +44,9 @@ class FrameDecoder:
     """What it is told beside latents, where it is told something."""
 
     def step(self, state: State, vectors: Array) -> tuple[Array, State]:
-        """pcm `[rows, hop_length]` of a frame of signals side by side, of latents and levels `[rows, channels]`."""
-        condition = self.network.condition(len(vectors), 1, self.told)
-        latents = np.ascontiguousarray(vectors[:, :, None, None])
+        """pcm `[rows, samples]` of signals side by side, of latents and levels `[rows, channels, frames]`."""
+        condition = self.network.condition(len(vectors), vectors.shape[2], self.told)
+        latents = np.ascontiguousarray(vectors[:, :, None])
         pcm, state = self.network.step(state, latents=latents, **condition)
         return pcm.reshape(len(pcm), -1), state
 
@@ -96,7 +96,7 @@ class ListeningSearch:
 
     def _go_on(self, vectors: Array, hop: Array) -> None:
         """Decode a frame in all ways, and keep the best ones."""
-        pcm, self._state = self._decoder.step(self._state, np.tile(vectors, (self._survivors, 1)))
+        pcm, self._state = self._decoder.step(self._state, np.tile(vectors, (self._survivors, 1))[..., None])
         self._heard = np.concatenate([self._heard[:, len(hop) :], pcm], axis=1)
         self._sound = np.concatenate([self._sound[len(hop) :], hop])
         totals = np.repeat(self._costs, self.candidates) + self._distances()
@@ -169,11 +169,9 @@ class HeardLack:
         """
         wanted = np.concatenate([self._late, sound.swapaxes(1, 2).reshape(len(sound), -1)], axis=1)
         wanted, self._late = np.split(wanted, [sound.shape[1] * sound.shape[2]], axis=1)
-        had = np.concatenate([wanted[:, :0], *map(self._decoded, np.moveaxis(vectors, 2, 0))], axis=1)
+        had = wanted
+        if vectors.shape[2]:
+            had, self._state = self._decoder.step(self._state, vectors)
         levels = zip(self._meters, wanted, had, strict=True)
         lacking = [lack.push(one.push(a), other.push(b)) for (one, other, lack), a, b in levels]
         return np.moveaxis(np.array(lacking) / np.float32(UNIT_DB), 1, 2)
-
-    def _decoded(self, vectors: Array) -> Array:
-        pcm, self._state = self._decoder.step(self._state, vectors)
-        return pcm
