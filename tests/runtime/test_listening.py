@@ -40,10 +40,10 @@ def sound(frames: int, seed: int = 5) -> Array:
 
 def distance(model: Model, vectors: Array, hops: Array) -> float:
     """What a search adds up that has no choice: `[frames, channels]` of latents, `[frames, hop_length]` of sound."""
-    search, total = ListeningSearch(decoder_of(model), 1, 1), 0.0
+    search, total = ListeningSearch(decoder_of(model), 1, 1, 1), 0.0
     for vector, hop in zip(vectors, hops, strict=True):
-        search.push(vector[None, None], hop[None])
-        total += float(search._distances()[0])
+        search.push(vector[None, None, :, None], hop[None, :, None])
+        total += float(search._distances()[0, 0, 0])
     return total
 
 
@@ -53,18 +53,19 @@ def test_enough_survivors_find_the_best_of_all_ways(models: dict[str, Model], na
     candidates = tiny.noise(4, 3, tiny.SPECTRAL.latent_dim, seed=3, scale=1).numpy()
     every = list(itertools.product(range(3), repeat=4))
     best = min(every, key=lambda choice: distance(model, candidates[range(4), choice], hops))
-    search = ListeningSearch(decoder_of(model), 3**4, 3)
-    assert [*search.push(candidates, hops), *search.flush()] == list(best)
+    search = ListeningSearch(decoder_of(model), 1, 3**4, 3)
+    found = [search.push(candidates.transpose(1, 2, 0)[None], hops.T[None]), search.flush()]
+    assert np.concatenate(found, axis=1).tolist() == [list(best)]
 
 
 def test_each_choice_is_decided_a_few_frames_later(models: dict[str, Model]) -> None:
-    hops, candidates = sound(20), tiny.noise(20, 4, 8, seed=4, scale=1).numpy()
-    whole, parts = (ListeningSearch(decoder_of(models["spectral"]), 2, 4) for _ in range(2))
-    expected = [*whole.push(candidates, hops), *whole.flush()]
-    found = [parts.push(candidates[i : i + 1], hops[i : i + 1]) for i in range(20)]
-    assert [len(one) for one in found] == [0] * OPEN_FRAMES + [1] * (20 - OPEN_FRAMES)
-    assert [*itertools.chain.from_iterable(found), *parts.flush()] == expected
-    assert len(set(expected)) == 4
+    hops, candidates = sound(20).T[None], tiny.noise(1, 4, 8, 20, seed=4, scale=1).numpy()
+    whole, parts = (ListeningSearch(decoder_of(models["spectral"]), 1, 2, 4) for _ in range(2))
+    expected = np.concatenate([whole.push(candidates, hops), whole.flush()], axis=1)
+    found = [parts.push(candidates[..., i : i + 1], hops[..., i : i + 1]) for i in range(20)]
+    assert [one.shape[1] for one in found] == [0] * OPEN_FRAMES + [1] * (20 - OPEN_FRAMES)
+    np.testing.assert_array_equal(np.concatenate([*found, parts.flush()], axis=1), expected)
+    assert len(np.unique(expected)) == 4
 
 
 def test_what_is_heard_lacks_what_was_taken_from_it(models: dict[str, Model]) -> None:

@@ -106,20 +106,20 @@ class HeardCodes(CodeStream):
     Candidates are heard with the codes of levels that fit to the nearest codes. When it is decided which ones are
     taken, levels are found anew: by what decoded sound lacks, and no longer by what a network thinks that it does.
 
-    The effort of a push is that of the search for the nearest codes.
+    The effort of a push is that of the search for nearest codes.
 
     Args:
         nearest: finds codes of levels for the nearest codes.
-        searches: what listens, for each signal.
+        search: what listens.
         lack: what is heard of levels in the end.
         levels: finds codes of them.
     """
 
     def __init__(
-        self, nearest: NearestCodes, searches: list[ListeningSearch], lack: HeardLack, levels: LevelCoder | None
+        self, nearest: NearestCodes, search: ListeningSearch, lack: HeardLack, levels: LevelCoder | None
     ) -> None:
         self._nearest, self._quantizer, self._spec = nearest, nearest.quantizer, nearest.spec
-        self._searches, self._lack, self._levels = searches, lack, levels
+        self._search, self._lack, self._levels = search, lack, levels
         self._unheard, self._open, self._without_levels = Waiting(), Waiting(), Waiting()
 
     def push(self, latents: Array, num_quantizers: int, effort: int = 1, counts: Counts | None = None) -> Codes:
@@ -133,14 +133,14 @@ class HeardCodes(CodeStream):
         nearest = self._nearest.flush(num_quantizers)
         if not self._unheard:  # no frame ever came
             return nearest
-        parts = [self._listened(nearest), self._chosen([search.flush() for search in self._searches])]
+        parts = [self._listened(nearest), self._chosen(self._search.flush())]
         if self._levels and self._without_levels:
             parts.append(self._told(self._levels.flush()))
         return np.concatenate(parts, axis=2)
 
     def _tried(self, latents: Array, num_quantizers: int, effort: int, counts: Counts | None) -> Codes:
         """Candidates `[streams, candidates, num_quantizers, frames]` of every frame, -1 behind its codebooks."""
-        shape = len(latents), self._searches[0].candidates, num_quantizers, latents.shape[2]
+        shape = len(latents), self._search.candidates, num_quantizers, latents.shape[2]
         if counts is None:
             counts = np.full((len(latents), latents.shape[2]), num_quantizers)
         candidates = np.full(shape, ABSENT)
@@ -158,12 +158,10 @@ class HeardCodes(CodeStream):
         vectors = self._quantizer.decode(candidates.reshape(streams * count, num_quantizers, frames))
         vectors = vectors.reshape(streams, count, *vectors.shape[1:])
         self._open.add(candidates, sound)
-        heard = zip(self._searches, vectors, sound, strict=True)
-        return self._chosen([search.push(np.moveaxis(rows, 2, 0), hops.T) for search, rows, hops in heard])
+        return self._chosen(self._search.push(vectors, sound))
 
-    def _chosen(self, choices: list[list[int]]) -> Codes:
-        """Codes of the next frames, of which candidates were chosen."""
-        chosen = np.array(choices, np.int64)
+    def _chosen(self, chosen: NDArray[np.int64]) -> Codes:
+        """Codes of the next frames, of which candidates `[streams, frames]` were chosen."""
         candidates, sound = self._open.take(chosen.shape[1])
         codes = np.take_along_axis(candidates, chosen[:, None, None], axis=1)[:, 0]
         if not self._levels:
@@ -185,8 +183,7 @@ class HeardCodes(CodeStream):
 
     def deaf(self) -> NearestCodes:
         """What goes on from here without listening, where no frame waits."""
-        nearest = self._nearest
-        return NearestCodes(nearest.quantizer, nearest.spec, len(self._searches), self._levels)
+        return NearestCodes(self._quantizer, self._spec, self._search.signals, self._levels)
 
     @property
     def _place(self) -> slice:

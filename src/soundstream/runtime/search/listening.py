@@ -52,72 +52,84 @@ class FrameDecoder:
 
 
 class ListeningSearch:
-    """The codes of one signal; see the module.
+    """The codes of signals side by side, each searched as if alone; see the module.
 
     Args:
-        survivors: paths that are kept from frame to frame (M).
+        signals: how many.
+        survivors: paths of each that are kept from frame to frame (M).
         candidates: codes of a frame that are tried after each of them (K).
         open_frames: frames after which a code is decided; 0 decides each at once.
     """
 
-    def __init__(self, decoder: FrameDecoder, survivors: int, candidates: int, open_frames: int = OPEN_FRAMES) -> None:
-        self._decoder, self._survivors, self.candidates = decoder, survivors, candidates
-        self._open_frames = open_frames
-        self._state = decoder.network.init_state(survivors * candidates)
+    def __init__(
+        self, decoder: FrameDecoder, signals: int, survivors: int, candidates: int, open_frames: int = OPEN_FRAMES
+    ) -> None:
+        self._decoder, self._open_frames = decoder, open_frames
+        self.signals, self.candidates = signals, candidates
+        self._shape, rows = (signals, survivors, candidates), signals * survivors * candidates
+        self._state = decoder.network.init_state(rows)
         self._spectra = [_Spectrum(round(length * decoder.sample_rate), decoder) for length in WINDOWS_S]
         length = max(spectrum.reach for spectrum in self._spectra)
-        self._sound: Array = np.zeros(length + decoder.delay_samples, np.float32)
-        self._heard: Array = np.zeros((survivors * candidates, length), np.float32)
-        """The last of what each row decoded to."""
-        self._costs = np.full(survivors, np.inf)
-        self._costs[0] = 0
-        self._open = np.zeros((survivors, 0), np.int64)
+        self._sound: Array = np.zeros((signals, length + decoder.delay_samples), np.float32)
+        self._heard: Array = np.zeros((rows, length), np.float32)
+        """The last of what each row decoded to: all candidates after a survivor, all survivors of a signal."""
+        self._costs = np.full((signals, survivors), np.inf)
+        self._costs[:, 0] = 0
+        self._open = np.zeros((signals, survivors, 0), np.int64)
         """Candidates of each survivor that are not decided, the best survivor first."""
 
-    def push(self, vectors: Array, sound: Array) -> list[int]:
-        """Which candidates are decided, of frames before these.
+    def push(self, vectors: Array, sound: Array) -> NDArray[np.int64]:
+        """Which candidates are decided `[signals, frames]`, of frames before these.
 
         Args:
-            vectors: what the decoder takes, `[frames, candidates, channels]`.
-            sound: of the frames `[frames, hop_length]`.
+            vectors: what the decoder takes, `[signals, candidates, channels, frames]`.
+            sound: of the frames `[signals, hop_length, frames]`.
         """
-        found = []
-        for rows, hop in zip(vectors, sound, strict=True):
-            self._go_on(rows, hop)
-            if self._open.shape[1] > self._open_frames:
+        found = [self._open[:, 0, :0]]
+        for frame in range(vectors.shape[3]):
+            self._go_on(vectors[..., frame], sound[..., frame])
+            if self._open.shape[2] > self._open_frames:
                 found.append(self._decided())
+        return np.concatenate(found, axis=1)
+
+    def flush(self) -> NDArray[np.int64]:
+        """Candidates of the frames that are not decided yet: those of the best survivors, which alone stay."""
+        found, self._open = self._open[:, 0], self._open[..., :0]
+        self._costs[:, 1:] = np.inf
         return found
 
-    def flush(self) -> list[int]:
-        """Candidates of the frames that are not decided yet: those of the best survivor, which alone stays."""
-        found, self._open = self._open[0].tolist(), self._open[:, :0]
-        self._costs[1:] = np.inf
-        return found
-
-    def _go_on(self, vectors: Array, hop: Array) -> None:
+    def _go_on(self, vectors: Array, hops: Array) -> None:
         """Decode a frame in all ways, and keep the best ones."""
-        pcm, self._state = self._decoder.step(self._state, np.tile(vectors, (self._survivors, 1))[..., None])
-        self._heard = np.concatenate([self._heard[:, len(hop) :], pcm], axis=1)
-        self._sound = np.concatenate([self._sound[len(hop) :], hop])
-        totals = np.repeat(self._costs, self.candidates) + self._distances()
-        best = np.argsort(totals, kind="stable")[: self._survivors]
-        self._costs = totals[best] - totals[best[0]]
-        path, candidate = np.divmod(best, self.candidates)
-        self._open = np.concatenate([self._open[path], candidate[:, None]], axis=1)
-        going_on = np.repeat(best, self.candidates)
+        (signals, survivors, candidates), channels = self._shape, vectors.shape[2]
+        rows = np.broadcast_to(vectors[:, None], (signals, survivors, candidates, channels))
+        pcm, self._state = self._decoder.step(self._state, rows.reshape(-1, channels, 1))
+        self._heard = np.concatenate([self._heard[:, pcm.shape[1] :], pcm], axis=1)
+        self._sound = np.concatenate([self._sound[:, hops.shape[1] :], hops], axis=1)
+        totals = (self._costs[..., None] + self._distances()).reshape(signals, -1)
+        best = np.argsort(totals, axis=1, kind="stable")[:, :survivors]
+        costs = np.take_along_axis(totals, best, axis=1)
+        self._costs = costs - costs[:, :1]
+        path, candidate = np.divmod(best, candidates)
+        self._open = np.concatenate(
+            [np.take_along_axis(self._open, path[..., None], axis=1), candidate[..., None]], axis=2
+        )
+        first = np.arange(signals)[:, None] * survivors * candidates
+        going_on = np.repeat(first + best, candidates)
         self._heard = self._heard[going_on]
         self._state.reorder(going_on)
 
     def _distances(self) -> NDArray[np.float64]:
-        """Of the last frame of every row from that of the sound, whose end the decoder gives later."""
-        sound = self._sound[: self._heard.shape[1]]
-        return np.sum([spectrum.distances(self._heard, sound) for spectrum in self._spectra], axis=0)
+        """Of the last frame of every row from that of its signal, whose end the decoder gives later."""
+        sound = self._sound[:, : self._heard.shape[1]]
+        return np.sum([spectrum.distances(self._heard, sound) for spectrum in self._spectra], axis=0).reshape(
+            self._shape
+        )
 
-    def _decided(self) -> int:
-        """The oldest open candidate of the best survivor; survivors that have another one go."""
-        found = int(self._open[0, 0])
-        self._costs[self._open[:, 0] != found] = np.inf
-        self._open = self._open[:, 1:]
+    def _decided(self) -> NDArray[np.int64]:
+        """The oldest open candidates of the best survivors `[signals, 1]`; survivors that have another one go."""
+        found = self._open[:, :1, 0]
+        self._costs[self._open[..., 0] != found] = np.inf
+        self._open = self._open[..., 1:]
         return found
 
 
@@ -134,10 +146,12 @@ class _Spectrum:
         """Samples that the windows of a frame cover."""
 
     def distances(self, rows: Array, sound: Array) -> NDArray[np.float64]:
-        """Of `[rows, samples]` from `[samples]`, mean over the windows."""
-        together = np.concatenate([rows, sound[None]])
-        logarithms = [self._logarithms(together, end) for end in self._ends]
-        return np.mean([np.abs(one[:-1] - one[-1]).mean(axis=1) for one in logarithms], axis=0)
+        """Of rows `[signals * any, samples]` from the signals `[signals, samples]`, mean over the windows."""
+        return np.mean([self._distances(rows, sound, end) for end in self._ends], axis=0)
+
+    def _distances(self, rows: Array, sound: Array, end: int) -> NDArray[np.floating]:
+        had, wanted = (self._logarithms(pcm, end) for pcm in (rows, sound))
+        return np.abs(had.reshape(len(sound), -1, had.shape[1]) - wanted[:, None]).mean(axis=2).ravel()
 
     def _logarithms(self, rows: Array, end: int) -> Array:
         length = rows.shape[1] - end
