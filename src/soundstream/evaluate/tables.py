@@ -192,6 +192,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "level_gains",
             "level_stages",
             "level_search",
+            "listening",
             "switch_longer",
             "limits",
             "networks",
