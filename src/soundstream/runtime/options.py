@@ -86,7 +86,11 @@ class EncodeOptions:
     """How much noise to remove from speech: 0 none, 1 all that can be; models trained for it have it."""
     effort: Annotated[
         int,
-        Help("Search longer for codes that sound better; same size. From 8 on it listens to them: slow.", "1..64"),
+        Help(
+            "Search longer for codes that sound better; same size. From 8 on it listens to them: as long as the "
+            "sound, about.",
+            "1..64",
+        ),
     ] = DEFAULT_EFFORT
     """Paths that the search for codes keeps, 1 to 64: more take longer and sound better. From 8 on it decodes those
     that it finds, and takes what comes nearest to the sound."""
