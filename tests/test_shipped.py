@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundstream.analysis.mel import log_mel_distance
+from soundstream.audio import resample
 from soundstream.codec import load
 from soundstream.evaluate.probes.hard_sounds import hard_sounds
 from soundstream.evaluate.probes.probes import coder
@@ -40,3 +42,14 @@ def test_codes_spliced_anywhere_do_not_burst(model):
     for share in (0.1, 0.5):
         spliced = np.where(rng.random(frames) < share, first[..., :frames], second[..., :frames])
         assert np.abs(DecoderStream(model.model, 1).push(spliced[None])).max() < MOST_PEAK
+
+
+@pytest.mark.parametrize("name", ["speech", "music", "ambient"])
+def test_listening_brings_decoded_sound_nearer(model, name):
+    pcm, rate = soundfile.read(CLIPS / f"{name}.flac", dtype="float32", frames=2 * RATE, always_2d=True)
+    pcm = resample(pcm.T[:1], rate, RATE)
+    distances = []
+    for effort in (4, 8):
+        decoded = model.from_codes(model.to_codes(pcm, RATE, 3000, effort=effort), num_samples=pcm.shape[1])[0]
+        distances.append(log_mel_distance(pcm[0], decoded, RATE))
+    assert distances[1] < 0.98 * distances[0]
