@@ -224,7 +224,7 @@ def new_code_stream(
         return nearest
     about = spec.sample_rate, spec.hop_length, spec.delay_samples, spec.condition(0.0, 1)
     decoder, candidates = FrameDecoder(model.decoder, *about), MANY if effort >= MANY_FROM else FEW
-    ways = (effort // candidates, candidates) if late else (1, min(effort, NEAREST), 0)
+    ways = (effort // candidates, candidates) if late else (1, min(effort, NEAREST) // 2, 0)
     search = ListeningSearch(decoder, streams, *ways)
     return HeardCodes(nearest, search, HeardLack(decoder, streams), model.new_level_coder(streams, paths))
 
