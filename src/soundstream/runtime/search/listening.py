@@ -27,6 +27,9 @@ WINDOWS_S = (512 / 24_000, 1024 / 24_000)
 """Lengths of the windows in which sounds are compared."""
 OVERLAP = 3.2
 """Windows of one length that a place in the sound is in, about."""
+MASKED = np.float32(0.03)
+"""Amplitudes so far below the highest of their spectrum, 30 dB, do not count: the search would rather have no noise beside
+a single tone than the tone."""
 OPEN_FRAMES = 6
 """Frames after which a code is decided, where it may come late."""
 
@@ -150,13 +153,15 @@ class _Spectrum:
         return np.mean([self._distances(rows, sound, end) for end in self._ends], axis=0)
 
     def _distances(self, rows: Array, sound: Array, end: int) -> NDArray[np.floating]:
-        had, wanted = (self._logarithms(pcm, end) for pcm in (rows, sound))
-        return np.abs(had.reshape(len(sound), -1, had.shape[1]) - wanted[:, None]).mean(axis=2).ravel()
+        had, wanted = (self._amplitudes(pcm, end) for pcm in (rows, sound))
+        floor = np.maximum(FLOOR, MASKED * wanted.max(axis=1))[:, None, None]
+        had = had.reshape(len(sound), -1, had.shape[1])
+        return np.abs(np.log(np.maximum(had, floor) / np.maximum(wanted[:, None], floor))).mean(axis=2).ravel()
 
-    def _logarithms(self, rows: Array, end: int) -> Array:
+    def _amplitudes(self, rows: Array, end: int) -> Array:
         length = rows.shape[1] - end
         spectra = np.abs(np.fft.rfft(rows[:, length - self._window : length] * self._shape))
-        return np.log((spectra.astype(np.float32) @ self._filters).clip(FLOOR))
+        return spectra.astype(np.float32) @ self._filters
 
 
 class HeardLack:
