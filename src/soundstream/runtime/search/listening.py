@@ -28,8 +28,8 @@ WINDOWS_S = (512 / 24_000, 1024 / 24_000)
 OVERLAP = 3.2
 """Windows of one length that a place in the sound is in, about."""
 MASKED = np.float32(0.03)
-"""Amplitudes so far below the highest of their spectrum, 30 dB, do not count: the search would rather have no noise beside
-a single tone than the tone."""
+"""Amplitudes so far below the highest of their spectrum, 30 dB, do not count: or else noise that is missing beside a
+single tone outweighs the tone."""
 OPEN_FRAMES = 6
 """Frames after which a code is decided, where it may come late."""
 
