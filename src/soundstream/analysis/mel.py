@@ -22,6 +22,7 @@ FLOOR = 1e-4
 """Amplitude below which the logarithm does not look: -80 dB of full scale."""
 
 
+@lru_cache(maxsize=32)
 def window_function(window: int) -> Array:
     """Hann window `[window]` whose spectrum of a full-scale sine peaks at 1."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
@@ -41,9 +42,14 @@ def filterbank(window: int, sample_rate: int, bins: int = BINS) -> Array:
 def mel_spectrum(pcm: Array, window: int, sample_rate: int) -> Array:
     """Mel amplitudes `[frames, bins]` of a mono signal `[samples]`, hop a quarter of the window."""
     pcm = np.pad(pcm, (0, max(0, window - len(pcm))))
-    frames = np.lib.stride_tricks.sliding_window_view(pcm, window)[:: window // 4]
-    spectrum = np.abs(np.fft.rfft(frames * window_function(window), axis=-1)).astype(np.float32)
-    return spectrum @ filterbank(window, sample_rate).T
+    return mel_amplitudes(np.lib.stride_tricks.sliding_window_view(pcm, window)[:: window // 4], sample_rate)
+
+
+def mel_amplitudes(windows: Array, sample_rate: int) -> Array:
+    """Mel amplitudes `[any, bins]` of as many pieces of sound `[any, window]`."""
+    length = windows.shape[1]
+    spectra = np.abs(np.fft.rfft(windows * window_function(length), axis=-1)).astype(np.float32)
+    return spectra @ filterbank(length, sample_rate).T
 
 
 def log_mel_distance(reference: Array, decoded: Array, sample_rate: int) -> float:

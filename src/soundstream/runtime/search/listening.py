@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundstream.analysis.band_levels import UNIT_DB, Lack, LevelMeter, level_edges
-from soundstream.analysis.mel import FLOOR, filterbank, window_function
+from soundstream.analysis.mel import FLOOR, mel_amplitudes
 from soundstream.arrays import Array
 from soundstream.runtime.session import Network, State
 
@@ -140,8 +140,7 @@ class _Spectrum:
     """Logarithms of mel amplitudes in windows of one length, which end within the last frame."""
 
     def __init__(self, window: int, decoder: FrameDecoder) -> None:
-        self._window, self._shape = window, window_function(window)
-        self._filters = np.ascontiguousarray(filterbank(window, decoder.sample_rate).T)
+        self._window, self._sample_rate = window, decoder.sample_rate
         steps = max(1, round(decoder.hop_length * OVERLAP / window))
         self._ends = [round(decoder.hop_length * step / steps) for step in range(steps)]
         """Samples before the end of the frame, of each window."""
@@ -160,8 +159,7 @@ class _Spectrum:
 
     def _amplitudes(self, rows: Array, end: int) -> Array:
         length = rows.shape[1] - end
-        spectra = np.abs(np.fft.rfft(rows[:, length - self._window : length] * self._shape))
-        return spectra.astype(np.float32) @ self._filters
+        return mel_amplitudes(rows[:, length - self._window : length], self._sample_rate)
 
 
 class HeardLack:
