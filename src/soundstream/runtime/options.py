@@ -87,8 +87,8 @@ class EncodeOptions:
     effort: Annotated[
         int,
         Help(
-            "Search longer for codes that sound better; same size. From 8 on it listens to them: as long as the "
-            "sound, about.",
+            "Search longer for codes that sound better; about the same size. From 8 on it listens to them: as long "
+            "as the sound, about.",
             "1..64",
         ),
     ] = DEFAULT_EFFORT
