@@ -10,7 +10,7 @@ from soundstream.analysis.mel import log_mel_distance
 from soundstream.audio import resample
 from soundstream.codec import load
 from soundstream.evaluate.probes.hard_sounds import hard_sounds
-from soundstream.evaluate.probes.probes import coder, tone
+from soundstream.evaluate.probes.probes import coder, repetition, tone, white_noise
 from soundstream.runtime.artifact import shipped
 from soundstream.runtime.stream import DecoderStream
 
@@ -42,6 +42,13 @@ def test_codes_spliced_anywhere_do_not_burst(model):
     for share in (0.1, 0.5):
         spliced = np.where(rng.random(frames) < share, first[..., :frames], second[..., :frames])
         assert np.abs(DecoderStream(model.model, 1).push(spliced[None])).max() < MOST_PEAK
+
+
+@pytest.mark.parametrize("bitrate", [3000, 6000])
+def test_hiss_does_not_come_again_after_frames(bitrate):
+    """It did, after three of them: lines 10 dB above the noise around them."""
+    noise = coder(load("base"), bitrate)(white_noise(RATE))
+    assert abs(repetition(noise, 320)) < 0.1
 
 
 @pytest.mark.parametrize("name", ["speech", "music", "ambient"])

@@ -48,7 +48,7 @@ CONFIGS = (CONFIG, SPECTRAL)
 """One codec of each family, alike in rate, latents and codebooks."""
 TRUNK = replace(CONFIG, trunk_width=12, encoder_trunk_blocks=1, decoder_trunk_blocks=2, trunk_kernel=5)
 SQUARE = replace(SPECTRAL, output="square")
-LEVELS = replace(SPECTRAL, level_codes=True, noise=False)
+LEVELS = replace(SPECTRAL, level_codes=True, noise=False, random_signs=True)
 VARIANTS = {"seanet": CONFIG, "spectral": SPECTRAL, "trunk": TRUNK, "square": SQUARE, "levels": LEVELS}
 """Every kind of network, by name."""
 LISTENERS = tuple(

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from soundstream.nn import denoiser
 from soundstream.nn.families import seanet, spectral
 from soundstream.nn.families.seanet import ResidualUnit
-from soundstream.nn.families.spectral import Noise
 from soundstream.nn.layers.conv import CausalConv, CausalUpsample, Elu, HeldConv
 from soundstream.nn.layers.convnext import ConvNeXtBlock
 from soundstream.nn.layers.lstm import Lstm
 from soundstream.nn.layers.mdct import InverseMdct, Mdct
+from soundstream.nn.layers.noise import LatentNoise
 from soundstream.nn.layers.transformer import CausalTransformer
 from soundstream.nn.levels import BandLevels, LevelGain
 from soundstream.nn.streaming import Chain
@@ -37,7 +37,7 @@ LAYERS |= {
     "transformer": (lambda: CausalTransformer(4, layers=2, heads=2, feedforward=6, window=5), 4, 1, 1),
     "convnext block": (lambda: ConvNeXtBlock(4, kernel=7), 4, 1, 1),
     "mdct": (lambda: Mdct(40, overlap=10), 1, 40, 1),
-    "noise": (lambda: Noise(4, 5), 4, 1, 1),
+    "noise": (lambda: LatentNoise(4, 5), 4, 1, 1),
     "band levels": (lambda: BandLevels([0, 3, 6]), 6, 1, 1),
     "level gain": (lambda: LevelGain([0, 3, 6]), 2, 1, 1),
     "inverse mdct": (lambda: InverseMdct(40, overlap=10), 40, 1, 40),

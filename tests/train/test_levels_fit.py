@@ -21,7 +21,7 @@ from soundstream.runtime.model import Model
 from soundstream.runtime.stream import DecoderStream, LatentStream, new_code_stream
 from soundstream.train import checkpoint as ckpt
 from soundstream.train.checkpoint import Checkpoint, Progress
-from soundstream.train.levels_fit import WEIGHTED_DB, LevelClip, LevelFitConfig, fit_codebook
+from soundstream.train.levels_fit import WEIGHTED_DB, LevelClip, LevelFitConfig, fit_codebook, with_level_codes
 
 SHORT = LevelFitConfig(steps=60, crops=4, crop_frames=48, rounds=2)
 
@@ -85,6 +85,12 @@ def test_the_codec_stays_as_it_is(sounds):
     assert after.codec == replace(tiny.SPECTRAL, level_codes=True) and after.step == 7
     for name, tensor in before.model.items():
         torch.testing.assert_close(after.model[name], tensor, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("before, asked, after", [(False, False, False), (False, True, True), (True, False, True)])
+def test_random_signs_come_when_asked_for_and_stay(before, asked, after):
+    found = with_level_codes(state(replace(tiny.SPECTRAL, random_signs=before)), asked)
+    assert found.config.random_signs is after
 
 
 def test_other_families_are_refused(sounds):

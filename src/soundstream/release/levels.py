@@ -16,7 +16,12 @@ from soundstream.train.levels_fit import LevelFitConfig, coded, fit, with_level_
 
 
 def fitted(
-    checkpoint: Checkpoint, data: Sequence[Path], minutes: float, config: LevelFitConfig, say: Callable[[str], None]
+    checkpoint: Checkpoint,
+    data: Sequence[Path],
+    minutes: float,
+    config: LevelFitConfig,
+    say: Callable[[str], None],
+    random_signs: bool = False,
 ) -> Checkpoint:
     """The state with a level stage that was fitted to audio, coded as an artifact codes it.
 
@@ -24,11 +29,12 @@ def fitted(
         data: folders of audio files, or such files.
         minutes: audio to code at most.
         say: told what is done, some lines in all.
+        random_signs: as `with_level_codes`.
     Raises:
         ConfigError: the codec's family has no codes of levels, or there is no audio that can be read.
     """
     torch.manual_seed(config.seed)
-    model = with_level_codes(checkpoint)
+    model = with_level_codes(checkpoint, random_signs)
     with TemporaryDirectory() as folder:
         export(model, Path(folder) / "codec")
         clips = list(coded(Model(load_artifact(Path(folder) / "codec")), data, minutes, say))

@@ -72,16 +72,19 @@ class LevelClip(NamedTuple):
 Say = Callable[[str], None]
 
 
-def with_level_codes(checkpoint: Checkpoint) -> SoundStream:
+def with_level_codes(checkpoint: Checkpoint, random_signs: bool = False) -> SoundStream:
     """The model of a state with a fresh level stage, for inference.
 
+    Args:
+        random_signs: of what is decoded above 2.4 kHz, from now on.
     Raises:
         ConfigError: the codec's family has no codes of levels.
     """
     if "level_codes" not in {field.name for field in dataclasses.fields(checkpoint.codec)}:
         raise ConfigError(f"the {checkpoint.codec.family} family has no codes of levels; the spectral family has")
     codec: Any = checkpoint.codec
-    model = build(dataclasses.replace(codec, level_codes=True))
+    signs = random_signs or codec.random_signs
+    model = build(dataclasses.replace(codec, level_codes=True, random_signs=signs))
     tensors = {name: t for name, t in (checkpoint.model | checkpoint.average).items() if "level_stage" not in name}
     model.load_state_dict(model.state_dict() | tensors)
     return model.eval()

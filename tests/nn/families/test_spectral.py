@@ -7,11 +7,11 @@ import torch
 from torch.nn import functional
 
 from soundstream.errors import ConfigError
+from soundstream.evaluate.probes import probes
 from soundstream.nn.families import build
 from soundstream.nn.families.spectral import (
     MAX_EXPONENT,
     CoefficientOutput,
-    Noise,
     analysis,
     decoder,
     encoder,
@@ -19,6 +19,7 @@ from soundstream.nn.families.spectral import (
 )
 from soundstream.nn.families.spectral import Config as SpectralConfig
 from soundstream.nn.layers.mdct import ENERGY_FLOOR, Features, InverseMdct, Mdct, band_edges, mdct_basis
+from soundstream.nn.layers.noise import LatentNoise, RandomSigns
 from tiny import SPECTRAL, noise
 
 OVERLAPS = [2, 40, 80, 160, 320]
@@ -117,7 +118,7 @@ def test_every_value_of_a_fresh_squared_output_can_move():
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [0.5, 1, 3])
 def test_noise_differs_between_neighbouring_frames_and_coefficients(scale):
-    heard = Noise(64, 320)(noise(1, 64, 1, 200, scale=scale)).squeeze()
+    heard = LatentNoise(64, 320)(noise(1, 64, 1, 200, scale=scale)).squeeze()
     assert float(heard.square().mean()) == pytest.approx(0.5, abs=0.02)
     assert abs(torch.corrcoef(torch.stack([heard[:, 1:].flatten(), heard[:, :-1].flatten()]))[0, 1]) < 0.02
     assert abs(torch.corrcoef(torch.stack([heard[1:].flatten(), heard[:-1].flatten()]))[0, 1]) < 0.02
@@ -125,7 +126,23 @@ def test_noise_differs_between_neighbouring_frames_and_coefficients(scale):
 
 def test_noise_teaches_the_layers_before_it_nothing():
     x = noise(1, 6, 1, 5, scale=1).requires_grad_()
-    assert not Noise(6, 8)(x).requires_grad
+    assert not LatentNoise(6, 8)(x).requires_grad
+
+
+@torch.no_grad()
+def test_random_signs_change_from_frame_to_frame_and_spare_what_is_low():
+    factors = RandomSigns(64, 320, 64)(noise(1, 64, 1, 2000, scale=1)).squeeze()
+    assert (factors[:64] == 1).all() and (factors[64:].abs() == 1).all() and (factors[64:] == factors[64]).all()
+    assert abs(factors[64].mean()) < 0.1 and abs((factors[64, 1:] * factors[64, :-1]).mean()) < 0.1
+
+
+@torch.no_grad()
+def test_what_a_decoder_repeats_is_no_line_with_random_signs():
+    latents, coefficients = noise(1, 8, 1, 400, scale=1), noise(1, 320, 1, 1, scale=1)
+    repeated = InverseMdct(320, 80)(coefficients.expand(-1, -1, -1, 400))
+    signed = InverseMdct(320, 80)(coefficients * RandomSigns(8, 320, 0)(latents))
+    same, other = (probes.repetition(pcm[0, 0, 0, 320:].numpy(), 320) for pcm in (repeated, signed))
+    assert abs(same) > 0.9 > 0.2 > abs(other)
 
 
 MENDED = {"latent_dim": 128, "output": "square"}

@@ -25,6 +25,7 @@ export const OPERATORS: Record<string, Operator> = {
   Reshape: reshape,
   Sigmoid: each((x) => 1 / (1 + Math.exp(-x))),
   Sign: each(Math.sign),
+  Sin: each(Math.sin),
   Slice: slice,
   Sqrt: each(Math.sqrt),
   Sub: pairs((a, b) => a - b),

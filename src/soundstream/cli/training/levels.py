@@ -19,6 +19,13 @@ def fit_levels(
     data: Annotated[list[Path], typer.Option("--data", metavar="FOLDER", help="Audio; may be repeated.")],
     minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="Most audio to code.")] = 100,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps of the network that finds them.")] = 3000,
+    random_signs: Annotated[
+        bool,
+        typer.Option(
+            "--random-signs",
+            help="Let decoded signs be random above 2.4 kHz, where the codec follows no waveform: no lines in hiss.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of what is drawn.")] = 0,
     force: Force = False,
 ) -> None:
@@ -34,5 +41,6 @@ def fit_levels(
     if output.exists() and not force:
         raise OutputError(f"{output} exists already; choose another name or replace it with --force")
     messages = Console(stderr=True)
-    ckpt.save(output, fitted(ckpt.load(state), data, minutes, LevelFitConfig(steps=steps, seed=seed), messages.print))
+    config = LevelFitConfig(steps=steps, seed=seed)
+    ckpt.save(output, fitted(ckpt.load(state), data, minutes, config, messages.print, random_signs))
     print(output)

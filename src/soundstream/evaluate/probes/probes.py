@@ -49,6 +49,8 @@ TOLERANCE_DB = 3
 """Level that counts as kept."""
 NOISE_FROM_HZ = 3000
 """Where noise is listened to."""
+REPEATING_FRAMES = 8
+"""After which noise may come again."""
 CLICK_PEAK = 0.9
 MIN_POWER = 1e-20
 """Power that stands for none: -200 dB."""
@@ -83,7 +85,7 @@ class Sounds:
     noise_level_db: float
     """White noise above 3 kHz, out over in."""
     noise_correlation: float
-    """Of the same with itself a frame later; 0 is noise, 1 a buzz at the frame rate."""
+    """Of the same with itself 1 to 8 frames later, where it is largest; 0 is noise, 1 a buzz at the frame rate."""
     silence_level_dbfs: float
     """RMS of what zeros give, dB of full scale; -200 is nothing at all."""
     click_peak: float
@@ -236,7 +238,7 @@ def measure_sounds(code: Code, sample_rate: int, hop_length: int, bitrate: int) 
     return Sounds(
         bitrate,
         noise_level_db=_ratio_db(_power(got), _power(given)),
-        noise_correlation=self_correlation(got, hop_length),
+        noise_correlation=repetition(got, hop_length),
         silence_level_dbfs=_ratio_db(_power(code(silence(sample_rate))), 1.0),
         click_peak=_peak(clicked),
         click_spread_ms=spread_ms(clicked, sample_rate),
@@ -264,6 +266,11 @@ def speech_harmonics(pairs: Sequence[tuple[Array, Array]], sample_rate: int, bit
         mean = mean_of(values[np.isfinite(values)].tolist())
         rows.append({"low_hz": low, "high_hz": high, "bitrate": bitrate, "correlation": mean and asdict(mean)})
     return rows
+
+
+def repetition(pcm: Array, hop_length: int) -> float:
+    """The largest correlation of a signal with itself 1 to REPEATING_FRAMES frames later; 0 of silence."""
+    return max((self_correlation(pcm, hop_length * frames) for frames in range(1, REPEATING_FRAMES + 1)), key=abs)
 
 
 def self_correlation(pcm: Array, lag: int) -> float:

@@ -18,7 +18,7 @@ sounds are beeps, constants, pulses and gated noise at full scale."""
 
 _SOUNDS = (  # what is measured, what a perfect codec gives, key, format
     ("noise above 3 kHz, dB", "0.0", "noise_level_db", "+z.1f"),
-    ("noise, frame to frame", "0.00", "noise_correlation", "z.2f"),
+    ("noise, again after frames", "0.00", "noise_correlation", "z.2f"),
     ("silence, dBFS", "< -96", "silence_level_dbfs", ".0f"),
     ("click of 0.9", "0.90", "click_peak", ".2f"),
     ("click of 0.9, ms", "0.0", "click_spread_ms", ".1f"),

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -40,7 +39,8 @@ from soundstream.nn.denoiser import denoiser, masked, masked_onnx
 from soundstream.nn.graph import LAST, Graph
 from soundstream.nn.layers.conv import CausalConv
 from soundstream.nn.layers.convnext import blocks
-from soundstream.nn.layers.mdct import ENCODER_GAIN, LEVEL_GAIN, Features, InverseMdct, Mdct, band_edges, fix
+from soundstream.nn.layers.mdct import ENCODER_GAIN, LEVEL_GAIN, Features, InverseMdct, Mdct, band_edges
+from soundstream.nn.layers.noise import LatentNoise, RandomSigns
 from soundstream.nn.levels import MEMORY, BandLevels, LevelGain, LevelStage
 from soundstream.nn.model import LEVELS, Networks, SoundStream
 from soundstream.nn.streaming import Chain, State, StreamingModule, without_autocast
@@ -59,13 +59,10 @@ By output; measured on speech, music and ambient sound with 40 coefficients pass
 """
 MAX_EXPONENT = 2.5
 """Largest exponent of the output: a coefficient of a full-scale tone is exp(2.5)."""
-CHAOS = 20.0
-"""Gain from latents to the phases that the decoder's noise comes from."""
 LEVEL_PLACE = 3
 """Codebooks before that of levels: with fewer, speech is better understood for one more of the latents."""
-NOISE_FRAMES = 4
-"""Frames of latents that a frame of noise comes from."""
-
+SIGNS_FROM_HZ = 2400.0
+"""From where on signs are random: `base` follows no waveform there, and its pitch post-filter needs what is below."""
 
 OUTPUTS = ("exp", "square")
 """What may be made of the decoder's values."""
@@ -105,6 +102,9 @@ class Config(FamilyConfig):
     undoes the roots that the encoder sees."""
     noise: Annotated[bool, Flag()] = True
     """Whether the decoder adds noise, of a level that it learns; `base` learned to do without."""
+    random_signs: Annotated[bool, Flag()] = False
+    """Whether decoded coefficients above 2.4 kHz change their sign by chance, frame by frame: hiss repeats otherwise.
+    It changes no weight, and is for a network that learned no waveform there."""
     denoiser_blocks: Annotated[int, Whole(0, 64)] = 0
     """ConvNeXt blocks of the denoiser before the encoder; 0 is no denoiser, and FiLM alone."""
     denoiser_width: Annotated[int, Whole(1, 4096)] = 192
@@ -144,6 +144,11 @@ class Config(FamilyConfig):
     def level_edges(self) -> list[int]:
         """First coefficients of the bands whose levels have codes, and their end."""
         return level_edges(self.sample_rate, self.hop_length)
+
+    @property
+    def first_signed(self) -> int:
+        """First coefficient whose sign may be random."""
+        return round(2 * self.hop_length * SIGNS_FROM_HZ / self.sample_rate)
 
     def before_growth(self, larger: FamilyConfig) -> FamilyConfig:
         return dataclasses.replace(self, band_start=self.first_band, level_codes=False)  # fitted anew to what grew
@@ -210,27 +215,6 @@ class Spectral(SoundStream):
         return self.analysis.features.onnx(graph, "features", x)
 
 
-class Noise(CausalConv):
-    """Noise in [-1, 1] from latents: `[batch, latent_dim, 1, frames]` to `[batch, coefficients, 1, frames]`.
-
-    It is the sine of far-spread phases, a fixed random mixture of the latents: it differs from coefficient to
-    coefficient and from frame to frame, and yet streams, chunks, seeking and machines agree on it.
-    """
-
-    def __init__(self, latent_dim: int, coefficients: int) -> None:
-        super().__init__(latent_dim, coefficients, NOISE_FRAMES)
-        generator = torch.Generator().manual_seed(0)
-        phases = torch.randn(coefficients, latent_dim, 1, NOISE_FRAMES, generator=generator)
-        fix(self, (CHAOS / math.sqrt(latent_dim * NOISE_FRAMES) * phases).half().float())
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        phases, state = super().step(x.detach(), state)
-        return phases.sin(), state
-
-    def onnx(self, graph: Graph, name: str, x: str) -> str:
-        return graph.node("Sin", [super().onnx(graph, name, x)], f"{name}.sine")
-
-
 class CoefficientOutput(nn.Module):
     """value(x) * exp(scale(norm(x))) + noise * exp(level(x)) for each coefficient: it spans the dynamic range of audio.
 
@@ -294,9 +278,10 @@ def _noise_level(in_channels: int, edges: list[int], output: str) -> CausalConv:
 class Decoder(Chain):
     """`hidden` layers, their `out`put with `noise` made of the same latents, and the inverse transform."""
 
-    noise: Noise
+    noise: LatentNoise
     imdct: InverseMdct
     gain: LevelGain
+    signs: RandomSigns
 
     def __init__(
         self,
@@ -307,10 +292,11 @@ class Decoder(Chain):
     ) -> None:
         super().__init__(**hidden, **others)
         self.hidden, self.out, self.latent_dim = list(hidden), out, latent_dim
-        self.has_noise, self.has_gain = "noise" in others, "gain" in others
+        self.has_noise, self.has_gain, self.has_signs = (name in others for name in ("noise", "gain", "signs"))
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        x, entries = x[:, : self.latent_dim], x[:, self.latent_dim :]
+        latents, entries = x[:, : self.latent_dim], x[:, self.latent_dim :]
+        x = latents
         noise, new_state = self.step_layer("noise", x, state) if self.has_noise else (None, {})
         for name in self.hidden:
             x, part = self.step_layer(name, x, state)
@@ -321,6 +307,8 @@ class Decoder(Chain):
                 entries = x.new_zeros(len(x), self.gain.in_channels, 1, x.shape[-1])
             factors, part = self.step_layer("gain", entries, state)
             x, new_state = x * factors, new_state | part
+        if self.has_signs:
+            x = x * self.step_layer("signs", latents, state)[0]
         x, part = self.step_layer("imdct", x, state)
         return x, new_state | part
 
@@ -329,15 +317,22 @@ class Decoder(Chain):
         if self.has_gain:
             x = _channels_onnx(graph, both, "latents.coded", 0, self.latent_dim)
         noise = self.noise.onnx(graph, "noise", x) if self.has_noise else None
+        signs = self.signs.onnx(graph, "signs", x) if self.has_signs else None
         for part in self.hidden:
             x = getattr(self, part).onnx(graph, part, x)
         x = self.out.onnx(graph, "out", x, noise)
         if self.has_gain:
             entries = _channels_onnx(graph, both, "latents.gains", self.latent_dim, LAST)
-            parts = x, self.gain.onnx(graph, "gain", entries)
-            y = graph.node("Mul", [graph.channels_last(part, f"{part}.last") for part in parts], "gained.last")
-            x = graph.channels_first(y, "gained")
+            x = _times_onnx(graph, x, self.gain.onnx(graph, "gain", entries), "gained")
+        if signs:
+            x = _times_onnx(graph, x, signs, "signed")
         return self.imdct.onnx(graph, "imdct", x)
+
+
+def _times_onnx(graph: Graph, x: str, factors: str, output: str) -> str:
+    """A product, taken with the channels last."""
+    parts = [graph.channels_last(part, f"{part}.last") for part in (x, factors)]
+    return graph.channels_first(graph.node("Mul", parts, f"{output}.last"), output)
 
 
 def _channels_onnx(graph: Graph, x: str, output: str, start: int, end: int) -> str:
@@ -379,11 +374,13 @@ def decoder(config: Config) -> Decoder:
     width, others = config.decoder_width, dict[str, StreamingModule]()
     hidden = {"first": _pass_through(config.latent_dim, width), **blocks(config.decoder_blocks, width, config.kernel)}
     if config.noise:
-        others["noise"] = Noise(config.latent_dim, config.hop_length)
+        others["noise"] = LatentNoise(config.latent_dim, config.hop_length)
     out = CoefficientOutput(width, _edges(config), config.output, config.noise)
     others["imdct"] = InverseMdct(config.hop_length, config.overlap)
     if config.level_codes:
         others["gain"] = LevelGain(config.level_edges)
+    if config.random_signs:
+        others["signs"] = RandomSigns(config.latent_dim, config.hop_length, config.first_signed)
     return Decoder(config.latent_dim, hidden, out, others)
 
 

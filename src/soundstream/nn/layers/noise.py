@@ -1,4 +1,4 @@
-"""Noise that a decoder adds to its signal, as loud as it finds fit, and the same wherever it runs."""
+"""Noise that a decoder makes, the same wherever it runs: from a table, or from the latents that it decodes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soundstream.nn.graph import Graph
+from soundstream.nn.layers.conv import CausalConv
+from soundstream.nn.layers.mdct import fix
 from soundstream.nn.streaming import State, StreamingModule
 
 SUMMED = 16
 """Bytes that a number of the table is the sum of: their distribution is normal but for tails beyond 4.5 deviations."""
+
+CHAOS = 20.0
+"""Gain from latents to the phases that noise comes from."""
+NOISE_FRAMES = 4
+"""Frames of latents that a frame of noise comes from."""
+TINY = 1e-12
+"""Added to noise, so that none at all has a sign too."""
 
 
 class Noise(StreamingModule):
@@ -59,6 +68,57 @@ class Noise(StreamingModule):
         count = graph.node("Range", [next(ends), time, next(ends)], f"{name}.count")
         place = graph.node("Mod", [count, graph.constant(f"{name}.length", [len(self.table)])], f"{name}.place")
         return graph.node("Gather", [graph.constant(f"{name}.table", self.table), place], f"{name}.drawn")
+
+
+class LatentNoise(CausalConv):
+    """Noise in [-1, 1] from latents: `[batch, latent_dim, 1, frames]` to `[batch, coefficients, 1, frames]`.
+
+    It is the sine of far-spread phases, a fixed random mixture of the latents: it differs from coefficient to
+    coefficient and from frame to frame, and yet streams, chunks, seeking and machines agree on it.
+
+    Args:
+        frames: of latents that a frame of noise comes from.
+    """
+
+    def __init__(self, latent_dim: int, coefficients: int, frames: int = NOISE_FRAMES) -> None:
+        super().__init__(latent_dim, coefficients, frames)
+        generator = torch.Generator().manual_seed(0)
+        phases = torch.randn(coefficients, latent_dim, 1, frames, generator=generator)
+        fix(self, (CHAOS / math.sqrt(latent_dim * frames) * phases).half().float())
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        phases, state = super().step(x.detach(), state)
+        return phases.sin(), state
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        return graph.node("Sin", [super().onnx(graph, name, x)], f"{name}.sine")
+
+
+class RandomSigns(LatentNoise):
+    """Factors of coefficients, from latents: 1 below `start`; from there on 1 or -1 by chance, one for all of a frame.
+
+    What a decoder has learned to put in the place of noise repeats after a few frames, and is heard as lines. A sign
+    that changes from frame to frame takes these lines away, and leaves levels, and what is short within a frame.
+
+    Source: ours. Related: random signs of the coefficients of noise (Perceptual Noise Substitution of MPEG-4 AAC).
+    """
+
+    def __init__(self, latent_dim: int, coefficients: int, start: int) -> None:
+        super().__init__(latent_dim, 1, frames=1)
+        self.signed: Tensor
+        self.register_buffer("signed", torch.arange(coefficients)[:, None, None] >= start, persistent=False)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        noise, state = super().step(x, state)
+        return torch.where(self.signed, (noise + TINY).sign(), 1.0), state
+
+    def onnx(self, graph: Graph, name: str, x: str) -> str:
+        noise = graph.channels_last(super().onnx(graph, name, x), f"{name}.last")
+        above = graph.node("Add", [noise, graph.constant(f"{name}.tiny", torch.tensor(TINY))], f"{name}.above")
+        signed = self.signed.flatten().float()
+        high, low = (graph.constant(f"{name}.{key}", part) for key, part in (("high", signed), ("low", 1 - signed)))
+        signs = graph.node("Mul", [graph.node("Sign", [above], f"{name}.sign"), high], f"{name}.signs")
+        return graph.channels_first(graph.node("Add", [signs, low], f"{name}.factors"), f"{name}.first")
 
 
 def noise_table(length: int, seed: int) -> Tensor:
