@@ -51,21 +51,21 @@ def test_hiss_does_not_come_again_after_frames(bitrate):
     assert abs(repetition(noise, 320)) < 0.1
 
 
-@pytest.mark.parametrize("name", ["speech", "music", "ambient"])
-def test_listening_brings_decoded_sound_nearer(model, name):
-    pcm, rate = soundfile.read(CLIPS / f"{name}.flac", dtype="float32", frames=2 * RATE, always_2d=True)
-    pcm = resample(pcm.T[:1], rate, RATE)
-    distances = []
-    for effort in (4, 8):
-        decoded = model.from_codes(model.to_codes(pcm, RATE, 3000, effort=effort), num_samples=pcm.shape[1])[0]
-        distances.append(log_mel_distance(pcm[0], decoded, RATE))
-    assert distances[1] < distances[0]
+def test_listening_brings_decoded_sound_nearer(model):
+    distances = {4: 0.0, 8: 0.0}
+    for name in ("speech", "music", "ambient"):
+        pcm, rate = soundfile.read(CLIPS / f"{name}.flac", dtype="float32", frames=2 * RATE, always_2d=True)
+        pcm = resample(pcm.T[:1], rate, RATE)
+        for effort in distances:
+            decoded = model.from_codes(model.to_codes(pcm, RATE, 3000, effort=effort), num_samples=pcm.shape[1])[0]
+            distances[effort] += log_mel_distance(pcm[0], decoded, RATE)
+    assert distances[8] < distances[4]
 
 
-@pytest.mark.parametrize("hertz", [250, 400, 800])
+@pytest.mark.parametrize("hertz", [250, 400, 800, 1000])
 def test_listening_keeps_single_tones(hertz):
     """Which noise beside them would outweigh, if all bins of a spectrum counted alike."""
     base, sound = load("base"), tone(hertz, RATE)
     decoded = base.from_codes(base.to_codes(sound, RATE, 3000, effort=8), num_samples=len(sound))[0]
     middle = slice(RATE // 4, -RATE // 8)
-    assert 20 * np.log10(np.std(decoded[middle]) / np.std(sound[middle])) > -4
+    assert 20 * np.log10(np.std(decoded[middle]) / np.std(sound[middle])) > -3

@@ -27,9 +27,9 @@ WINDOWS_S = (512 / 24_000, 1024 / 24_000)
 """Lengths of the windows in which sounds are compared."""
 OVERLAP = 3.2
 """Windows of one length that a place in the sound is in, about."""
-MASKED = np.float32(0.03)
-"""Amplitudes so far below the highest of their spectrum, 30 dB, do not count: or else noise that is missing beside a
-single tone outweighs the tone."""
+LOUDNESS = np.float32(0.6)
+"""Power of the amplitude that a bin counts by, as loudness follows it (Stevens, 1957): where all bins count alike,
+noise that is missing beside a single tone outweighs the tone."""
 OPEN_FRAMES = 6
 """Frames after which a code is decided, where it may come late."""
 
@@ -152,10 +152,11 @@ class _Spectrum:
         return np.mean([self._distances(rows, sound, end) for end in self._ends], axis=0)
 
     def _distances(self, rows: Array, sound: Array, end: int) -> NDArray[np.floating]:
-        had, wanted = (self._amplitudes(pcm, end) for pcm in (rows, sound))
-        floor = np.maximum(FLOOR, MASKED * wanted.max(axis=1))[:, None, None]
+        had, wanted = (np.maximum(self._amplitudes(pcm, end), FLOOR) for pcm in (rows, sound))
+        weights = wanted**LOUDNESS
+        weights /= weights.sum(axis=1, keepdims=True)
         had = had.reshape(len(sound), -1, had.shape[1])
-        return np.abs(np.log(np.maximum(had, floor) / np.maximum(wanted[:, None], floor))).mean(axis=2).ravel()
+        return (weights[:, None] * np.abs(np.log(had / wanted[:, None]))).sum(axis=2).ravel()
 
     def _amplitudes(self, rows: Array, end: int) -> Array:
         length = rows.shape[1] - end
