@@ -96,7 +96,12 @@ def _layers(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) ->
 
 
 def _distance(real: Tensor, fake: Tensor, relative: bool) -> Tensor:
-    real, fake = real.detach().float().flatten(1), fake.float().flatten(1)
-    distance = (real - fake).abs().mean(dim=1)
-    level = real.abs().mean(dim=1) + FEATURE_FLOOR
-    return (distance / level if relative else distance).mean()
+    """Differences keep the type and the layout of features, which are by far the largest tensors of a step."""
+    real = real.detach()
+    distance = _mean_size(real - fake)
+    return (distance / (_mean_size(real) + FEATURE_FLOOR) if relative else distance).mean()
+
+
+def _mean_size(features: Tensor) -> Float[Tensor, " batch"]:
+    """Mean absolute value of each example, summed in float32."""
+    return features.abs().sum(dim=tuple(range(1, features.dim())), dtype=torch.float32) / features[0].numel()
