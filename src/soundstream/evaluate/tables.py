@@ -198,6 +198,7 @@ TABLES: dict[str, tuple[str, Make]] = {
             "networks",
             "effort",
             "rate_distortion",
+            "second_network",
             "snac_speed",
             "tokens",
             "training_losses",
