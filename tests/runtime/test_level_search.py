@@ -53,6 +53,22 @@ def test_all_paths_find_the_best_of_all_ways():
     assert found(LevelSearch(book, MEMORY, 4**6), wanted, 6) == list(best)
 
 
+def test_what_weighs_more_is_followed_more_closely():
+    book, wanted = codebook(16), gains(20)
+    weights = np.random.default_rng(3).uniform(0, 1, wanted.shape).astype(np.float32)
+    search, total = LevelSearch(book, MEMORY, 1), np.zeros(BANDS)
+    for row, weight in zip(wanted, weights, strict=True):
+        (code,) = search.push(row[None], weight[None])
+        assert code == (weight * np.square(row - MEMORY * total - book)).sum(1).argmin()
+        total = MEMORY * total + book[code]
+
+
+def test_equal_weights_change_nothing():
+    book, wanted = codebook(64), gains(100)
+    plain, weighed = LevelSearch(book, MEMORY, 8), LevelSearch(book, MEMORY, 8)
+    assert plain.push(wanted) == weighed.push(wanted, np.ones_like(wanted)) and plain.flush() == weighed.flush()
+
+
 def test_several_paths_follow_gains_better_than_one():
     book, wanted = codebook(64), gains(300)
     one, few, many = (error(found(LevelSearch(book, MEMORY, n), wanted, 300), wanted, book) for n in (1, 4, 16))

@@ -168,12 +168,12 @@ class HeardCodes(CodeStream):
             return codes
         has_levels = codes[:, self._place].size or not codes.shape[2]
         codes[:, self._place] = 0
-        lacking = self._lack.push(self._quantizer.decode(codes), sound)
+        lacking, weights = self._lack.push(self._quantizer.decode(codes), sound)
         if not has_levels:
             self._levels.pause(codes.shape[2])
             return codes
         self._without_levels.add(codes)
-        return self._told(self._levels.follow(lacking))
+        return self._told(self._levels.follow(lacking, weights))
 
     def _told(self, levels: Codes) -> Codes:
         """Codes of the next frames, with these of levels."""

@@ -43,6 +43,7 @@ class LevelCoder:
         self._network, self._state = network, network.init_state(streams)
         self._late = LATE_FRAMES if paths > 1 else 0
         self._gains = np.zeros((streams, codebook.shape[1], 0), np.float32)
+        self._weights: Array | None = None
         self._skip = self._late
         self._searches = [LevelSearch(codebook, memory, paths) for _ in range(streams)]
 
@@ -60,7 +61,9 @@ class LevelCoder:
 
     def flush(self) -> Codes:
         """Codes `[streams, frames]` of the frames that lack one; the last gains are taken to last."""
-        late = self.follow(np.repeat(self._gains, self._late - self._skip, axis=2))
+        again = self._late - self._skip
+        weights = None if self._weights is None else np.repeat(self._weights, again, axis=2)
+        late = self.follow(np.repeat(self._gains, again, axis=2), weights)
         self._skip = self._late
         return np.concatenate([late, np.array([search.flush() for search in self._searches], np.int64)], axis=1)
 
@@ -69,12 +72,17 @@ class LevelCoder:
         for search in self._searches:
             search.fade(frames)
 
-    def follow(self, gains: Array) -> Codes:
-        """Codes `[streams, frames]` that gains `[streams, bands, frames]` decide, of whatever found them."""
-        self._gains = gains[:, :, -1:] if gains.shape[2] else self._gains
+    def follow(self, gains: Array, weights: Array | None = None) -> Codes:
+        """Codes `[streams, frames]` that gains `[streams, bands, frames]` decide, of whatever found them.
+
+        Args:
+            weights: how much each of them counts, likewise; None is all alike.
+        """
+        if gains.shape[2]:
+            self._gains, self._weights = gains[:, :, -1:], weights if weights is None else weights[:, :, -1:]
         first, self._skip = self._skip, max(0, self._skip - gains.shape[2])
-        rows = zip(self._searches, np.moveaxis(gains[:, :, first:], 2, 1), strict=True)
-        return np.array([search.push(wanted) for search, wanted in rows], np.int64)
+        parts = [np.moveaxis(one[:, :, first:], 2, 1) for one in (gains, weights) if one is not None]
+        return np.array([one.push(*rows) for one, *rows in zip(self._searches, *parts, strict=True)], np.int64)
 
 
 class LevelSearch:
@@ -88,7 +96,8 @@ class LevelSearch:
 
     def __init__(self, codebook: Array, memory: float, paths: int) -> None:
         self._codebook, self._memory, self._paths = codebook, np.float32(memory), paths
-        self._half_norms = 0.5 * np.square(codebook).sum(axis=1)
+        self._half_squares = 0.5 * np.square(codebook)
+        self._half_norms = self._half_squares.sum(axis=1)
         self._products = np.concatenate([-codebook.T, np.ones((1, len(codebook)), np.float32)])
         self._frames = DECIDED_FRAMES if paths > 1 else 0
         self._sums = np.zeros((1, codebook.shape[1]), np.float32)
@@ -96,11 +105,11 @@ class LevelSearch:
         self._open = np.zeros((1, 0), np.int64)
         """Entries of each path that are not decided, the best path first."""
 
-    def push(self, gains: Array) -> list[int]:
-        """The codes that gains `[frames, bands]` decide."""
+    def push(self, gains: Array, weights: Array | None = None) -> list[int]:
+        """The codes that gains `[frames, bands]` decide, with a weight of each."""
         found = []
-        for wanted in gains:
-            self._go_on(wanted)
+        for frame, wanted in enumerate(gains):
+            self._go_on(wanted, None if weights is None else weights[frame])
             if self._open.shape[1] > self._frames:
                 found.append(self._decided())
         return found
@@ -115,13 +124,14 @@ class LevelSearch:
         """Frames pass without an entry."""
         self._sums = self._sums * self._memory**frames
 
-    def _go_on(self, wanted: Array) -> None:
+    def _go_on(self, wanted: Array, weights: Array | None) -> None:
         """Keep the best of all ways to go on by an entry; costs count from that of the best path."""
         left = self._memory * self._sums
         missing = wanted - left
-        costs = self._costs + 0.5 * np.square(missing).sum(axis=1)
-        totals = np.column_stack([missing, costs - costs[0]]) @ self._products
-        totals += self._half_norms
+        weighed = missing if weights is None else weights * missing
+        costs = self._costs + 0.5 * (weighed * missing).sum(axis=1)
+        totals = np.column_stack([weighed, costs - costs[0]]) @ self._products
+        totals += self._half_norms if weights is None else self._half_squares @ weights
         path, entry, self._costs = _lowest(totals, self._paths)
         self._sums = left[path] + self._codebook[entry]
         self._costs -= self._costs[0]

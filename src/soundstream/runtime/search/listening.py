@@ -30,6 +30,9 @@ OVERLAP = 3.2
 LOUDNESS = np.float32(0.6)
 """Power of the amplitude that a bin counts by, as loudness follows it (Stevens, 1957): where all bins count alike,
 noise that is missing beside a single tone outweighs the tone."""
+LEVEL_LOUDNESS = 0.2
+"""The same of a band when its level is coded: where all bands count alike, those with noise beside a single tone, which
+are far too loud, take the tone down with them."""
 OPEN_FRAMES = 6
 """Frames after which a code is decided, where it may come late."""
 
@@ -178,8 +181,8 @@ class HeardLack:
         self._late: Array = np.zeros((streams, decoder.delay_samples), np.float32)
         """The end of the sound, which is decoded with the next frame."""
 
-    def push(self, vectors: Array, sound: Array) -> Array:
-        """Gains `[streams, bands, frames]` that would make up for it.
+    def push(self, vectors: Array, sound: Array) -> tuple[Array, Array]:
+        """Gains `[streams, bands, frames]` that would make up for it, and how much each of them counts, likewise.
 
         Args:
             vectors: what the decoder takes, `[streams, channels, frames]`.
@@ -190,6 +193,9 @@ class HeardLack:
         had = wanted
         if vectors.shape[2]:
             had, self._state = self._decoder.step(self._state, vectors)
-        levels = zip(self._meters, wanted, had, strict=True)
-        lacking = [lack.push(one.push(a), other.push(b)) for (one, other, lack), a, b in levels]
-        return np.moveaxis(np.array(lacking) / np.float32(UNIT_DB), 1, 2)
+        gains, weights = [], []
+        for (one, other, lack), a, b in zip(self._meters, wanted, had, strict=True):
+            wanted_db = one.push(a)
+            gains.append(lack.push(wanted_db, other.push(b)) / np.float32(UNIT_DB))
+            weights.append(10 ** ((wanted_db - wanted_db.max(axis=1, keepdims=True)) * np.float32(LEVEL_LOUDNESS / 20)))
+        return np.moveaxis(np.array(gains), 1, 2), np.moveaxis(np.array(weights), 1, 2)
