@@ -193,9 +193,14 @@ class HeardLack:
         had = wanted
         if vectors.shape[2]:
             had, self._state = self._decoder.step(self._state, vectors)
-        gains, weights = [], []
-        for (one, other, lack), a, b in zip(self._meters, wanted, had, strict=True):
-            wanted_db = one.push(a)
-            gains.append(lack.push(wanted_db, other.push(b)) / np.float32(UNIT_DB))
-            weights.append(10 ** ((wanted_db - wanted_db.max(axis=1, keepdims=True)) * np.float32(LEVEL_LOUDNESS / 20)))
-        return np.moveaxis(np.array(gains), 1, 2), np.moveaxis(np.array(weights), 1, 2)
+        found = [_lacking(*meters, *pair) for meters, *pair in zip(self._meters, wanted, had, strict=True)]
+        gains, weights = (np.moveaxis(np.array(part), 1, 2) for part in zip(*found, strict=True))
+        return gains, weights
+
+
+def _lacking(one: LevelMeter, other: LevelMeter, lack: Lack, wanted: Array, had: Array) -> tuple[Array, Array]:
+    """Gains `[frames, bands]` of a signal, and how much each of them counts."""
+    wanted_db = one.push(wanted)
+    gains = lack.push(wanted_db, other.push(had)) / np.float32(UNIT_DB)
+    below_db = wanted_db - wanted_db.max(axis=1, keepdims=True)
+    return gains, 10 ** (below_db * np.float32(LEVEL_LOUDNESS / 20))
