@@ -83,6 +83,13 @@ def test_noise_that_repeats_itself_is_a_buzz(frames):
     assert abs(sounds(hiss).noise_correlation) < 0.02
 
 
+def test_noise_that_comes_and_goes_with_each_frame_pulses():
+    def pulsing(pcm):
+        return (pcm * (np.arange(len(pcm)) % HOP < HOP / 2)).astype(np.float32)
+
+    assert sounds(pulsing).noise_pulse > 0.9 > 0.05 > sounds(hiss).noise_pulse
+
+
 def test_noise_below_3_khz_does_not_count():
     assert sounds(without(0, 2900)).noise_level_db == pytest.approx(0, abs=0.01)
     assert sounds(without(3000, 12_001)).noise_level_db < -100
@@ -96,7 +103,7 @@ def test_a_smeared_click_is_longer_and_lower():
 
 def test_a_codec_that_says_nothing():
     found = sounds(np.zeros_like)
-    assert found.click_spread_ms is None and found.click_peak == 0 and found.noise_correlation == 0
+    assert found.click_spread_ms is None and found.click_peak == 0 and found.noise_correlation == found.noise_pulse == 0
     assert found.sweep_kept == 0 and found.noise_level_db < -150
 
 
@@ -249,6 +256,7 @@ REPORT = {
             "bitrate": rate,
             "noise_level_db": -3.5,
             "noise_correlation": 0.75,
+            "noise_pulse": 0.25,
             "silence_level_dbfs": -105.0,
             "click_peak": 0.25,
             "click_spread_ms": None,
@@ -277,7 +285,8 @@ def test_words_choose_kinds_of_probes():
     assert [line[0] for line in table.lines(REPORT, ["sweep", "noise", "silence"])] == [
         "noise above 3 kHz, dB",
         "noise, again after frames",
+        "noise, pulse of frames",
         "silence, dBFS",
         "sweep kept",
     ]
-    assert len(table.lines(REPORT)) == 3 + 8
+    assert len(table.lines(REPORT)) == 3 + 9

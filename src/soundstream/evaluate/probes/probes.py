@@ -51,6 +51,8 @@ NOISE_FROM_HZ = 3000
 """Where noise is listened to."""
 REPEATING_FRAMES = 8
 """After which noise may come again."""
+FRAME_PARTS = 8
+"""Of a frame, whose power is compared."""
 CLICK_PEAK = 0.9
 MIN_POWER = 1e-20
 """Power that stands for none: -200 dB."""
@@ -86,6 +88,8 @@ class Sounds:
     """White noise above 3 kHz, out over in."""
     noise_correlation: float
     """Of the same with itself 1 to 8 frames later, where it is largest; 0 is noise, 1 a buzz at the frame rate."""
+    noise_pulse: float
+    """How far its power rises and falls within a frame, all frames together: 0 is even, 1 comes and goes."""
     silence_level_dbfs: float
     """RMS of what zeros give, dB of full scale; -200 is nothing at all."""
     click_peak: float
@@ -239,6 +243,7 @@ def measure_sounds(code: Code, sample_rate: int, hop_length: int, bitrate: int) 
         bitrate,
         noise_level_db=_ratio_db(_power(got), _power(given)),
         noise_correlation=repetition(got, hop_length),
+        noise_pulse=pulse(got, hop_length),
         silence_level_dbfs=_ratio_db(_power(code(silence(sample_rate))), 1.0),
         click_peak=_peak(clicked),
         click_spread_ms=spread_ms(clicked, sample_rate),
@@ -271,6 +276,14 @@ def speech_harmonics(pairs: Sequence[tuple[Array, Array]], sample_rate: int, bit
 def repetition(pcm: Array, hop_length: int) -> float:
     """The largest correlation of a signal with itself 1 to REPEATING_FRAMES frames later; 0 of silence."""
     return max((self_correlation(pcm, hop_length * frames) for frames in range(1, REPEATING_FRAMES + 1)), key=abs)
+
+
+def pulse(pcm: Array, hop_length: int) -> float:
+    """Difference over sum of the highest and the lowest power that the parts of a frame have; 0 of silence."""
+    frames = pcm[: len(pcm) // hop_length * hop_length].reshape(-1, hop_length)
+    powers = [_power(part) for part in np.array_split(frames, FRAME_PARTS, axis=1)]
+    high, low = max(powers), min(powers)
+    return round((high - low) / (high + low), 4) if high > 0 else 0.0
 
 
 def self_correlation(pcm: Array, lag: int) -> float:

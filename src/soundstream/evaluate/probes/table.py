@@ -12,13 +12,15 @@ Line = list[str]
 
 LEGEND = """Levels are out over in. A tone has two: at its own frequency, and of all that comes out; where they differ,
 noise is in its place. Harmonic correlation of speech is 1 where every harmonic of the voice is kept, 0 where noise of
-that level stands for them. Noise is correlated, above 3 kHz, with itself one frame later: 1 is a buzz. A click's time
-is the shortest that holds 90 % of its energy. A sweep is kept where its line comes out within 3 dB of its level. Hard
-sounds are beeps, constants, pulses and gated noise at full scale."""
+that level stands for them. Noise is correlated, above 3 kHz, with itself one to eight frames later: 1 is a buzz; its
+pulse is how far its power rises and falls within a frame. A click's time is the shortest that holds 90 % of its energy.
+A sweep is kept where its line comes out within 3 dB of its level. Hard sounds are beeps, constants, pulses and gated
+noise at full scale."""
 
 _SOUNDS = (  # what is measured, what a perfect codec gives, key, format
     ("noise above 3 kHz, dB", "0.0", "noise_level_db", "+z.1f"),
     ("noise, again after frames", "0.00", "noise_correlation", "z.2f"),
+    ("noise, pulse of frames", "0.00", "noise_pulse", ".2f"),
     ("silence, dBFS", "< -96", "silence_level_dbfs", ".0f"),
     ("click of 0.9", "0.90", "click_peak", ".2f"),
     ("click of 0.9, ms", "0.0", "click_spread_ms", ".1f"),
