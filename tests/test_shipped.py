@@ -10,7 +10,7 @@ from soundstream.analysis.mel import log_mel_distance
 from soundstream.audio import resample
 from soundstream.codec import load
 from soundstream.evaluate.probes.hard_sounds import hard_sounds
-from soundstream.evaluate.probes.probes import coder, repetition, tone, white_noise
+from soundstream.evaluate.probes.probes import click, coder, repetition, tone, white_noise
 from soundstream.runtime.artifact import shipped
 from soundstream.runtime.stream import DecoderStream
 
@@ -49,6 +49,10 @@ def test_hiss_does_not_come_again_after_frames(bitrate):
     """It did, after three of them: lines 10 dB above the noise around them."""
     noise = coder(load("base"), bitrate)(white_noise(RATE))
     assert abs(repetition(noise, 320)) < 0.1
+
+
+def test_a_click_keeps_its_sign():
+    assert np.abs(coder(load("base"), 6000)(click(RATE))).max() > 0.5
 
 
 def test_listening_brings_decoded_sound_nearer(model):

@@ -130,17 +130,25 @@ def test_noise_teaches_the_layers_before_it_nothing():
 
 
 @torch.no_grad()
-def test_random_signs_change_from_frame_to_frame_and_spare_what_is_low():
-    factors = RandomSigns(64, 320, 64)(noise(1, 64, 1, 2000, scale=1)).squeeze()
+def test_random_signs_of_noise_change_from_frame_to_frame_and_spare_what_is_low():
+    hiss = torch.cat([noise(1, 64, 1, 2000, scale=1), noise(1, 320, 1, 2000, seed=1, scale=0.1)], dim=1)
+    factors = RandomSigns(64, 320, 64)(hiss).squeeze()
     assert (factors[:64] == 1).all() and (factors[64:].abs() == 1).all() and (factors[64:] == factors[64]).all()
     assert abs(factors[64].mean()) < 0.1 and abs((factors[64, 1:] * factors[64, :-1]).mean()) < 0.1
 
 
 @torch.no_grad()
+def test_what_is_short_keeps_its_sign():
+    seen = torch.cat([noise(1, 64, 1, 40, scale=1), 1e-3 * noise(1, 320, 1, 40, seed=1)], dim=1)
+    seen[:, 64:, :, 1::2] *= 100
+    assert (RandomSigns(64, 320, 64)(seen)[..., 1:] == 1).all()
+
+
+@torch.no_grad()
 def test_what_a_decoder_repeats_is_no_line_with_random_signs():
-    latents, coefficients = noise(1, 8, 1, 400, scale=1), noise(1, 320, 1, 1, scale=1)
-    repeated = InverseMdct(320, 80)(coefficients.expand(-1, -1, -1, 400))
-    signed = InverseMdct(320, 80)(coefficients * RandomSigns(8, 320, 0)(latents))
+    latents, coefficients = noise(1, 8, 1, 400, scale=1), noise(1, 320, 1, 1, scale=1).expand(-1, -1, -1, 400)
+    repeated = InverseMdct(320, 80)(coefficients)
+    signed = InverseMdct(320, 80)(coefficients * RandomSigns(8, 320, 0)(torch.cat([latents, coefficients], dim=1)))
     same, other = (probes.repetition(pcm[0, 0, 0, 320:].numpy(), 320) for pcm in (repeated, signed))
     assert abs(same) > 0.9 > 0.2 > abs(other)
 

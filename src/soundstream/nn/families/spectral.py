@@ -308,7 +308,8 @@ class Decoder(Chain):
             factors, part = self.step_layer("gain", entries, state)
             x, new_state = x * factors, new_state | part
         if self.has_signs:
-            x = x * self.step_layer("signs", latents, state)[0]
+            factors, part = self.step_layer("signs", torch.cat([latents.to(x.dtype), x], dim=1), state)
+            x, new_state = x * factors, new_state | part
         x, part = self.step_layer("imdct", x, state)
         return x, new_state | part
 
@@ -317,15 +318,17 @@ class Decoder(Chain):
         if self.has_gain:
             x = _channels_onnx(graph, both, "latents.coded", 0, self.latent_dim)
         noise = self.noise.onnx(graph, "noise", x) if self.has_noise else None
-        signs = self.signs.onnx(graph, "signs", x) if self.has_signs else None
+        latents = x
         for part in self.hidden:
             x = getattr(self, part).onnx(graph, part, x)
         x = self.out.onnx(graph, "out", x, noise)
         if self.has_gain:
             entries = _channels_onnx(graph, both, "latents.gains", self.latent_dim, LAST)
             x = _times_onnx(graph, x, self.gain.onnx(graph, "gain", entries), "gained")
-        if signs:
-            x = _times_onnx(graph, x, signs, "signed")
+        if self.has_signs:
+            parts = [graph.channels_last(one, f"{one}.last") for one in (latents, x)]
+            seen = graph.channels_first(graph.node("Concat", parts, "signs.seen.last", axis=3), "signs.seen")
+            x = _times_onnx(graph, x, self.signs.onnx(graph, "signs", seen), "signed")
         return self.imdct.onnx(graph, "imdct", x)
 
 

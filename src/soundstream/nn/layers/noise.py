@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soundstream.nn.graph import Graph
+from soundstream.nn.graph import LAST, Graph
 from soundstream.nn.layers.conv import CausalConv
-from soundstream.nn.layers.mdct import fix
-from soundstream.nn.streaming import State, StreamingModule
+from soundstream.nn.layers.mdct import ENERGY_FLOOR, fix
+from soundstream.nn.streaming import State, StreamingModule, without_autocast
 
 SUMMED = 16
 """Bytes that a number of the table is the sum of: their distribution is normal but for tails beyond 4.5 deviations."""
@@ -23,6 +23,9 @@ NOISE_FRAMES = 4
 """Frames of latents that a frame of noise comes from."""
 TINY = 1e-12
 """Added to noise, so that none at all has a sign too."""
+STEADY_DB = 2.0
+"""By which the level of noise changes at most from one frame to the next, nearly always."""
+LOG_DB = 10 / math.log(10)
 
 
 class Noise(StreamingModule):
@@ -94,31 +97,76 @@ class LatentNoise(CausalConv):
         return graph.node("Sin", [super().onnx(graph, name, x)], f"{name}.sine")
 
 
-class RandomSigns(LatentNoise):
-    """Factors of coefficients, from latents: 1 below `start`; from there on 1 or -1 by chance, one for all of a frame.
+class RandomSigns(StreamingModule):
+    """Factors of coefficients: 1 below `start`; from there on 1 or -1 by chance, one for all of a frame.
 
     What a decoder has learned to put in the place of noise repeats after a few frames, and is heard as lines. A sign
-    that changes from frame to frame takes these lines away, and leaves levels, and what is short within a frame.
+    that changes from frame to frame takes these lines away, and leaves levels, and what is short within a frame. Where
+    what is above `start` grows or fades by more than STEADY_DB there is no noise but a click: it keeps its sign.
+
+    `[batch, latent_dim + coefficients, 1, frames]`, latents before the coefficients, become factors of the latter.
 
     Source: ours. Related: random signs of the coefficients of noise (Perceptual Noise Substitution of MPEG-4 AAC).
     """
 
     def __init__(self, latent_dim: int, coefficients: int, start: int) -> None:
-        super().__init__(latent_dim, 1, frames=1)
+        super().__init__()
+        self.latent_dim, self.chance = latent_dim, LatentNoise(latent_dim, 1, frames=1)
         self.signed: Tensor
-        self.register_buffer("signed", torch.arange(coefficients)[:, None, None] >= start, persistent=False)
+        signed = (torch.arange(coefficients) >= start).float()
+        self.register_buffer("signed", signed[None, :, None, None], persistent=False)
+
+    def init_state(self, batch: int) -> State:
+        return {"left": self.signed.new_zeros(batch, 1, 1, 1)}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        noise, state = super().step(x, state)
-        return torch.where(self.signed, (noise + TINY).sign(), 1.0), state
+        with without_autocast(x):
+            x = x.detach().to(self.signed.dtype)
+            negative = 1 - (self.chance(x[:, : self.latent_dim]) + TINY).sign()
+            levels = self._levels(x[:, self.latent_dim :])
+            before = torch.cat([state["left"], levels[..., :-1]], dim=-1)
+            steady = 1 + (STEADY_DB - (levels - before).abs()).sign()
+            return 1 - 0.5 * negative * steady * self.signed, {"left": levels[..., -1:]}
+
+    def _levels(self, coefficients: Tensor) -> Tensor:
+        """dB of what is above `start`, `[batch, 1, 1, frames]`."""
+        return LOG_DB * (functional.conv2d(coefficients.square(), self.signed) + ENERGY_FLOOR).log()
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
-        noise = graph.channels_last(super().onnx(graph, name, x), f"{name}.last")
-        above = graph.node("Add", [noise, graph.constant(f"{name}.tiny", torch.tensor(TINY))], f"{name}.above")
-        signed = self.signed.flatten().float()
-        high, low = (graph.constant(f"{name}.{key}", part) for key, part in (("high", signed), ("low", 1 - signed)))
-        signs = graph.node("Mul", [graph.node("Sign", [above], f"{name}.sign"), high], f"{name}.signs")
-        return graph.channels_first(graph.node("Add", [signs, low], f"{name}.factors"), f"{name}.first")
+        def constant(key: str, value: float) -> str:
+            return graph.constant(f"{name}.{key}", torch.tensor(value))
+
+        def part(key: str, start: int, end: int) -> str:
+            found = graph.slice(
+                graph.channels_last(x, f"{name}.last"), f"{name}.{key}.last", start=start, end=end, axis=3
+            )
+            return graph.channels_first(found, f"{name}.{key}")
+
+        chance = self.chance.onnx(graph, f"{name}.chance", part("latents", 0, self.latent_dim))
+        chance = graph.node(
+            "Sign", [graph.node("Add", [chance, constant("tiny", TINY)], f"{name}.above")], f"{name}.sign"
+        )
+        levels = self._levels_onnx(graph, name, part("coefficients", self.latent_dim, LAST))
+        joined = graph.join_left(f"{name}.left", 1, 1, levels)
+        before = graph.slice(joined, f"{name}.before", start=0, end=-1, axis=3)
+        change = graph.node("Abs", [graph.node("Sub", [levels, before], f"{name}.change")], f"{name}.changed")
+        rest = graph.node("Sub", [constant("steady", STEADY_DB), change], f"{name}.rest")
+        one = constant("one", 1.0)
+        negative = graph.node("Sub", [one, chance], f"{name}.negative")
+        steady = graph.node("Add", [one, graph.node("Sign", [rest], f"{name}.rests")], f"{name}.steadily")
+        both = graph.channels_last(graph.node("Mul", [negative, steady], f"{name}.both"), f"{name}.both.last")
+        signed = graph.constant(f"{name}.signed", -0.5 * self.signed.flatten())
+        factors = graph.node("Add", [graph.node("Mul", [both, signed], f"{name}.signs"), one], f"{name}.factors")
+        return graph.channels_first(factors, f"{name}.factors.first")
+
+    def _levels_onnx(self, graph: Graph, name: str, coefficients: str) -> str:
+        power = graph.node("Mul", [coefficients, coefficients], f"{name}.power")
+        energy = graph.node("Conv", [power, graph.constant(f"{name}.sum", self.signed)], f"{name}.energy")
+        floor, db = (
+            graph.constant(f"{name}.{key}", torch.tensor(v)) for key, v in (("floor", ENERGY_FLOOR), ("db", LOG_DB))
+        )
+        logarithm = graph.node("Log", [graph.node("Add", [energy, floor], f"{name}.floored")], f"{name}.log")
+        return graph.node("Mul", [logarithm, db], f"{name}.levels")
 
 
 def noise_table(length: int, seed: int) -> Tensor:
