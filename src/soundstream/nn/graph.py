@@ -103,6 +103,10 @@ class Graph:
         names = [self.constant(f"{output}.{key}", [value]) for key, value in bounds.items()]
         return self.node("Slice", [x, *names], output)
 
+    def channels(self, x: str, output: str, start: int, end: int) -> str:
+        """Some channels of a tensor that has them last; they come first in what it returns."""
+        return self.channels_first(self.slice(x, f"{output}.last", start=start, end=end, axis=3), output)
+
     def layer_norm(self, norm: nn.LayerNorm, name: str, x: str) -> str:
         """Normalize over the last axis."""
         weights = [self.constant(f"{name}.weight", norm.weight), self.constant(f"{name}.bias", norm.bias)]

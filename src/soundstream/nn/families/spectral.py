@@ -316,14 +316,14 @@ class Decoder(Chain):
     def onnx(self, graph: Graph, name: str, x: str) -> str:
         both = graph.channels_last(x, "latents.last")
         if self.has_gain:
-            x = _channels_onnx(graph, both, "latents.coded", 0, self.latent_dim)
+            x = graph.channels(both, "latents.coded", 0, self.latent_dim)
         noise = self.noise.onnx(graph, "noise", x) if self.has_noise else None
         latents = x
         for part in self.hidden:
             x = getattr(self, part).onnx(graph, part, x)
         x = self.out.onnx(graph, "out", x, noise)
         if self.has_gain:
-            entries = _channels_onnx(graph, both, "latents.gains", self.latent_dim, LAST)
+            entries = graph.channels(both, "latents.gains", self.latent_dim, LAST)
             x = _times_onnx(graph, x, self.gain.onnx(graph, "gain", entries), "gained")
         if self.has_signs:
             parts = [graph.channels_last(one, f"{one}.last") for one in (latents, x)]
@@ -336,11 +336,6 @@ def _times_onnx(graph: Graph, x: str, factors: str, output: str) -> str:
     """A product, taken with the channels last."""
     parts = [graph.channels_last(part, f"{part}.last") for part in (x, factors)]
     return graph.channels_first(graph.node("Mul", parts, f"{output}.last"), output)
-
-
-def _channels_onnx(graph: Graph, x: str, output: str, start: int, end: int) -> str:
-    """Some channels of `x`, which has them last."""
-    return graph.channels_first(graph.slice(x, f"{output}.last", start=start, end=end, axis=3), output)
 
 
 class Analysis(Chain):

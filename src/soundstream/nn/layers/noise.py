@@ -133,31 +133,31 @@ class RandomSigns(StreamingModule):
         return LOG_DB * (functional.conv2d(coefficients.square(), self.signed) + ENERGY_FLOOR).log()
 
     def onnx(self, graph: Graph, name: str, x: str) -> str:
-        def constant(key: str, value: float) -> str:
-            return graph.constant(f"{name}.{key}", torch.tensor(value))
+        both = graph.channels_last(x, f"{name}.last")
+        sign = self._chance_onnx(graph, name, graph.channels(both, f"{name}.latents", 0, self.latent_dim))
+        rest = self._rest_onnx(graph, name, graph.channels(both, f"{name}.coefficients", self.latent_dim, LAST))
+        one = graph.constant(f"{name}.one", torch.tensor(1.0))
+        negative = graph.node("Sub", [one, sign], f"{name}.negative")
+        steady = graph.node("Add", [one, graph.node("Sign", [rest], f"{name}.rests")], f"{name}.steadily")
+        changed = graph.channels_last(graph.node("Mul", [negative, steady], f"{name}.both"), f"{name}.both.last")
+        signed = graph.constant(f"{name}.signed", -0.5 * self.signed.flatten())
+        factors = graph.node("Add", [graph.node("Mul", [changed, signed], f"{name}.signs"), one], f"{name}.factors")
+        return graph.channels_first(factors, f"{name}.factors.first")
 
-        def part(key: str, start: int, end: int) -> str:
-            found = graph.slice(
-                graph.channels_last(x, f"{name}.last"), f"{name}.{key}.last", start=start, end=end, axis=3
-            )
-            return graph.channels_first(found, f"{name}.{key}")
+    def _chance_onnx(self, graph: Graph, name: str, latents: str) -> str:
+        """1 or -1 by chance."""
+        chance = self.chance.onnx(graph, f"{name}.chance", latents)
+        above = graph.node("Add", [chance, graph.constant(f"{name}.tiny", torch.tensor(TINY))], f"{name}.above")
+        return graph.node("Sign", [above], f"{name}.sign")
 
-        chance = self.chance.onnx(graph, f"{name}.chance", part("latents", 0, self.latent_dim))
-        chance = graph.node(
-            "Sign", [graph.node("Add", [chance, constant("tiny", TINY)], f"{name}.above")], f"{name}.sign"
-        )
-        levels = self._levels_onnx(graph, name, part("coefficients", self.latent_dim, LAST))
+    def _rest_onnx(self, graph: Graph, name: str, coefficients: str) -> str:
+        """By how many dB the level changes less than STEADY_DB."""
+        levels = self._levels_onnx(graph, name, coefficients)
         joined = graph.join_left(f"{name}.left", 1, 1, levels)
         before = graph.slice(joined, f"{name}.before", start=0, end=-1, axis=3)
         change = graph.node("Abs", [graph.node("Sub", [levels, before], f"{name}.change")], f"{name}.changed")
-        rest = graph.node("Sub", [constant("steady", STEADY_DB), change], f"{name}.rest")
-        one = constant("one", 1.0)
-        negative = graph.node("Sub", [one, chance], f"{name}.negative")
-        steady = graph.node("Add", [one, graph.node("Sign", [rest], f"{name}.rests")], f"{name}.steadily")
-        both = graph.channels_last(graph.node("Mul", [negative, steady], f"{name}.both"), f"{name}.both.last")
-        signed = graph.constant(f"{name}.signed", -0.5 * self.signed.flatten())
-        factors = graph.node("Add", [graph.node("Mul", [both, signed], f"{name}.signs"), one], f"{name}.factors")
-        return graph.channels_first(factors, f"{name}.factors.first")
+        most = graph.constant(f"{name}.steady", torch.tensor(STEADY_DB))
+        return graph.node("Sub", [most, change], f"{name}.rest")
 
     def _levels_onnx(self, graph: Graph, name: str, coefficients: str) -> str:
         power = graph.node("Mul", [coefficients, coefficients], f"{name}.power")
