@@ -52,7 +52,8 @@ def test_hiss_does_not_come_again_after_frames(bitrate):
 
 
 def test_a_click_keeps_its_sign():
-    assert np.abs(coder(load("base"), 6000)(click(RATE))).max() > 0.5
+    """Or else what is high and what is low of it cancel each other: a peak of 0.28."""
+    assert np.abs(coder(load("base"), 3000)(click(RATE))).max() > 0.4
 
 
 def test_listening_brings_decoded_sound_nearer(model):
